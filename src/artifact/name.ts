@@ -1,0 +1,41 @@
+/** `NAME.vVERSION.tar.gz`: the content id, the file name and the identity of an artifact (spec §4.5). */
+import { GweError } from '../base/errors.ts';
+
+export interface ArtifactName {
+  name: string;
+  version: string;
+}
+
+/** Both end up in paths and in program entries, so neither may hold `/`, `%`, `]`, `:`, `;` or white space. */
+const NAME = '[A-Za-z0-9_][A-Za-z0-9_+-]{0,63}';
+const VERSION = '[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}';
+const CONTENT_ID = new RegExp(`^(${NAME})\\.v(${VERSION})\\.tar\\.gz$`);
+
+export const APP_NAME_PATTERN = new RegExp(`^${NAME}$`);
+export const APP_VERSION_PATTERN = new RegExp(`^${VERSION}$`);
+
+/** gwe's own app: its tarball updates gwe itself, and no other app may take the name. */
+export const RESERVED_APP_NAME = 'gwe';
+
+/** The parts of a content id, or `undefined` if it is not one. */
+export function matchArtifactName(contentId: string): ArtifactName | undefined {
+  const match = CONTENT_ID.exec(contentId);
+  return match?.[1] === undefined || match[2] === undefined
+    ? undefined
+    : { name: match[1], version: match[2] };
+}
+
+/** The parts of a content id; throws ARTIFACT_NAME, quoting what was found. */
+export function parseArtifactName(contentId: string): ArtifactName {
+  const parsed = matchArtifactName(contentId);
+  if (parsed !== undefined) return parsed;
+  throw new GweError(
+    'ARTIFACT_NAME',
+    `cannot use tarball name ${JSON.stringify(contentId.slice(0, 160))}: expected NAME.vVERSION.tar.gz, ` +
+      'NAME of letters, digits, _ + - and VERSION of these and . (64 characters each at most)',
+  );
+}
+
+export function renderArtifactName(artifact: ArtifactName): string {
+  return `${artifact.name}.v${artifact.version}.tar.gz`;
+}

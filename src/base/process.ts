@@ -1,0 +1,206 @@
+/** The only module that starts processes. Always an argument array, never a shell string. */
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import type { Clock } from './clock.ts';
+import { GweError, systemCode } from './errors.ts';
+
+/** How a child ended; exactly one of these. */
+export type ProcessEnd =
+  | { kind: 'exit'; code: number }
+  | { kind: 'signal'; signal: string }
+  | { kind: 'timeout'; afterMs: number }
+  | { kind: 'cancelled' };
+
+export interface RunOptions {
+  cwd?: string;
+  /** The whole environment of the child: nothing is inherited unless it is in here. */
+  env: Readonly<Record<string, string>>;
+  timeoutMs: number;
+  /** How long a group may go on after SIGTERM before SIGKILL. */
+  graceMs?: number;
+  /** Combined stdout and stderr kept: the first and last halves of this many bytes. */
+  captureBytes: number;
+  signal?: AbortSignal;
+  clock: Clock;
+  /** Called once with the pid of the group's leader, before anything is awaited. */
+  onStart?(pid: number): void;
+}
+
+export interface RunResult {
+  end: ProcessEnd;
+  output: string;
+  /** Bytes printed that `output` leaves out. */
+  droppedBytes: number;
+  durationMs: number;
+  /** Processes of the group that were still alive when the leader ended; they have been ended. */
+  leftBehind: number;
+}
+
+const DRAIN_MS = 500;
+
+/**
+ * Runs `argv` in a process group of its own, captures stdout and stderr interleaved, and comes back only when the
+ * whole group is gone. Never throws for what the child does; throws INSTALL_FAILED if it cannot be started.
+ */
+export async function runProcess(argv: readonly string[], options: RunOptions): Promise<RunResult> {
+  const [command, ...args] = argv;
+  if (command === undefined) throw new GweError('INSTALL_FAILED', 'cannot start a process: no command given');
+  const startedMs = options.clock.monotonicMs();
+  const capture = createCapture(options.captureBytes);
+  const stdio: StdioOptions = ['ignore', 'pipe', 'pipe'];
+  const child = spawn(command, args, { cwd: options.cwd, env: { ...options.env }, stdio, detached: true });
+  child.stdout?.on('data', capture.add);
+  child.stderr?.on('data', capture.add);
+  const pid = await started(child, command);
+  options.onStart?.(pid);
+  const end = await waitForEnd(child, pid, options);
+  const leftBehind = await endGroup(pid, options.graceMs ?? 2000, options.clock);
+  await drained(child, options.clock);
+  child.stdout?.destroy();
+  child.stderr?.destroy();
+  return {
+    end,
+    ...capture.result(),
+    durationMs: Math.round(options.clock.monotonicMs() - startedMs),
+    leftBehind,
+  };
+}
+
+/** Waits for the rest of the output; a daemon that left the group may hold the pipe open for ever, so not for long. */
+async function drained(child: ChildProcess, clock: Clock): Promise<void> {
+  const done = new AbortController();
+  child.once('close', () => done.abort());
+  if (child.stdout?.readableEnded === true && child.stderr?.readableEnded === true) return;
+  await clock.sleep(DRAIN_MS, done.signal);
+}
+
+function started(child: ChildProcess, command: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.once('spawn', () => resolve(child.pid ?? 0));
+    child.once('error', (error) =>
+      reject(
+        new GweError('INSTALL_FAILED', `cannot start '${command}': ${startFault(error)}`, { cause: error }),
+      ),
+    );
+  });
+}
+
+function startFault(error: Error): string {
+  switch (systemCode(error)) {
+    case 'ENOENT':
+      return 'it, or the interpreter in its first line, does not exist';
+    case 'EACCES':
+      return 'permission denied (x bit missing, or a file system mounted noexec)';
+    case 'ENOEXEC':
+      return 'not an executable format (first line needs #!/bin/sh)';
+    default:
+      return error.message;
+  }
+}
+
+async function waitForEnd(child: ChildProcess, pid: number, options: RunOptions): Promise<ProcessEnd> {
+  const settled = new AbortController();
+  const exited = new Promise<ProcessEnd>((resolve) => {
+    child.once('exit', (code, signal) =>
+      resolve(code === null ? { kind: 'signal', signal: signal ?? 'unknown' } : { kind: 'exit', code }),
+    );
+  });
+  const timedOut = options.clock
+    .sleep(options.timeoutMs, settled.signal)
+    .then((): ProcessEnd => ({ kind: 'timeout', afterMs: options.timeoutMs }));
+  const cancelled = new Promise<ProcessEnd>((resolve) => {
+    options.signal?.addEventListener('abort', () => resolve({ kind: 'cancelled' }), {
+      signal: settled.signal,
+    });
+    if (options.signal?.aborted) resolve({ kind: 'cancelled' });
+  });
+  const end = await Promise.race([exited, timedOut, cancelled]);
+  if (end.kind === 'timeout' || end.kind === 'cancelled')
+    await endGroup(pid, options.graceMs ?? 2000, options.clock);
+  settled.abort();
+  return end;
+}
+
+/** SIGTERM, a grace period, SIGKILL, until no process of group `pgid` is left. Returns how many there were. */
+export async function endGroup(pgid: number, graceMs: number, clock: Clock): Promise<number> {
+  const before = groupMembers(pgid).length;
+  if (before === 0) return 0;
+  signalGroup(pgid, 'SIGTERM');
+  const killAtMs = clock.monotonicMs() + graceMs;
+  while (groupMembers(pgid).length > 0) {
+    if (clock.monotonicMs() >= killAtMs) signalGroup(pgid, 'SIGKILL');
+    await clock.sleep(20);
+  }
+  return before;
+}
+
+function signalGroup(pgid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pgid, signal);
+  } catch (error) {
+    if (systemCode(error) !== 'ESRCH') throw error;
+  }
+}
+
+/** Pids of the living (not zombie) members of a process group, from /proc. */
+export function groupMembers(pgid: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => readProcessStat(Number(name)))
+    .filter((stat) => stat !== undefined)
+    .filter((stat) => stat.pgid === pgid && stat.state !== 'Z' && stat.state !== 'X')
+    .map((stat) => stat.pid);
+}
+
+export interface ProcessStat {
+  pid: number;
+  state: string;
+  pgid: number;
+  /** Clock ticks after boot at which it started: with the boot id, a pid's identity. */
+  startTicks: string;
+}
+
+/** Facts of /proc/PID/stat (proc(5)), or `undefined` when there is no such process. */
+export function readProcessStat(pid: number): ProcessStat | undefined {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  } catch {
+    return undefined;
+  }
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return { pid, state: fields[0] ?? '?', pgid: Number(fields[2]), startTicks: fields[19] ?? '0' };
+}
+
+/** The kernel's id of this boot. */
+export function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  } catch {
+    return 'unknown';
+  }
+}
+
+function createCapture(limitBytes: number) {
+  const headLimit = Math.floor(limitBytes / 2);
+  const tailLimit = limitBytes - headLimit;
+  const head: Buffer[] = [];
+  let headBytes = 0;
+  let tail = Buffer.alloc(0);
+  let totalBytes = 0;
+  return {
+    add(chunk: Buffer): void {
+      totalBytes += chunk.length;
+      const room = Math.max(0, headLimit - headBytes);
+      if (room > 0) head.push(Buffer.from(chunk.subarray(0, room)));
+      headBytes += Math.min(room, chunk.length);
+      const rest = chunk.subarray(Math.min(room, chunk.length)).subarray(-tailLimit);
+      if (rest.length > 0) tail = Buffer.concat([tail, rest]).subarray(-tailLimit);
+    },
+    result(): { output: string; droppedBytes: number } {
+      const droppedBytes = totalBytes - headBytes - tail.length;
+      const marker = droppedBytes > 0 ? `\n[... ${droppedBytes} bytes left out ...]\n` : '';
+      return { output: Buffer.concat(head).toString('utf8') + marker + tail.toString('utf8'), droppedBytes };
+    },
+  };
+}

@@ -1,0 +1,70 @@
+/** Every path that gwe uses on a gateway, once (design.md §3). All are below a root, `/` on a real gateway. */
+import { join } from 'node:path';
+
+export interface Layout {
+  root: string;
+  /** usr/local/bin/gwe: the executable as copied, later the launcher. */
+  launcher: string;
+  gatewayConfig: string;
+  engineConfig: string;
+  keysDirectory: string;
+  stateDirectory: string;
+  runDirectory: string;
+  downloadsDirectory: string;
+  appsDirectory: string;
+  /** Where supervisord includes program entries from. */
+  programsDirectory: string;
+  logDirectory: string;
+  journal: string;
+  installed: string;
+  agentLock: string;
+  transactionLock: string;
+}
+
+export function createLayout(root: string): Layout {
+  const at = (...parts: string[]): string => join(root, ...parts);
+  return {
+    root,
+    launcher: at('usr/local/bin/gwe'),
+    gatewayConfig: at('etc/gwe/Gateway.cfg'),
+    engineConfig: at('etc/gwe/Engine.config'),
+    keysDirectory: at('etc/gwe/keys.d'),
+    stateDirectory: at('var/lib/gwe'),
+    runDirectory: at('run/gwe'),
+    downloadsDirectory: at('var/lib/gwe/downloads'),
+    appsDirectory: at('opt/gwe/apps'),
+    programsDirectory: at('etc/supervisor/conf.d'),
+    logDirectory: at('var/log'),
+    journal: at('var/lib/gwe/journal.json'),
+    installed: at('var/lib/gwe/installed.json'),
+    agentLock: at('run/gwe/agent.lock'),
+    transactionLock: at('run/gwe/transaction.lock'),
+  };
+}
+
+/** opt/gwe/apps/NAME: the versions of one app and the link `current`. */
+export function appDirectory(layout: Layout, app: string): string {
+  return join(layout.appsDirectory, app);
+}
+
+/** The name of a version's directory: the same version with other bytes gets another one. */
+export function versionDirectoryName(version: string, digest: string): string {
+  return `${version}-${digest.slice(0, 8)}`;
+}
+
+export function versionDirectory(layout: Layout, app: string, version: string, digest: string): string {
+  return join(appDirectory(layout, app), versionDirectoryName(version, digest));
+}
+
+export function currentLink(layout: Layout, app: string): string {
+  return join(appDirectory(layout, app), 'current');
+}
+
+/** etc/supervisor/conf.d/NAME.conf */
+export function programFile(layout: Layout, app: string): string {
+  return join(layout.programsDirectory, `${app}.conf`);
+}
+
+export function programLog(layout: Layout, app: string): string {
+  return join(layout.logDirectory, `${app}.log`);
+}
