@@ -182,7 +182,7 @@ function call(
       connection: 'close',
       ...(authorization === undefined ? {} : { authorization }),
     };
-    const sent = request({ socketPath, path: '/RPC2', method: 'POST', headers }, (response) => {
+    const sent = request({ socketPath, path: '/RPC2', method: 'POST', headers, agent: false }, (response) => {
       let text = '';
       response.on('data', (chunk: Buffer) => {
         text += chunk.toString();
