@@ -1,0 +1,107 @@
+/**
+ * A lock file that names its owner by pid, start time and boot id, so that a dead owner is known.
+ * It appears complete or not at all: written under a private name, then linked into place.
+ */
+import { randomBytes } from 'node:crypto';
+import { linkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { GweError, systemCode, wrapError } from './errors.ts';
+import { ensureDirectory, readTextBounded } from './fs.ts';
+import { bootId, readProcessStat } from './process.ts';
+
+export interface LockOwner {
+  pid: number;
+  startTicks: string;
+  bootId: string;
+  purpose: string;
+}
+
+export interface Lock {
+  release(): void;
+}
+
+/** Takes the lock `path`, or says who holds it. A lock of a process that is gone is taken over. */
+export function acquireLock(path: string, purpose: string): Lock | { heldBy: LockOwner } {
+  ensureDirectory(dirname(path));
+  const mine = currentOwner(purpose);
+  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
+  try {
+    writeFileSync(temporary, JSON.stringify(mine), { flag: 'wx', mode: 0o644 });
+    for (let tries = 0; tries < 10; tries++) {
+      if (tryLink(temporary, path)) return { release: () => releaseLock(path, mine) };
+      const owner = readOwner(path);
+      if (owner !== undefined && isAlive(owner)) return { heldBy: owner };
+      removeStale(path);
+    }
+  } catch (error) {
+    throw wrapError(error, 'STORE_IO', `cannot take lock '${path}'`);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+  throw new GweError('STORE_LOCKED', `cannot take lock '${path}': others keep taking it`);
+}
+
+/** Who holds the lock now, if anybody alive does. */
+export function lockHolder(path: string): LockOwner | undefined {
+  const owner = readOwner(path);
+  return owner !== undefined && isAlive(owner) ? owner : undefined;
+}
+
+function tryLink(temporary: string, path: string): boolean {
+  try {
+    linkSync(temporary, path);
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/**
+ * Takes a dead owner's lock away. Between reading and removing, a living owner may have taken it: what was moved
+ * is looked at again, and a living owner's lock is put back.
+ */
+function removeStale(path: string): void {
+  const aside = `${path}.stale.${process.pid}.${randomBytes(4).toString('hex')}`;
+  try {
+    renameSync(path, aside);
+    const moved = readOwner(aside);
+    if (moved !== undefined && isAlive(moved)) tryLink(aside, path);
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error;
+  } finally {
+    rmSync(aside, { force: true });
+  }
+}
+
+function releaseLock(path: string, mine: LockOwner): void {
+  if (JSON.stringify(readOwner(path)) === JSON.stringify(mine)) rmSync(path, { force: true });
+}
+
+function currentOwner(purpose: string): LockOwner {
+  const startTicks = readProcessStat(process.pid)?.startTicks ?? '0';
+  return { pid: process.pid, startTicks, bootId: bootId(), purpose };
+}
+
+function isAlive(owner: LockOwner): boolean {
+  const stat = readProcessStat(owner.pid);
+  return (
+    owner.bootId === bootId() &&
+    stat !== undefined &&
+    stat.state !== 'Z' &&
+    stat.startTicks === owner.startTicks
+  );
+}
+
+function readOwner(path: string): LockOwner | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(readTextBounded(path, 4096) ?? 'null');
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { pid, startTicks, bootId: boot, purpose } = value as Record<string, unknown>;
+  if (typeof pid !== 'number' || typeof startTicks !== 'string' || typeof boot !== 'string') return undefined;
+  return { pid, startTicks, bootId: boot, purpose: typeof purpose === 'string' ? purpose : '' };
+}

@@ -1,0 +1,228 @@
+/** Engine.config as one table: key, type, default, range, and the sentence that README and --help show. */
+
+export type SettingValue = string | number | boolean;
+
+export interface SettingSpec {
+  key: string;
+  type: 'whole' | 'text' | 'choice' | 'boolean';
+  default: SettingValue;
+  min?: number;
+  max?: number;
+  choices?: readonly string[];
+  help: string;
+}
+
+/** One year: a gateway that checks in less often than that is lost. */
+export const LONGEST_INTERVAL_S = 31_536_000;
+export const DEFAULT_UPDATE_INTERVAL_S = 14_400;
+
+const MIB = 1024 * 1024;
+
+export const ENGINE_SETTINGS = {
+  updateIntervalS: {
+    key: 'update_interval',
+    type: 'whole',
+    default: DEFAULT_UPDATE_INTERVAL_S,
+    min: 1,
+    max: LONGEST_INTERVAL_S,
+    help: 'seconds between check-ins (14400 is 4 h)',
+  },
+  activationRetryS: {
+    key: 'act_retry_interval',
+    type: 'whole',
+    default: 60,
+    min: 1,
+    max: LONGEST_INTERVAL_S,
+    help: 'seconds between attempts to activate',
+  },
+  userAgent: {
+    key: 'user_agent',
+    type: 'text',
+    default: '',
+    help: 'User-Agent header; empty: GatewayEngine-vVERSION',
+  },
+  debugLevel: {
+    key: 'debug_level',
+    type: 'choice',
+    default: 'INFO',
+    choices: ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'],
+    help: 'log level',
+  },
+  maxSupervisorRpcAttempts: {
+    key: 'max_supervisor_rpc_attempts',
+    type: 'whole',
+    default: 5,
+    min: 1,
+    max: 100,
+    help: 'tries of one call to supervisord',
+  },
+  platformUrl: {
+    key: 'platform_url',
+    type: 'text',
+    default: '',
+    help: 'URL of the platform; empty: https://PRODUCT.m2.exosite.io',
+  },
+  insecureHttp: {
+    key: 'insecure_http',
+    type: 'boolean',
+    default: false,
+    help: 'allow plain http to other hosts than this one',
+  },
+  activationStyle: {
+    key: 'activation_style',
+    type: 'choice',
+    default: 'triple',
+    choices: ['triple', 'id'],
+    help: 'what activation sends: vendor, model and serial, or the identity alone (Device2)',
+  },
+  httpTimeoutS: {
+    key: 'http_timeout',
+    type: 'whole',
+    default: 30,
+    min: 1,
+    max: 3600,
+    help: 'seconds without a byte after which a connection is given up',
+  },
+  caFile: {
+    key: 'ca_file',
+    type: 'text',
+    default: '',
+    help: 'PEM file of certificates trusted besides the built-in ones',
+  },
+  clientCertFile: {
+    key: 'client_cert',
+    type: 'text',
+    default: '',
+    help: 'PEM file of the TLS client certificate',
+  },
+  clientKeyFile: { key: 'client_key', type: 'text', default: '', help: 'PEM file of its private key' },
+  fetchStatusFormat: {
+    key: 'fetch_status_format',
+    type: 'choice',
+    default: 'json',
+    choices: ['json', 'text'],
+    help: 'what is written to fetch_status: a JSON summary, or the output of install.sh alone',
+  },
+  logFormat: {
+    key: 'log_format',
+    type: 'choice',
+    default: 'text',
+    choices: ['text', 'json'],
+    help: 'form of log lines',
+  },
+  installTimeoutS: {
+    key: 'install_timeout',
+    type: 'whole',
+    default: 3600,
+    min: 1,
+    max: 86_400,
+    help: 'seconds that install.sh may take',
+  },
+  settleTimeS: {
+    key: 'settle_time',
+    type: 'whole',
+    default: 5,
+    min: 0,
+    max: 3600,
+    help: 'seconds that a program must stay RUNNING to be kept',
+  },
+  startDeadlineS: {
+    key: 'start_deadline',
+    type: 'whole',
+    default: 60,
+    min: 1,
+    max: 3600,
+    help: 'seconds that a program may take to be RUNNING, the settle time not counted',
+  },
+  healthTimeoutS: {
+    key: 'health_timeout',
+    type: 'whole',
+    default: 60,
+    min: 1,
+    max: 3600,
+    help: 'seconds that health.sh may take',
+  },
+  supervisorSocket: {
+    key: 'supervisor_socket',
+    type: 'text',
+    default: '',
+    help: "path of supervisord's socket; empty: found by itself",
+  },
+  maxArtifactBytes: {
+    key: 'max_artifact_bytes',
+    type: 'whole',
+    default: 1024 * MIB,
+    min: 1024,
+    max: Number.MAX_SAFE_INTEGER,
+    help: 'largest tarball that is downloaded',
+  },
+  maxUnpackedBytes: {
+    key: 'max_unpacked_bytes',
+    type: 'whole',
+    default: 4096 * MIB,
+    min: 1024,
+    max: Number.MAX_SAFE_INTEGER,
+    help: 'largest total of the files in a tarball',
+  },
+  maxEntries: {
+    key: 'max_entries',
+    type: 'whole',
+    default: 100_000,
+    min: 1,
+    max: 10_000_000,
+    help: 'most files, directories and links in a tarball',
+  },
+  diskReserveBytes: {
+    key: 'disk_reserve_bytes',
+    type: 'whole',
+    default: 4 * MIB,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    help: 'bytes of the disk that an update leaves free',
+  },
+  keepVersions: {
+    key: 'keep_versions',
+    type: 'whole',
+    default: 2,
+    min: 2,
+    max: 100,
+    help: 'versions of an app that are kept, the active one and the one before included',
+  },
+} as const satisfies Record<string, SettingSpec>;
+
+type Widen<T> = T extends number ? number : T extends boolean ? boolean : string;
+
+/** The typed settings: one field for each row of the table. */
+export type EngineSettings = {
+  -readonly [Name in keyof typeof ENGINE_SETTINGS]: Widen<(typeof ENGINE_SETTINGS)[Name]['default']>;
+};
+
+/** The text of an option as a value of its type, or a sentence that says what was expected. */
+export function decodeSetting(
+  spec: SettingSpec,
+  text: string,
+): { value: SettingValue } | { problem: string } {
+  switch (spec.type) {
+    case 'whole': {
+      const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+      const [min, max] = [spec.min ?? 0, spec.max ?? Number.MAX_SAFE_INTEGER];
+      if (value >= min && value <= max) return { value };
+      return {
+        problem: `${spec.key}: found '${text.slice(0, 60)}', expected a whole number from ${min} to ${max}`,
+      };
+    }
+    case 'choice': {
+      const value = spec.choices?.find((choice) => choice.toLowerCase() === text.toLowerCase());
+      if (value !== undefined) return { value };
+      return {
+        problem: `${spec.key}: found '${text.slice(0, 60)}', expected one of ${spec.choices?.join(', ')}`,
+      };
+    }
+    case 'boolean':
+      if (/^(true|yes|on|1)$/i.test(text)) return { value: true };
+      if (/^(false|no|off|0)$/i.test(text)) return { value: false };
+      return { problem: `${spec.key}: found '${text.slice(0, 60)}', expected true or false` };
+    case 'text':
+      return { value: text };
+  }
+}

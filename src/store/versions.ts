@@ -1,0 +1,109 @@
+/** Version directories: staging, promotion by rename, switching `current`, pruning. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { GweError } from '../base/errors.ts';
+import {
+  ensureDirectory,
+  fsyncTree,
+  listDirectory,
+  readLink,
+  removeFileDurable,
+  removeTree,
+  renameDurable,
+  swapLink,
+  sweepTemporaries,
+} from '../base/fs.ts';
+import { appDirectory, currentLink, type Layout, versionDirectory, versionDirectoryName } from './layout.ts';
+
+const STAGING_PREFIX = '.staging-';
+const TRASH_PREFIX = '.trash-';
+
+/** Where the tarball of one transaction is unpacked: beside the final place, so that a rename suffices. */
+export function stagingDirectory(layout: Layout, app: string, transactionId: string): string {
+  return join(appDirectory(layout, app), `${STAGING_PREFIX}${transactionId}`);
+}
+
+/** An empty staging directory, whatever an earlier try left there. */
+export function resetStaging(layout: Layout, app: string, transactionId: string): string {
+  const staging = stagingDirectory(layout, app, transactionId);
+  removeTree(staging);
+  ensureDirectory(staging);
+  return staging;
+}
+
+/**
+ * Renames the unpacked tree `staging/rootPrefix` to the version's directory. A version directory that holds the
+ * active version stays; any other of that name is replaced. Idempotent: done already, it does nothing.
+ */
+export function promote(
+  layout: Layout,
+  version: { app: string; version: string; digest: string; transactionId: string; rootPrefix: string },
+): string {
+  const staging = stagingDirectory(layout, version.app, version.transactionId);
+  const target = versionDirectory(layout, version.app, version.version, version.digest);
+  const source = version.rootPrefix === '' ? staging : join(staging, version.rootPrefix);
+  if (!existsSync(source)) {
+    if (existsSync(target)) return target;
+    throw new GweError('STORE_IO', `cannot promote '${source}': it is gone, and so is '${target}'`);
+  }
+  if (readLink(currentLink(layout, version.app)) !== versionDirectoryName(version.version, version.digest)) {
+    fsyncTree(source);
+    if (existsSync(target))
+      renameDurable(
+        target,
+        join(appDirectory(layout, version.app), `${TRASH_PREFIX}${version.transactionId}`),
+      );
+    renameDurable(source, target);
+  }
+  removeTree(staging);
+  return target;
+}
+
+/** Points `current` at a version that is there, or takes the link away. */
+export function activate(
+  layout: Layout,
+  app: string,
+  record: { version: string; digest: string } | undefined,
+): void {
+  const link = currentLink(layout, app);
+  if (record === undefined) {
+    removeFileDurable(link);
+    return;
+  }
+  const directory = versionDirectory(layout, app, record.version, record.digest);
+  if (!existsSync(directory))
+    throw new GweError('STORE_IO', `cannot activate '${directory}': it does not exist`);
+  const name = versionDirectoryName(record.version, record.digest);
+  if (readLink(link) !== name) swapLink(name, link);
+}
+
+/** The version directories of `app`, `current` and leftovers not counted. */
+export function listVersions(layout: Layout, app: string): string[] {
+  return listDirectory(appDirectory(layout, app)).filter(
+    (name) => name !== 'current' && !name.startsWith('.'),
+  );
+}
+
+/** Removes the versions that are not in `keep`, never what `current` points at. Returns the names removed. */
+export function prune(layout: Layout, app: string, keep: readonly string[]): string[] {
+  const active = readLink(currentLink(layout, app));
+  const remove = listVersions(layout, app).filter((name) => name !== active && !keep.includes(name));
+  for (const name of remove) removeTree(join(appDirectory(layout, app), name));
+  return remove;
+}
+
+/** Removes what crashed transactions left: staging and trash directories but `keepTransaction`'s, and temporaries. */
+export function sweep(layout: Layout, keepTransaction: string | undefined): string[] {
+  const removed: string[] = [];
+  for (const app of listDirectory(layout.appsDirectory)) {
+    const directory = appDirectory(layout, app);
+    for (const name of listDirectory(directory)) {
+      const isLeftover = name.startsWith(STAGING_PREFIX) || name.startsWith(TRASH_PREFIX);
+      if (!isLeftover || (keepTransaction !== undefined && name.endsWith(`-${keepTransaction}`))) continue;
+      removeTree(join(directory, name));
+      removed.push(join(directory, name));
+    }
+    sweepTemporaries(directory);
+  }
+  return removed;
+}

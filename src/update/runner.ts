@@ -1,0 +1,155 @@
+/** Drives one transaction: journal the state, run its effect, feed the event back, until a final state. */
+import type { Clock } from '../base/clock.ts';
+import { describeError, ERROR_CODES, GweError, type Outcome } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { Failure, Journal, Transaction } from './journal.ts';
+import { isFinal, nextState, type UpdateState, type WorkingState } from './machine.ts';
+import type { EffectResult, UpdatePorts } from './ports.ts';
+
+/** More journal writes than any honest update needs; past it the update is a loop. */
+const MOST_SAVES = 100;
+/** Starts of gwe that may find the same state before it counts as the state's fault. */
+const MOST_RESUMES = 4;
+
+export interface RunnerDependencies {
+  journal: Journal;
+  ports: UpdatePorts;
+  clock: Clock;
+  log: Logger;
+  signal: AbortSignal;
+}
+
+export type NewTransaction = Pick<
+  Transaction,
+  'id' | 'app' | 'version' | 'contentId' | 'source' | 'commandDigest'
+> &
+  Partial<Pick<Transaction, 'expectedSha256'>>;
+
+/** Carries out a new transaction to its end. Throws CANCELLED if gwe is stopping; the next start goes on. */
+export async function runTransaction(start: NewTransaction, deps: RunnerDependencies): Promise<Transaction> {
+  const startedAtMs = deps.clock.wallMs();
+  return advance(
+    {
+      ...start,
+      state: 'planned',
+      saves: 0,
+      resumes: 0,
+      startedAtMs,
+      notes: [],
+      bytesFetched: 0,
+      closed: false,
+    },
+    deps,
+  );
+}
+
+/** Goes on with what the journal holds. Returns `undefined` if there is nothing unfinished. */
+export async function resumeTransaction(deps: RunnerDependencies): Promise<Transaction | undefined> {
+  const found = deps.journal.read();
+  if (found === undefined || found.closed) return undefined;
+  deps.log.info('update.resume', {
+    tx: found.id,
+    app: found.app,
+    version: found.version,
+    state: found.state,
+  });
+  return advance({ ...found, resumes: found.resumes + 1 }, deps);
+}
+
+async function advance(start: Transaction, deps: RunnerDependencies): Promise<Transaction> {
+  let transaction = start;
+  const save = (facts: Partial<Transaction>): void => {
+    transaction = { ...transaction, ...facts, saves: transaction.saves + 1 };
+    deps.journal.write(transaction);
+  };
+  for (let state = transaction.state; !isFinal(state); state = transaction.state) {
+    save({});
+    const { event, learnt } = await perform(state, () => transaction, save, deps);
+    const next = nextState(state, event);
+    transaction = { ...transaction, ...learnt, state: next, resumes: 0 };
+    logTransition(transaction, state, next, deps);
+  }
+  save({ endedAtMs: transaction.endedAtMs ?? deps.clock.wallMs() });
+  deps.ports.close(transaction);
+  save({ closed: true });
+  cleanUp(transaction, deps);
+  return transaction;
+}
+
+/** Runs one effect; whatever it throws becomes the event `failed`, except the wish to stop. */
+async function perform(
+  state: WorkingState,
+  current: () => Transaction,
+  record: (facts: Partial<Transaction>) => void,
+  deps: RunnerDependencies,
+): Promise<EffectResult> {
+  try {
+    breakLoops(current());
+    deps.signal.throwIfAborted();
+    return await deps.ports.effects[state]({ transaction: current(), signal: deps.signal, record });
+  } catch (error) {
+    if (deps.signal.aborted) {
+      throw new GweError('CANCELLED', `stopped while '${state}': the next start goes on from there`, {
+        cause: error,
+      });
+    }
+    const failure = describeFailure(state, error);
+    return { event: 'failed', learnt: state === 'rolling-back' ? { rollbackFailure: failure } : { failure } };
+  }
+}
+
+function breakLoops(transaction: Transaction): void {
+  if (transaction.saves <= MOST_SAVES && transaction.resumes <= MOST_RESUMES) return;
+  throw new GweError(
+    'JOURNAL_LOOP',
+    `cannot finish '${transaction.state}': gwe was started ${transaction.resumes} times in it ` +
+      `(${transaction.saves} journal writes), expected at most ${MOST_RESUMES}`,
+  );
+}
+
+function describeFailure(state: UpdateState, error: unknown): Failure {
+  return { state, code: error instanceof GweError ? error.code : 'STORE_IO', message: describeError(error) };
+}
+
+function logTransition(
+  transaction: Transaction,
+  from: UpdateState,
+  to: UpdateState,
+  deps: RunnerDependencies,
+): void {
+  const failure = transaction.rollbackFailure ?? transaction.failure;
+  const fields = { tx: transaction.id, app: transaction.app, version: transaction.version, from };
+  if (failure?.state === from)
+    deps.log.warn(`update.${to}`, { ...fields, code: failure.code }, failure.message);
+  else deps.log.info(`update.${to}`, fields);
+}
+
+function cleanUp(transaction: Transaction, deps: RunnerDependencies): void {
+  try {
+    deps.ports.cleanUp(transaction);
+  } catch (error) {
+    deps.log.warn('update.clean-up', { tx: transaction.id }, describeError(error));
+  }
+}
+
+/** What is true on the gateway after a finished transaction. */
+export function outcomeOf(transaction: Transaction): Outcome {
+  switch (transaction.state) {
+    case 'committed':
+      return transaction.notes.includes(REINSTALLED) ? 'unchanged' : 'installed';
+    case 'rolled-back':
+      return 'rolled-back';
+    case 'rollback-failed':
+      return 'rollback-failed';
+    default:
+      return isRejection(transaction.failure) ? 'rejected' : 'failed-no-change';
+  }
+}
+
+/** Note of a transaction that ran install.sh of the active version again without fetching it. */
+export const REINSTALLED = 'already active: install.sh was run again';
+
+function isRejection(failure: Failure | undefined): boolean {
+  const codes: Record<string, { rejected: boolean }> = ERROR_CODES;
+  return failure !== undefined && codes[failure.code]?.rejected === true;
+}
