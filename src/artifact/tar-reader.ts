@@ -1,0 +1,226 @@
+/**
+ * A strict tar parser: buffers go in, entries come out by synchronous calls, in bounded memory. It reads what GNU tar,
+ * bsdtar, busybox and Python write (ustar, pax, GNU long names) and refuses whatever readers disagree about.
+ */
+import { checkSymlink, EntryTree, normaliseName, safeMode, type TarEntry } from './entries.ts';
+import { entryFault, formatFault, limitFault, quote } from './faults.ts';
+import type { ArtifactLimits } from './limits.ts';
+import {
+  checkGlobalPax,
+  decodeGnuLong,
+  decodePax,
+  type Extension,
+  mergeExtensions,
+} from './tar-extension.ts';
+import {
+  BLOCK_BYTES,
+  type DecodedHeader,
+  decodeHeader,
+  type ExtensionType,
+  isZeroBlock,
+} from './tar-header.ts';
+
+/** Called in the order of the archive. What they throw goes through `write`. */
+export interface TarHandlers {
+  /** An entry that passed every rule; `directories` are to be made first, outermost first. */
+  entry(entry: TarEntry, directories: readonly string[]): void;
+  /** Bytes of the last file entry. Only valid during the call. */
+  data(chunk: Buffer): void;
+  /** The last file entry has all of its bytes. */
+  fileEnd(): void;
+}
+
+type State =
+  | { at: 'header' }
+  | { at: 'extension'; header: DecodedHeader; kind: ExtensionType; chunks: Buffer[]; leftBytes: number }
+  | { at: 'file'; path: string; leftBytes: number }
+  | { at: 'padding'; path: string; leftBytes: number }
+  | { at: 'first-zero' }
+  | { at: 'end' };
+
+export class TarReader {
+  readonly #handlers: TarHandlers;
+  readonly #limits: ArtifactLimits;
+  readonly #tree: EntryTree;
+  readonly #block = Buffer.alloc(BLOCK_BYTES);
+  #blockBytes = 0;
+  #state: State = { at: 'header' };
+  #extension: Extension = {};
+  #hasExtension = false;
+  #offset = 0;
+  #headers = 0;
+  #entries = 0;
+  #contentBytes = 0;
+
+  constructor(handlers: TarHandlers, limits: ArtifactLimits) {
+    this.#handlers = handlers;
+    this.#limits = limits;
+    this.#tree = new EntryTree(limits);
+  }
+
+  /** Files, directories and links so far. */
+  get entries(): number {
+    return this.#entries;
+  }
+
+  /** Bytes of the files so far. */
+  get contentBytes(): number {
+    return this.#contentBytes;
+  }
+
+  /** Takes the next bytes of the stream; throws ARTIFACT_FORMAT, ARTIFACT_ENTRY or ARTIFACT_LIMIT at the first fault. */
+  write(chunk: Buffer): void {
+    for (let at = 0; at < chunk.length; ) {
+      const used = this.#take(chunk.subarray(at));
+      at += used;
+      this.#offset += used;
+    }
+  }
+
+  /** The stream is over; throws ARTIFACT_FORMAT if the archive is not. */
+  end(): void {
+    const state = this.#state;
+    if (state.at === 'end' && this.#blockBytes === 0) return;
+    const where =
+      state.at === 'file' || state.at === 'padding'
+        ? `in the middle of entry ${quote(state.path)}`
+        : 'before its end';
+    throw formatFault(
+      `the archive is cut off ${where} (after ${this.#offset} bytes)`,
+      'two zero blocks at the end',
+    );
+  }
+
+  #take(chunk: Buffer): number {
+    const state = this.#state;
+    if (state.at === 'file') return this.#takeFile(state, chunk);
+    if (state.at === 'padding') return this.#takePadding(state, chunk);
+    if (state.at === 'extension') return this.#takeExtension(state, chunk);
+    return this.#takeBlock(chunk);
+  }
+
+  #takeFile(state: { path: string; leftBytes: number }, chunk: Buffer): number {
+    const data = chunk.length > state.leftBytes ? chunk.subarray(0, state.leftBytes) : chunk;
+    this.#handlers.data(data);
+    state.leftBytes -= data.length;
+    if (state.leftBytes === 0) this.#endFile(state.path, this.#offset + data.length);
+    return data.length;
+  }
+
+  #endFile(path: string, endOffset: number): void {
+    this.#handlers.fileEnd();
+    const leftBytes = (BLOCK_BYTES - (endOffset % BLOCK_BYTES)) % BLOCK_BYTES;
+    this.#state = leftBytes === 0 ? { at: 'header' } : { at: 'padding', path, leftBytes };
+  }
+
+  #takePadding(state: { leftBytes: number }, chunk: Buffer): number {
+    const used = Math.min(state.leftBytes, chunk.length);
+    state.leftBytes -= used;
+    if (state.leftBytes === 0) this.#state = { at: 'header' };
+    return used;
+  }
+
+  /** Its body and the padding behind it. */
+  #takeExtension(state: State & { at: 'extension' }, chunk: Buffer): number {
+    const used = Math.min(state.leftBytes, chunk.length);
+    state.chunks.push(Buffer.from(chunk.subarray(0, used)));
+    state.leftBytes -= used;
+    if (state.leftBytes === 0) this.#endExtension(state);
+    return used;
+  }
+
+  #endExtension(state: State & { at: 'extension' }): void {
+    const body = Buffer.concat(state.chunks).subarray(0, state.header.sizeBytes);
+    const shown = state.header.name;
+    this.#state = { at: 'header' };
+    if (state.kind === 'g') {
+      checkGlobalPax(body, shown);
+      return;
+    }
+    const found = (): Extension => {
+      if (state.kind === 'x') return decodePax(body, shown);
+      return state.kind === 'L'
+        ? { path: decodeGnuLong(body, shown) }
+        : { target: decodeGnuLong(body, shown) };
+    };
+    this.#extension = mergeExtensions(this.#extension, found());
+    this.#hasExtension = true;
+  }
+
+  #takeBlock(chunk: Buffer): number {
+    const used = Math.min(BLOCK_BYTES - this.#blockBytes, chunk.length);
+    chunk.copy(this.#block, this.#blockBytes, 0, used);
+    this.#blockBytes += used;
+    if (this.#blockBytes < BLOCK_BYTES) return used;
+    this.#blockBytes = 0;
+    if (isZeroBlock(this.#block)) this.#takeZeroBlock();
+    else this.#takeHeader(this.#offset + used - BLOCK_BYTES);
+    return used;
+  }
+
+  #takeZeroBlock(): void {
+    if (this.#hasExtension) throw formatFault('an extension header with no entry behind it', 'an entry');
+    this.#state = this.#state.at === 'header' ? { at: 'first-zero' } : { at: 'end' };
+  }
+
+  #takeHeader(offset: number): void {
+    if (this.#state.at !== 'header') {
+      throw formatFault(`data behind the end of the archive, at byte ${offset}`, 'nothing but zeros');
+    }
+    this.#headers += 1;
+    if (this.#headers > this.#limits.entries) {
+      throw limitFault('tarball', `more than ${this.#limits.entries} entries`, `${this.#limits.entries}`);
+    }
+    const header = decodeHeader(this.#block, offset, this.#extension);
+    if (isExtension(header.kind)) this.#startExtension(header, header.kind);
+    else this.#startEntry(header, header.kind);
+  }
+
+  #startExtension(header: DecodedHeader, kind: ExtensionType): void {
+    if (header.sizeBytes > this.#limits.metaEntryBytes) {
+      const found = `an extension header of ${header.sizeBytes} bytes`;
+      throw limitFault(`entry ${quote(header.name)}`, found, `${this.#limits.metaEntryBytes}`);
+    }
+    const leftBytes = Math.ceil(header.sizeBytes / BLOCK_BYTES) * BLOCK_BYTES;
+    const state: State = { at: 'extension', header, kind, chunks: [], leftBytes };
+    if (leftBytes === 0) this.#endExtension(state);
+    else this.#state = state;
+  }
+
+  #startEntry(header: DecodedHeader, type: TarEntry['type']): void {
+    const entry = this.#checkEntry(header, type);
+    this.#extension = {};
+    this.#hasExtension = false;
+    this.#entries += 1;
+    this.#handlers.entry(entry, this.#tree.add(entry));
+    if (entry.type !== 'file') return;
+    this.#contentBytes += entry.sizeBytes;
+    this.#state = { at: 'file', path: entry.path, leftBytes: entry.sizeBytes };
+    if (entry.sizeBytes === 0) this.#endFile(entry.path, 0);
+  }
+
+  #checkEntry(header: DecodedHeader, type: TarEntry['type']): TarEntry {
+    const path = normaliseName(header.name, this.#limits);
+    if (type !== 'directory' && (path === '' || /\/\.?$/.test(header.name))) {
+      throw entryFault(header.name, `a ${type} with the name of a directory`, 'a name');
+    }
+    if (header.sizeBytes > this.#limits.unpackedBytes - this.#contentBytes) {
+      const found = `its ${header.sizeBytes} bytes make the artifact too large`;
+      throw limitFault(`entry ${quote(header.name)}`, found, `${this.#limits.unpackedBytes} bytes unpacked`);
+    }
+    if (type === 'symlink') checkSymlink(path, header.target, this.#limits);
+    const target = type === 'hardlink' ? normaliseName(header.target, this.#limits) : header.target;
+    return {
+      type,
+      path,
+      mode: safeMode(path, type, header.mode),
+      sizeBytes: header.sizeBytes,
+      mtimeS: header.mtimeS,
+      target: type === 'file' || type === 'directory' ? '' : target,
+    };
+  }
+}
+
+function isExtension(kind: DecodedHeader['kind']): kind is ExtensionType {
+  return kind.length === 1;
+}
