@@ -1,0 +1,45 @@
+# Every target does its own set-up: it needs Node >= 20, npm, make and git, and says what else it fetches.
+MAKEFLAGS += --no-print-directory
+NODE := .cache/runtime/bin/node
+PACKAGES := node_modules/.gwe-lock
+
+.PHONY: help build check test demo dist test-targets clean runtime supervisor
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+
+build: runtime ## dist/gwe for this machine's CPU
+	@$(NODE) build.mjs
+
+check: runtime ## types (also against the oldest runtime that ships), lint, format, architecture
+	@node_modules/.bin/tsc -p .
+	@node_modules/.bin/tsc -p src/packaging/tsconfig.node20.json
+	@node_modules/.bin/biome check .
+	@$(NODE) --test --test-reporter=dot test/unit/architecture.test.ts
+
+test: check supervisor build ## everything: check, then the unit, integration, conformance, e2e and fault tests
+	@$(NODE) test/run.mjs unit integration conformance e2e fault
+
+demo: supervisor build ## an update from upload to rollback, on this machine, in half a minute
+	@$(NODE) test/demo/run.ts
+
+dist: runtime ## executables, checksums and artifacts for every target, into dist/
+	@$(NODE) build.mjs --target all
+	@$(NODE) src/packaging/dist.mjs
+
+test-targets: dist ## run each target's executable, foreign ones under qemu-user
+	@$(NODE) test/run.mjs targets
+
+clean: ## remove what the build made (the runtimes stay in .cache/runtimes)
+	rm -rf dist .cache/build .cache/test
+
+runtime: $(PACKAGES)
+	@node src/packaging/setup.mjs runtime
+
+supervisor: $(PACKAGES)
+	@node src/packaging/setup.mjs supervisor
+
+# The lock file decides, not its date: a fresh checkout of the same lock installs nothing.
+$(PACKAGES): package-lock.json
+	@cmp -s $< $@ || { echo 'installing the npm packages of package-lock.json'; npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; }
+	@cp $< $@

@@ -1,0 +1,90 @@
+/** Installs what npm cannot bring from Debian's packages, or says in a sentence what is missing. */
+import * as fs from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { run, say, TARGETS } from './project.mjs';
+
+/** Is there such a command, or (with a slash in it) such a file? */
+function isThere(probe) {
+  if (probe.includes('/')) return fs.existsSync(probe);
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  return folders.some((folder) => folder !== '' && fs.existsSync(join(folder, probe)));
+}
+
+/**
+ * What each purpose needs: a probe that tells whether it is there, and the Debian package that brings it.
+ * @param {string} target the executable's target, for the purposes that have one
+ */
+export function strippingNeeds(target, isHost) {
+  if (isHost) return [{ probe: 'strip', package: 'binutils' }];
+  const { triplet, stripPackage } = TARGETS[target];
+  return [{ probe: `${triplet}-strip`, package: stripPackage }];
+}
+
+export function emulationNeeds(target, isHost) {
+  if (isHost) return [];
+  const { emulator, triplet, runPackages } = TARGETS[target];
+  const libraries = {
+    'libc6-': 'libc.so.6',
+    'libstdc++6-': 'libstdc++.so.6',
+    'libatomic1-': 'libatomic.so.1',
+  };
+  const probeOf = (name) => Object.entries(libraries).find(([prefix]) => name.startsWith(prefix))?.[1];
+  return [
+    { probe: emulator, package: 'qemu-user-static' },
+    ...runPackages.map((name) => ({ probe: `/usr/${triplet}/lib/${probeOf(name)}`, package: name })),
+  ];
+}
+
+export const SUPERVISOR_NEEDS = [
+  { probe: 'supervisord', package: 'supervisor' },
+  { probe: 'python3', package: 'python3' },
+];
+
+/** Installs the packages of `needs` whose probe finds nothing. Throws a sentence when it may not or cannot. */
+export function ensureInstalled(needs, purpose) {
+  const missing = needs.filter((need) => !isThere(need.probe)).map((need) => need.package);
+  if (missing.length === 0) return;
+  const command = `apt-get install ${[...new Set(missing)].join(' ')}`;
+  if (process.getuid?.() !== 0 || !isThere('apt-get')) {
+    throw new Error(
+      `${purpose} needs ${missing.join(', ')}: install it (Debian: as root, '${command}') and run this again`,
+    );
+  }
+  say(`${purpose} needs ${missing.join(', ')}: installing it with apt-get`);
+  withoutStartingServices(() => install(missing));
+  if (missing.includes('supervisor')) keepSupervisorDown();
+  const still = needs.filter((need) => !isThere(need.probe));
+  if (still.length > 0) throw new Error(`'${command}' did not bring ${still.map((n) => n.probe).join(', ')}`);
+}
+
+function install(packages) {
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  run('apt-get', ['update', '-qq'], { env });
+  run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { env });
+}
+
+/** Debian starts a service when it installs it, unless policy-rc.d forbids it; one that is there already is left alone. */
+function withoutStartingServices(action) {
+  const policy = '/usr/sbin/policy-rc.d';
+  const isOurs = !fs.existsSync(policy);
+  if (isOurs) fs.writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  try {
+    action();
+  } finally {
+    if (isOurs) fs.rmSync(policy, { force: true });
+  }
+}
+
+/** The tests start a supervisord of their own; this machine did not ask for one at every boot. */
+function keepSupervisorDown() {
+  try {
+    run('update-rc.d', ['supervisor', 'disable']);
+    say(
+      "the supervisor package was installed; its system service was neither started nor enabled ('update-rc.d supervisor enable' enables it)",
+    );
+  } catch {
+    say(
+      'the supervisor package was installed and not started; its system service may start at the next boot',
+    );
+  }
+}

@@ -1,0 +1,132 @@
+/** Bundle -> one executable per target: strip the target's Node, let pkg put the bundle into it. */
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import { basename, join } from 'node:path';
+import { build } from 'esbuild';
+import { emulationNeeds, ensureInstalled, strippingNeeds } from './debian.mjs';
+import {
+  CACHE,
+  emulatorFor,
+  ensureDirectory,
+  hostTarget,
+  ROOT,
+  run,
+  say,
+  TARGETS,
+  VERSION,
+} from './project.mjs';
+import { ensureHostRuntime, shippedRuntime } from './runtimes.mjs';
+
+/** Raised when the steps below change in a way that their inputs do not show. */
+const RECIPE = 1;
+
+/** The bundled agent, as text. The same sources give the same text wherever the checkout lies. */
+export async function bundle() {
+  const result = await build({
+    absWorkingDir: ROOT,
+    entryPoints: ['src/main.ts'],
+    bundle: true,
+    write: false,
+    platform: 'node',
+    format: 'cjs',
+    // What armv7l ships. Its SEA mode has no import(), so a lazy import becomes a lazy require.
+    target: 'node20.11',
+    supported: { 'dynamic-import': false },
+    minify: true,
+    legalComments: 'none',
+    logLevel: 'warning',
+    define: { GWE_VERSION: JSON.stringify(VERSION) },
+  });
+  return result.outputFiles[0].text;
+}
+
+/**
+ * Makes `output` from `text` for `target`, unless what is there was made from the same inputs.
+ * Returns whether it was made.
+ */
+export async function makeExecutable(target, text, output) {
+  const host = hostTarget();
+  const runtime = await shippedRuntime(target);
+  ensureInstalled(strippingNeeds(target, target === host), `stripping the ${target} runtime`);
+  ensureInstalled(emulationNeeds(target, target === host), `building for ${target} on ${host}`);
+  const record = join(ensureDirectory(join(CACHE, 'build')), `${basename(output)}.json`);
+  const inputs = digest(JSON.stringify([RECIPE, target, digest(text), fileDigest(runtime.path)]));
+  if (isCurrent(record, inputs, output)) return false;
+  say(`making ${output.slice(ROOT.length)} (Node ${runtime.version})`);
+  const work = fs.mkdtempSync(join(CACHE, 'build', `${target}-`));
+  try {
+    const made = await injectBundle(work, target, runtime, text);
+    fs.chmodSync(made, 0o755);
+    fs.renameSync(made, output);
+  } finally {
+    fs.rmSync(work, { recursive: true, force: true });
+  }
+  fs.writeFileSync(record, JSON.stringify({ inputs, output: fileDigest(output) }));
+  return true;
+}
+
+async function injectBundle(work, target, runtime, text) {
+  const { nodeArch } = TARGETS[target];
+  const arch = target.slice('linux-'.length);
+  const stripped = laidOutForPkg(work, arch, runtime.version);
+  strip(target, runtime.path, stripped);
+  const generator = await generatorFor(work, target, runtime.version, stripped);
+  fs.writeFileSync(join(work, 'gwe.cjs'), text);
+  const job = {
+    bundle: join(work, 'gwe.cjs'),
+    output: join(work, 'gwe'),
+    arch,
+    version: runtime.version,
+    generator,
+    useCodeCache: codeCacheWorks(nodeArch),
+  };
+  const node = await ensureHostRuntime();
+  const env = { ...process.env, HOME: work, TMPDIR: work, NODE_OPTIONS: '' };
+  run(node, ['src/packaging/pkg-sea.mjs', JSON.stringify(job)], { env });
+  return job.output;
+}
+
+function codeCacheWorks() {
+  return process.env.GWE_CODE_CACHE === '1';
+}
+
+/** The path at which pkg looks for a runtime, with the marks that keep it from downloading one. */
+function laidOutForPkg(home, arch, version) {
+  const name = `node-v${version}-linux-${arch}`;
+  const cache = join(home, '.pkg-cache', 'sea');
+  const bin = ensureDirectory(join(cache, name, 'bin'));
+  for (const mark of [`${name}.tar.gz`, `${name}.tar.gz.ok`, `${name}/bin/node.ok`]) {
+    fs.writeFileSync(join(cache, mark), '');
+  }
+  return join(bin, 'node');
+}
+
+/** Before injection: stripping the finished executable would break it. */
+function strip(target, from, to) {
+  const tool = target === hostTarget() ? 'strip' : `${TARGETS[target].triplet}-strip`;
+  run(tool, ['--strip-all', '-o', to, from]);
+  fs.chmodSync(to, 0o755);
+}
+
+/** A command that runs the target's runtime here, where pkg looks for one that runs here. */
+async function generatorFor(work, target, version, stripped) {
+  const emulator = emulatorFor(target);
+  if (emulator.length === 0) return stripped;
+  const path = laidOutForPkg(work, process.arch, version);
+  fs.writeFileSync(path, `#!/bin/sh\nexec ${emulator.join(' ')} '${stripped}' "$@"\n`, { mode: 0o755 });
+  return path;
+}
+
+function isCurrent(record, inputs, output) {
+  if (!fs.existsSync(record) || !fs.existsSync(output)) return false;
+  const last = JSON.parse(fs.readFileSync(record, 'utf8'));
+  return last.inputs === inputs && last.output === fileDigest(output);
+}
+
+export function fileDigest(path) {
+  return digest(fs.readFileSync(path));
+}
+
+function digest(data) {
+  return createHash('sha256').update(data).digest('hex');
+}

@@ -1,0 +1,19 @@
+/** Set-up steps for the Makefile: `setup.mjs STEP...`; each is quick when its work is already done. */
+import { ensureInstalled, SUPERVISOR_NEEDS } from './debian.mjs';
+import { say } from './project.mjs';
+import { ensureHostRuntime } from './runtimes.mjs';
+
+const STEPS = {
+  runtime: ensureHostRuntime,
+  supervisor: () => ensureInstalled(SUPERVISOR_NEEDS, 'running apps (tests, demo)'),
+};
+
+for (const name of process.argv.slice(2)) {
+  try {
+    await STEPS[name]();
+  } catch (error) {
+    say(`set-up step '${name}' failed: ${error.message}`);
+    process.exitCode = 1;
+    break;
+  }
+}
