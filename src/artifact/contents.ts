@@ -1,0 +1,102 @@
+/** What gwe needs to know of an artifact: digests, sizes, where its root is, and the few files that gwe itself reads. */
+import type { EntryType, TarEntry } from './entries.ts';
+import { limitFault, quote } from './faults.ts';
+
+/** The files of an artifact that mean something to gwe; everything else is the app's own. */
+export const KNOWN_FILES = ['install.sh', 'setup.py', 'supervisor.conf', 'health.sh'] as const;
+export type KnownFile = (typeof KNOWN_FILES)[number];
+
+export interface ArtifactFile {
+  type: EntryType;
+  /** Permission bits. */
+  mode: number;
+  sizeBytes: number;
+  /** Of supervisor.conf everything, of the others the first 256 bytes. */
+  head: Buffer;
+}
+
+export interface ArtifactContents {
+  /** sha256 of the uncompressed tar stream, hex: the identity of the artifact. */
+  digest: string;
+  /** sha256 of the file as it is, hex. */
+  compressedSha256: string;
+  compressedBytes: number;
+  /** Bytes of all files together. */
+  unpackedBytes: number;
+  /** Files, directories and links. */
+  entries: number;
+  /** '' if the files are at the root, else the name of the one directory that everything is in. */
+  rootPrefix: string;
+  /** Those of KNOWN_FILES that it has, below `rootPrefix`. */
+  files: ReadonlyMap<KnownFile, ArtifactFile>;
+}
+
+/** Where an indexed tarball keeps its manifest; does not count as a top-level directory. */
+export const META_DIRECTORY = '.gwe';
+
+const HEAD_BYTES = 256;
+const PROGRAM_CONFIG_BYTES = 64 * 1024;
+
+interface Kept {
+  file: ArtifactFile;
+  chunks: Buffer[];
+  leftBytes: number;
+}
+
+/** Watches the entries go by and keeps the little that ArtifactContents is made of. */
+export class ContentsCollector {
+  /** By full path: at the root, and in the first top-level directory. */
+  readonly #kept = new Map<string, Kept>();
+  #current: Kept | undefined;
+  #top: string | undefined;
+  #topIsDirectory = false;
+  #hasOtherTops = false;
+
+  entry(entry: TarEntry): void {
+    this.#current = undefined;
+    const [top = '', ...below] = entry.path.split('/');
+    if (top === '' || top === META_DIRECTORY) return;
+    this.#top ??= top;
+    if (top !== this.#top) this.#hasOtherTops = true;
+    else if (below.length > 0 || entry.type === 'directory') this.#topIsDirectory = true;
+    if (below.length > 1 || (below.length === 1 && top !== this.#top)) return;
+    const name = below[0] ?? top;
+    if (isKnownFile(name)) this.#keep(entry, name);
+  }
+
+  data(chunk: Buffer): void {
+    const current = this.#current;
+    if (current === undefined || current.leftBytes === 0) return;
+    const part = Buffer.from(chunk.subarray(0, current.leftBytes));
+    current.chunks.push(part);
+    current.leftBytes -= part.length;
+  }
+
+  rootPrefix(): string {
+    return this.#topIsDirectory && !this.#hasOtherTops ? (this.#top ?? '') : '';
+  }
+
+  files(): Map<KnownFile, ArtifactFile> {
+    const prefix = this.rootPrefix();
+    const found = new Map<KnownFile, ArtifactFile>();
+    for (const name of KNOWN_FILES) {
+      const kept = this.#kept.get(prefix === '' ? name : `${prefix}/${name}`);
+      if (kept !== undefined) found.set(name, { ...kept.file, head: Buffer.concat(kept.chunks) });
+    }
+    return found;
+  }
+
+  #keep(entry: TarEntry, name: KnownFile): void {
+    if (name === 'supervisor.conf' && entry.sizeBytes > PROGRAM_CONFIG_BYTES) {
+      throw limitFault(`entry ${quote(entry.path)}`, `${entry.sizeBytes} bytes`, `${PROGRAM_CONFIG_BYTES}`);
+    }
+    const { type, mode, sizeBytes } = entry;
+    const leftBytes = name === 'supervisor.conf' ? PROGRAM_CONFIG_BYTES : HEAD_BYTES;
+    this.#current = { file: { type, mode, sizeBytes, head: Buffer.alloc(0) }, chunks: [], leftBytes };
+    this.#kept.set(entry.path, this.#current);
+  }
+}
+
+function isKnownFile(name: string): name is KnownFile {
+  return (KNOWN_FILES as readonly string[]).includes(name);
+}

@@ -1,0 +1,171 @@
+/** Strict unpacking and inspecting of artifacts: one pass, bounded memory, the same checks with and without writing. */
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { GweError, wrapError } from '../base/errors.ts';
+import { ensureDirectory, listDirectory } from '../base/fs.ts';
+import { type ArtifactContents, ContentsCollector } from './contents.ts';
+import type { TarEntry } from './entries.ts';
+import { quote } from './faults.ts';
+import { type GunzipOptions, gunzipFile } from './gunzip.ts';
+import { type TarHandlers, TarReader } from './tar-reader.ts';
+
+export type { ArtifactContents } from './contents.ts';
+export type ReadOptions = GunzipOptions;
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = fs.constants;
+/** The directory was empty, so a file that exists or a link in its place is not ours. */
+const CREATE_NEW = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+
+/**
+ * Unpacks `file` into `directory`, which must be empty or not exist. Nothing is written outside of it whatever the
+ * archive holds. Files get the running user as owner, their permission bits and modification time. On an error the
+ * directory holds the entries in front of the fault: remove it. Nothing is fsynced: call `fsyncTree`.
+ * Throws ARTIFACT_FORMAT, ARTIFACT_ENTRY, ARTIFACT_LIMIT, STORE_NO_SPACE, STORE_IO or CANCELLED.
+ */
+export async function extractArtifact(
+  file: string,
+  directory: string,
+  options: ReadOptions,
+): Promise<ArtifactContents> {
+  ensureDirectory(directory);
+  if (listDirectory(directory).length > 0) {
+    throw new GweError(
+      'STORE_IO',
+      `cannot unpack into ${quote(directory)}: not empty, expected a new directory`,
+    );
+  }
+  const writer = new TreeWriter(directory);
+  try {
+    const contents = await readArtifact(file, options, writer);
+    writer.finish();
+    return contents;
+  } finally {
+    writer.close();
+  }
+}
+
+/** Every check of `extractArtifact`, nothing written. */
+export function inspectArtifact(file: string, options: ReadOptions): Promise<ArtifactContents> {
+  return readArtifact(file, options, {
+    entry: () => undefined,
+    data: () => undefined,
+    fileEnd: () => undefined,
+  });
+}
+
+/** Reads `file` to its end, passing what it holds to `handlers` as it comes. */
+export async function readArtifact(
+  file: string,
+  options: ReadOptions,
+  handlers: TarHandlers,
+): Promise<ArtifactContents> {
+  const collector = new ContentsCollector();
+  const reader = new TarReader(
+    {
+      entry(entry, directories) {
+        collector.entry(entry);
+        handlers.entry(entry, directories);
+      },
+      data(chunk) {
+        collector.data(chunk);
+        handlers.data(chunk);
+      },
+      fileEnd: () => handlers.fileEnd(),
+    },
+    options.limits,
+  );
+  const result = await gunzipFile(file, options, (chunk) => reader.write(chunk));
+  reader.end();
+  return {
+    ...result,
+    unpackedBytes: reader.contentBytes,
+    entries: reader.entries,
+    rootPrefix: collector.rootPrefix(),
+    files: collector.files(),
+  };
+}
+
+/** Writes admitted entries below a directory. Synchronous: a file is a handful of system calls, a promise costs more. */
+class TreeWriter implements TarHandlers {
+  readonly #root: string;
+  /** Modes and times come last: a read-only directory could not be filled, and filling it changes its time. */
+  readonly #directories = new Map<string, { mode: number; mtimeS: number | undefined }>();
+  #open: { fd: number; entry: TarEntry } | undefined;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  entry(entry: TarEntry, directories: readonly string[]): void {
+    this.#attempt(entry.path, () => {
+      for (const path of directories) this.#makeDirectory(path, { mode: 0o755, mtimeS: undefined });
+      this.#create(entry);
+    });
+  }
+
+  data(chunk: Buffer): void {
+    const open = this.#open;
+    if (open === undefined) return;
+    this.#attempt(open.entry.path, () => {
+      for (let at = 0; at < chunk.length; ) at += fs.writeSync(open.fd, chunk, at);
+    });
+  }
+
+  fileEnd(): void {
+    const open = this.#open;
+    if (open === undefined) return;
+    this.#attempt(open.entry.path, () => {
+      fs.fchmodSync(open.fd, open.entry.mode);
+      fs.futimesSync(open.fd, open.entry.mtimeS, open.entry.mtimeS);
+    });
+    this.close();
+  }
+
+  /** Gives directories their modes and times, deepest first. */
+  finish(): void {
+    for (const [path, { mode, mtimeS }] of [...this.#directories].reverse()) {
+      const at = join(this.#root, path);
+      this.#attempt(path, () => {
+        fs.chmodSync(at, mode);
+        if (mtimeS !== undefined) fs.utimesSync(at, mtimeS, mtimeS);
+      });
+    }
+  }
+
+  close(): void {
+    const open = this.#open;
+    this.#open = undefined;
+    if (open !== undefined) fs.closeSync(open.fd);
+  }
+
+  #create(entry: TarEntry): void {
+    const at = join(this.#root, entry.path);
+    switch (entry.type) {
+      case 'directory':
+        if (entry.path !== '') this.#makeDirectory(entry.path, entry);
+        break;
+      case 'symlink':
+        fs.symlinkSync(entry.target, at);
+        break;
+      case 'hardlink':
+        fs.linkSync(join(this.#root, entry.target), at);
+        break;
+      case 'file':
+        this.#open = { fd: fs.openSync(at, CREATE_NEW, 0o600), entry };
+        break;
+    }
+  }
+
+  #makeDirectory(path: string, attributes: { mode: number; mtimeS: number | undefined }): void {
+    if (!this.#directories.has(path)) fs.mkdirSync(join(this.#root, path), 0o700);
+    this.#directories.set(path, attributes);
+  }
+
+  #attempt(path: string, action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      throw wrapError(error, 'STORE_IO', `cannot unpack entry ${quote(path)}`);
+    }
+  }
+}

@@ -1,0 +1,112 @@
+/** A `.tar.gz` file -> the bytes of the tar stream, chunk by chunk, with digests of both and every limit enforced. */
+import { createHash } from 'node:crypto';
+import { closeSync, createReadStream, fstatSync, openSync } from 'node:fs';
+import { pipeline } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { GweError, wrapError } from '../base/errors.ts';
+import { formatFault, limitFault, quote } from './faults.ts';
+import type { ArtifactLimits } from './limits.ts';
+
+export interface GunzipOptions {
+  limits: ArtifactLimits;
+  signal?: AbortSignal;
+  /** Called now and then with the bytes of the file read so far, and their total. */
+  onProgress?(doneBytes: number, totalBytes: number): void;
+}
+
+export interface GunzipResult {
+  digest: string;
+  compressedSha256: string;
+  compressedBytes: number;
+}
+
+const CHUNK_BYTES = 128 * 1024;
+
+/**
+ * Feeds `sink` with the uncompressed bytes of `file`. Several gzip members in a row are one stream (RFC 1952 §2.2);
+ * anything else behind a member is refused, also the zeros that gunzip would pass over. What `sink` throws is rethrown.
+ */
+export async function gunzipFile(
+  file: string,
+  options: GunzipOptions,
+  sink: (chunk: Buffer) => void,
+): Promise<GunzipResult> {
+  const { fd, sizeBytes } = openTarball(file, options.limits);
+  const compressedHash = createHash('sha256');
+  const tarHash = createHash('sha256');
+  const gunzip = createGunzip({ chunkSize: CHUNK_BYTES });
+  const source = createReadStream('', { fd, highWaterMark: CHUNK_BYTES, end: sizeBytes - 1 });
+  source.on('data', (chunk) => compressedHash.update(chunk));
+  pipeline(source, gunzip, () => undefined);
+  const allowedBytes = allowedTarBytes(sizeBytes, options.limits);
+  let tarBytes = 0;
+  try {
+    for await (const chunk of gunzip as AsyncIterable<Buffer>) {
+      if (options.signal?.aborted) throw new GweError('CANCELLED', `stopped reading tarball '${file}'`);
+      tarBytes += chunk.length;
+      if (tarBytes > allowedBytes) throw tooLarge(sizeBytes, options.limits);
+      tarHash.update(chunk);
+      sink(chunk);
+      options.onProgress?.(gunzip.bytesWritten, sizeBytes);
+    }
+  } catch (error) {
+    throw describeGunzipFault(error, file);
+  } finally {
+    source.destroy();
+  }
+  if (gunzip.bytesWritten !== sizeBytes) {
+    const left = sizeBytes - gunzip.bytesWritten;
+    throw formatFault(`${left} bytes behind the end of the gzip data`, 'nothing there');
+  }
+  return {
+    digest: tarHash.digest('hex'),
+    compressedSha256: compressedHash.digest('hex'),
+    compressedBytes: sizeBytes,
+  };
+}
+
+function openTarball(file: string, limits: ArtifactLimits): { fd: number; sizeBytes: number } {
+  let fd: number;
+  try {
+    fd = openSync(file, 'r');
+  } catch (error) {
+    throw wrapError(error, 'STORE_IO', `cannot read tarball ${quote(file)}`);
+  }
+  const stat = fstatSync(fd);
+  const fault = !stat.isFile()
+    ? formatFault(`${quote(file)} is no regular file`, 'a .tar.gz file')
+    : stat.size === 0
+      ? formatFault('an empty file', 'a .tar.gz file')
+      : stat.size > limits.compressedBytes
+        ? limitFault('tarball', `${stat.size} bytes`, `${limits.compressedBytes}`)
+        : undefined;
+  if (fault === undefined) return { fd, sizeBytes: stat.size };
+  closeSync(fd);
+  throw fault;
+}
+
+function allowedTarBytes(sizeBytes: number, limits: ArtifactLimits): number {
+  return Math.min(limits.unpackedBytes, Math.max(limits.ratioFloorBytes, limits.ratio * sizeBytes));
+}
+
+function tooLarge(sizeBytes: number, limits: ArtifactLimits): GweError {
+  const allowed = allowedTarBytes(sizeBytes, limits);
+  return allowed === limits.unpackedBytes
+    ? limitFault('tarball', 'more bytes unpacked than allowed', `${allowed} bytes`)
+    : limitFault(
+        'tarball',
+        `${sizeBytes} bytes that unpack to more than ${allowed}`,
+        `${limits.ratio} times`,
+      );
+}
+
+function describeGunzipFault(error: unknown, file: string): unknown {
+  if (error instanceof GweError) return error;
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'Z_BUF_ERROR') return formatFault('the gzip data is cut off', 'a whole .tar.gz file', error);
+  if (typeof code === 'string' && code.startsWith('Z_')) {
+    const reason = error instanceof Error ? error.message : code;
+    return formatFault(`no gzip data, or damaged (${reason})`, 'a .tar.gz file', error);
+  }
+  return wrapError(error, 'STORE_IO', `cannot read tarball ${quote(file)}`);
+}
