@@ -62,18 +62,20 @@ export function decodeHeader(block: Buffer, offset: number, extension: Extension
   for (const [at, length] of [[0, 100], [157, 100], ...prefixField(block)] as const) {
     decodeName(untilNul(block.subarray(at, at + length)), shown);
   }
+  const sizeBytes = sizeOf(block, extension, shown);
   const header = readHeader(block, extension, shown);
   if (!header.cksumValid)
     throw formatFault(`a header with a wrong checksum at byte ${offset}`, 'a tar header');
-  const name = header.path ?? '';
+  // Header puts the ustar prefix in front of a pax path, and the short target in place of a pax linkpath.
+  const name = extension.path ?? header.path ?? '';
   const isDirectory = kind === 'file' && name.endsWith('/');
   const decoded: DecodedHeader = {
     kind: isDirectory ? 'directory' : kind,
     name,
     mode: header.mode ?? 0,
-    sizeBytes: sizeOf(block, extension, shown),
+    sizeBytes,
     mtimeS: extension.mtimeS ?? Math.max(0, (header.mtime?.getTime() ?? 0) / 1000),
-    target: header.linkpath ?? '',
+    target: extension.target ?? header.linkpath ?? '',
   };
   const hasBody = decoded.kind === 'file' || decoded.kind.length === 1;
   if (!hasBody && decoded.sizeBytes !== 0) {
