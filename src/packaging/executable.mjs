@@ -18,7 +18,13 @@ import {
 import { ensureHostRuntime, shippedRuntime } from './runtimes.mjs';
 
 /** Raised when the steps below change in a way that their inputs do not show. */
-const RECIPE = 1;
+const RECIPE = 2;
+
+/**
+ * pkg looks for a runtime by the CPU named, and makes the blob by one for this machine's CPU. Naming the shipped one by
+ * another CPU keeps the two apart, also when they are the same; the name does not get into the file.
+ */
+const FOREIGN_LABEL = process.arch === 'arm64' ? 'x64' : 'arm64';
 
 /** The bundled agent, as text. The same sources give the same text wherever the checkout lies. */
 export async function bundle() {
@@ -66,28 +72,22 @@ export async function makeExecutable(target, text, output) {
 }
 
 async function injectBundle(work, target, runtime, text) {
-  const { nodeArch } = TARGETS[target];
-  const arch = target.slice('linux-'.length);
-  const stripped = laidOutForPkg(work, arch, runtime.version);
+  const stripped = laidOutForPkg(work, FOREIGN_LABEL, runtime.version);
   strip(target, runtime.path, stripped);
-  const generator = await generatorFor(work, target, runtime.version, stripped);
-  fs.writeFileSync(join(work, 'gwe.cjs'), text);
+  const generator = laidOutForPkg(work, process.arch, runtime.version);
+  writeGenerator(generator, target, stripped);
   const job = {
     bundle: join(work, 'gwe.cjs'),
     output: join(work, 'gwe'),
-    arch,
+    arch: FOREIGN_LABEL,
     version: runtime.version,
     generator,
-    useCodeCache: codeCacheWorks(nodeArch),
   };
+  fs.writeFileSync(job.bundle, text);
   const node = await ensureHostRuntime();
   const env = { ...process.env, HOME: work, TMPDIR: work, NODE_OPTIONS: '' };
   run(node, ['src/packaging/pkg-sea.mjs', JSON.stringify(job)], { env });
   return job.output;
-}
-
-function codeCacheWorks() {
-  return process.env.GWE_CODE_CACHE === '1';
 }
 
 /** The path at which pkg looks for a runtime, with the marks that keep it from downloading one. */
@@ -108,13 +108,13 @@ function strip(target, from, to) {
   fs.chmodSync(to, 0o755);
 }
 
-/** A command that runs the target's runtime here, where pkg looks for one that runs here. */
-async function generatorFor(work, target, version, stripped) {
-  const emulator = emulatorFor(target);
-  if (emulator.length === 0) return stripped;
-  const path = laidOutForPkg(work, process.arch, version);
-  fs.writeFileSync(path, `#!/bin/sh\nexec ${emulator.join(' ')} '${stripped}' "$@"\n`, { mode: 0o755 });
-  return path;
+/**
+ * A command that makes the blob on the target's own runtime, so that word size and code cache are right.
+ * `--predictable` makes the code cache the same in every build, and the runtime accepts it without the flag.
+ */
+function writeGenerator(path, target, stripped) {
+  const command = [...emulatorFor(target), `'${stripped}'`, '--predictable'].join(' ');
+  fs.writeFileSync(path, `#!/bin/sh\nexec ${command} "$@"\n`, { mode: 0o755 });
 }
 
 function isCurrent(record, inputs, output) {

@@ -1,6 +1,6 @@
 /**
  * Runs pkg's SEA step in a process of its own, on the pinned Node (pkg wants >= 22):
- * `pkg-sea.mjs JSON`, where JSON is {bundle, output, arch, version, generator, useCodeCache}.
+ * `pkg-sea.mjs JSON`, where JSON is {bundle, output, arch, version, generator}.
  *
  * pkg takes runtimes from $HOME/.pkg-cache; executable.mjs has laid the stripped one there. The blob is made by
  * `generator`, which is the target's own runtime (under qemu for a foreign CPU): a blob holds lengths of the
@@ -10,12 +10,12 @@ import { createRequire } from 'node:module';
 import { basename } from 'node:path';
 
 const { default: sea } = createRequire(import.meta.url)('pkg/lib-es5/sea.js');
-const { bundle, output, arch, version, generator, useCodeCache } = JSON.parse(process.argv[2] ?? '');
+const { bundle, output, arch, version, generator } = JSON.parse(process.argv[2] ?? '');
 
 // pkg uses the running Node where its version is the target's, and else the one for this machine in its cache.
 process.execPath = generator;
 await sea(bundle, {
   targets: [{ platform: 'linux', arch, nodeRange: `node${version}`, output }],
   // pkg works in a directory below $TMPDIR, which holds the bundle: a relative path keeps this machine's out of the file.
-  seaConfig: { main: `../${basename(bundle)}`, useCodeCache },
+  seaConfig: { main: `../${basename(bundle)}`, useCodeCache: true },
 });
