@@ -176,7 +176,10 @@ function checkText(
     group_name: app,
     host_node_name: context.hostName,
   };
-  for (const [name, value] of Object.entries(context.environment)) base[`ENV_${name}`] = value;
+  for (const [name, value] of Object.entries(context.environment)) {
+    // supervisord gives SUPERVISOR_* to its children and has none itself.
+    if (!name.startsWith('SUPERVISOR_')) base[`ENV_${name}`] = value;
+  }
   const early = expander(values, context, base, report);
   early('serverurl');
   checkUser(early('user'), context, report);
@@ -281,7 +284,5 @@ function checkLogFile(
     report(key, path, 'a file that can be rotated', `set ${key}_maxbytes = 0 for a device`);
   } else if (!context.directoryExists(dirname(path))) {
     report(key, path, 'a directory that exists', `create ${dirname(path)} in install.sh`);
-  } else if (context.directoryExists(path)) {
-    report(key, path, 'a file', 'name a file in that directory');
   }
 }
