@@ -22,6 +22,13 @@ export interface TarEntry {
   target: string;
 }
 
+/**
+ * The modification time in every tarball that gwe builds: 1980-01-01, late enough for every tool. It says nothing, so
+ * unpacking leaves such a file with the time of unpacking; otherwise whatever goes by size and time (rsync, make,
+ * Python's bytecode cache) would take the file of the next version for the old one.
+ */
+export const CANONICAL_MTIME_S = 315_532_800;
+
 // biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is the purpose
 const CONTROL = /[\x00-\x1f\x7f]/;
 

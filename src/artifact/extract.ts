@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { GweError, wrapError } from '../base/errors.ts';
 import { ensureDirectory, listDirectory } from '../base/fs.ts';
 import { type ArtifactContents, ContentsCollector } from './contents.ts';
-import type { TarEntry } from './entries.ts';
+import { CANONICAL_MTIME_S, type TarEntry } from './entries.ts';
 import { quote } from './faults.ts';
 import { type GunzipOptions, gunzipFile } from './gunzip.ts';
 import { type TarHandlers, TarReader } from './tar-reader.ts';
@@ -116,7 +116,8 @@ class TreeWriter implements TarHandlers {
     if (open === undefined) return;
     this.#attempt(open.entry.path, () => {
       fs.fchmodSync(open.fd, open.entry.mode);
-      fs.futimesSync(open.fd, open.entry.mtimeS, open.entry.mtimeS);
+      const { mtimeS } = open.entry;
+      if (mtimeS !== CANONICAL_MTIME_S) fs.futimesSync(open.fd, mtimeS, mtimeS);
     });
     this.close();
   }
@@ -127,7 +128,7 @@ class TreeWriter implements TarHandlers {
       const at = join(this.#root, path);
       this.#attempt(path, () => {
         fs.chmodSync(at, mode);
-        if (mtimeS !== undefined) fs.utimesSync(at, mtimeS, mtimeS);
+        if (mtimeS !== undefined && mtimeS !== CANONICAL_MTIME_S) fs.utimesSync(at, mtimeS, mtimeS);
       });
     }
   }

@@ -66,6 +66,30 @@ export async function runProcess(argv: readonly string[], options: RunOptions): 
   };
 }
 
+/**
+ * Runs `argv` for a person at a terminal: stdin and stderr are ours, its stdout goes to our stderr, so that our own
+ * stdout stays clean. SIGTERM when `signal` aborts. Throws INSTALL_FAILED if it cannot be started.
+ */
+export async function runInteractive(
+  argv: readonly [string, ...string[]],
+  options: { cwd: string; env: Readonly<Record<string, string | undefined>>; signal?: AbortSignal },
+): Promise<ProcessEnd> {
+  const [command, ...args] = argv;
+  const child = spawn(command, args, { cwd: options.cwd, env: { ...options.env }, stdio: [0, 2, 2] });
+  const exited = new Promise<ProcessEnd>((resolve) => {
+    child.once('exit', (code, signal) =>
+      resolve(code === null ? { kind: 'signal', signal: signal ?? 'unknown' } : { kind: 'exit', code }),
+    );
+  });
+  await started(child, command);
+  const stop = (): boolean => child.kill('SIGTERM');
+  options.signal?.addEventListener('abort', stop, { once: true });
+  if (options.signal?.aborted) stop();
+  const end = await exited;
+  options.signal?.removeEventListener('abort', stop);
+  return options.signal?.aborted ? { kind: 'cancelled' } : end;
+}
+
 /** Waits for the rest of the output; a daemon that left the group may hold the pipe open for ever, so not for long. */
 async function drained(child: ChildProcess, clock: Clock): Promise<void> {
   const done = new AbortController();

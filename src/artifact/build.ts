@@ -1,0 +1,70 @@
+/** buildfile -> tarball, in the order of spec §4.11. */
+import { join } from 'node:path';
+import { GweError } from '../base/errors.ts';
+import { runInteractive } from '../base/process.ts';
+import type { Buildfile } from './buildfile.ts';
+import { quote } from './faults.ts';
+import { type CheckResult, checkArtifact } from './layout.ts';
+import { DEFAULT_LIMITS } from './limits.ts';
+import { renderArtifactName } from './name.ts';
+import { type PackResult, packArtifact } from './pack.ts';
+import { planPaths } from './plan-tree.ts';
+import { selectFiles } from './select-files.ts';
+
+/** What a build that was killed left behind. */
+const TEMPORARIES = '.gwe-tmp-*';
+
+export interface BuildOptions {
+  /** Absolute: includes are relative to it, commands run in it, the tarball is written into it. */
+  directory: string;
+  /** Environment of the commands. */
+  env: Readonly<Record<string, string | undefined>>;
+  signal?: AbortSignal;
+  /** Called before each command is run. */
+  onCommand?(line: string): void;
+}
+
+export interface BuildResult extends PackResult {
+  /** Absolute path of the tarball. */
+  file: string;
+  /** The checks that a gateway would make, of the finished file. */
+  checks: readonly CheckResult[];
+}
+
+/** Throws ARTIFACT_BUILD when a command fails or a file cannot be packed; failed checks are in the result. */
+export async function buildArtifact(buildfile: Buildfile, options: BuildOptions): Promise<BuildResult> {
+  await runCommands('pre_build_cmds', buildfile.pre_build_cmds, options);
+  const fileName = renderArtifactName(buildfile);
+  const file = join(options.directory, fileName);
+  const { includes } = buildfile;
+  const excludes = [...buildfile.excludes, TEMPORARIES, fileName];
+  const paths = selectFiles(options.directory, { includes, excludes });
+  const entries = planPaths(options.directory, paths, DEFAULT_LIMITS);
+  const packed = await packArtifact(file, entries, options.signal);
+  await runCommands('post_build_cmds', buildfile.post_build_cmds, options);
+  const { checks } = await checkArtifact(file, { limits: DEFAULT_LIMITS });
+  return { ...packed, file, checks };
+}
+
+async function runCommands(
+  key: 'pre_build_cmds' | 'post_build_cmds',
+  commands: readonly string[],
+  options: BuildOptions,
+): Promise<void> {
+  for (const [index, line] of commands.entries()) {
+    options.onCommand?.(line);
+    const end = await runInteractive(['/bin/sh', '-c', line], {
+      cwd: options.directory,
+      env: options.env,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    if (end.kind === 'exit' && end.code === 0) continue;
+    if (end.kind === 'cancelled') throw new GweError('CANCELLED', `stopped ${key}[${index}]`);
+    const found =
+      end.kind === 'exit' ? `exit status ${end.code}` : end.kind === 'signal' ? end.signal : end.kind;
+    throw new GweError(
+      'ARTIFACT_BUILD',
+      `cannot build: ${key}[${index}] ${quote(line)} ended with ${found}, expected 0`,
+    );
+  }
+}
