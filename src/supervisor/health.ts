@@ -41,8 +41,9 @@ export async function waitUntilHealthy(
   const verdict = await settle(client, app, options, watch);
   if (verdict === 'healthy' && options.runHealthScript !== undefined) {
     await options.runHealthScript();
-    // It may have died of the script.
-    await settle(client, app, { ...options, settleMs: 0, deadlineMs: options.settleMs + POLL_MS }, watch);
+    const restartsBefore = watch.restarts;
+    await settle(client, app, options, watch);
+    if (watch.restarts > restartsBefore) throw await diedOfScript(client, app);
   }
   return verdict;
 }
@@ -170,6 +171,13 @@ function lost(info: ProcessInfo, watch: Watch): Judgement {
   return watch.restarts >= RESTARTS_ALLOWED
     ? { failed: info, reason: `it was started anew ${watch.restarts} times` }
     : 'wait';
+}
+
+async function diedOfScript(client: SupervisorClient, app: string): Promise<GweError> {
+  const [info] = await groupProcesses(client, app);
+  const reason = 'it did not survive health.sh';
+  if (info !== undefined) return unhealthy(client, app, info, reason);
+  return new GweError('SUPERVISOR_UNHEALTHY', `program '${app}' is not healthy: ${reason}`);
 }
 
 async function tooLate(
