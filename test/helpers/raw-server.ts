@@ -27,6 +27,8 @@ export async function startRawServer(
 ): Promise<RawServer> {
   const requests: RawRequest[] = [];
   const sockets = new Set<net.Socket>();
+  // One for all connections: tickets are only good with the context that gave them out.
+  const secureContext = secure === undefined ? undefined : tls.createSecureContext(secure);
   const serve = (socket: net.Socket): void => {
     let text = '';
     socket.on('error', () => undefined);
@@ -46,9 +48,9 @@ export async function startRawServer(
   const server = net.createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);
-    if (secure === undefined) serve(socket);
+    if (secureContext === undefined) serve(socket);
     else {
-      const wrapped = new tls.TLSSocket(socket, { isServer: true, ...secure });
+      const wrapped = new tls.TLSSocket(socket, { isServer: true, ...secure, secureContext });
       wrapped.on('error', () => undefined);
       serve(wrapped);
     }

@@ -1,0 +1,194 @@
+/** The texts behind the aliases: commands come in as anything, reports go out bounded (spec §4.2-4.4). */
+import * as v from 'valibot';
+
+/** One tarball that a command asks for. With a `problem` it is reported and not installed. */
+export interface InstallEntry {
+  /** As the command has it, cut to 160 characters. */
+  contentId: string;
+  problem?: string;
+  /** Lower case; the tarball must have it. */
+  sha256?: string;
+}
+
+export type Instruction =
+  /** Nothing to do: the alias is empty. */
+  | { kind: 'none' }
+  /** In the command's order; other keys than `name` and `sha256` are ignored. */
+  | { kind: 'install'; entries: InstallEntry[] }
+  /** Not a command: `reason` says what was found and what was expected. */
+  | { kind: 'invalid'; reason: string };
+
+/** Longest `engine_fetch` taken, in bytes of UTF-8. */
+export const MAX_INSTRUCTION_BYTES = 64 * 1024;
+export const MAX_INSTALL_ENTRIES = 32;
+
+const EXPECTED = 'expected {"install": [{"name": "APP.vVERSION.tar.gz"}]}';
+const ENVELOPE = v.looseObject({ install: v.array(v.unknown()) });
+const ENTRY = v.looseObject({ name: v.string(), sha256: v.optional(v.unknown()) });
+
+/**
+ * Decodes the text of `engine_fetch`. Never throws; a bad entry does not spoil the others. `nameProblem` says what is
+ * wrong with a tarball name (the rules for names belong to the artifact); without it every string is taken.
+ */
+export function decodeInstruction(
+  text: string,
+  nameProblem?: (name: string) => string | undefined,
+): Instruction {
+  if (text.trim() === '') return { kind: 'none' };
+  const invalid = (found: string): Instruction => ({
+    kind: 'invalid',
+    reason: `cannot use engine_fetch: ${found}, ${EXPECTED}`,
+  });
+  const sizeBytes = Buffer.byteLength(text);
+  if (sizeBytes > MAX_INSTRUCTION_BYTES) {
+    return invalid(`${sizeBytes} bytes, more than ${MAX_INSTRUCTION_BYTES}`);
+  }
+  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson()), text);
+  if (!parsed.success) return invalid(`not JSON: ${quote(text)}`);
+  if (!isPlainObject(parsed.output)) return invalid(`${describeJson(parsed.output)} instead of an object`);
+  const envelope = v.safeParse(ENVELOPE, parsed.output);
+  if (!envelope.success) {
+    const { install } = parsed.output;
+    return invalid(install === undefined ? "no key 'install'" : `'install' is ${describeJson(install)}`);
+  }
+  const { install } = envelope.output;
+  if (install.length > MAX_INSTALL_ENTRIES) {
+    return invalid(`${install.length} entries, more than ${MAX_INSTALL_ENTRIES}`);
+  }
+  if (install.length === 0) return { kind: 'none' };
+  return { kind: 'install', entries: install.map((entry) => decodeEntry(entry, nameProblem)) };
+}
+
+function decodeEntry(found: unknown, nameProblem?: (name: string) => string | undefined): InstallEntry {
+  const entry = v.safeParse(ENTRY, found);
+  if (!entry.success) {
+    const shown = isPlainObject(found) ? `'name' is ${describeJson(found.name)}` : describeJson(found);
+    return { contentId: '', problem: `cannot use an install entry: ${shown}, expected {"name": "..."}` };
+  }
+  const { name, sha256 } = entry.output;
+  const contentId = name.slice(0, 160);
+  const problem = nameProblem?.(name);
+  if (problem !== undefined) return { contentId, problem };
+  if (sha256 === undefined || sha256 === null || sha256 === '') return { contentId };
+  if (typeof sha256 === 'string' && /^[0-9a-f]{64}$/i.test(sha256)) {
+    return { contentId, sha256: sha256.toLowerCase() };
+  }
+  return {
+    contentId,
+    problem: `cannot install '${contentId}': its sha256 is ${describeJson(sha256)}, expected 64 hexadecimal digits`,
+  };
+}
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A JSON value in a few printable words. */
+function describeJson(value: unknown): string {
+  if (value === undefined) return 'missing';
+  if (Array.isArray(value)) return 'a list';
+  if (value !== null && typeof value === 'object') return 'an object';
+  return quote(String(value));
+}
+
+function quote(text: string): string {
+  const cut = text.length > 60 ? `${text.slice(0, 60)}...` : text;
+  return JSON.stringify(cut).replace(/[\u007f-\u009f\u2028\u2029]/g, '?');
+}
+
+/** Shortest and longest pause between check-ins, seconds; a year is as good as never. */
+export const MIN_INTERVAL_S = 1;
+export const MAX_INTERVAL_S = 31_536_000;
+
+/** Decodes `update_interval`: whole seconds in plain digits. Anything else is a problem, never a guess. */
+export function decodeInterval(text: string): { seconds: number } | { problem: string } {
+  const trimmed = text.trim();
+  const seconds = /^\d{1,12}$/.test(trimmed) ? Number(trimmed) : Number.NaN;
+  if (seconds >= MIN_INTERVAL_S && seconds <= MAX_INTERVAL_S) return { seconds };
+  return {
+    problem: `cannot use update_interval ${quote(text)}: expected whole seconds from ${MIN_INTERVAL_S} to ${MAX_INTERVAL_S}`,
+  };
+}
+
+/** The keys of the original (spec §4.2), and whatever else there is to say. */
+export interface FetchStatus {
+  name: string;
+  version: string;
+  status: string;
+  exitcode: number;
+  test: string;
+  /** Output of install.sh. */
+  info: string;
+  readonly [key: string]: string | number | boolean | readonly string[] | undefined;
+}
+
+/** Below the 64 KiB that spec §1.2 recommends, percent-encoding not counted. */
+export const MAX_FETCH_STATUS_BYTES = 60 * 1024;
+/** For every text but `info`. */
+const MAX_FIELD_BYTES = 2048;
+const MAX_NOTES = 16;
+
+/**
+ * The text of `fetch_status`, at most MAX_FETCH_STATUS_BYTES: too long an `info` loses its front (the end of an
+ * output says why it ended), with a marker that counts what is gone. `text` is for readers of the original's raw output.
+ */
+export function renderFetchStatus(status: FetchStatus, format: 'json' | 'text'): string {
+  const fields = boundFields(status);
+  const render = (info: string): string =>
+    format === 'json' ? JSON.stringify({ ...fields, info }) : renderText(fields, info);
+  const info = cleanText(status.info);
+  const spentBytes = Buffer.byteLength(render(''));
+  let budget = MAX_FETCH_STATUS_BYTES - spentBytes - 64;
+  let text = render(keepEnd(info, budget));
+  // JSON may need six bytes for one of the output's.
+  while (Buffer.byteLength(text) > MAX_FETCH_STATUS_BYTES && budget > 0) {
+    budget = Math.floor(budget / 2);
+    text = render(keepEnd(info, budget));
+  }
+  return text;
+}
+
+function boundFields(status: FetchStatus): Record<string, unknown> {
+  const bound = (value: unknown): unknown => {
+    if (typeof value === 'string') return keepStart(cleanText(value), MAX_FIELD_BYTES);
+    return Array.isArray(value) ? value.slice(0, MAX_NOTES).map(bound) : value;
+  };
+  return Object.fromEntries(
+    Object.entries(status).map(([key, value]) => [key, key === 'info' ? '' : bound(value)]),
+  );
+}
+
+/** Raw output first, as the original had it; then one line for each other fact. */
+function renderText(fields: Record<string, unknown>, info: string): string {
+  const lines = Object.entries(fields)
+    .filter(([key, value]) => key !== 'info' && value !== undefined && value !== '')
+    .map(
+      ([key, value]) =>
+        `${key}: ${(Array.isArray(value) ? value.join('; ') : String(value)).replace(/\s+/g, ' ')}`,
+    );
+  return `${info === '' || info.endsWith('\n') ? info : `${info}\n`}${lines.join('\n')}\n`;
+}
+
+/** Tabs and line ends stay; other control characters would move a reader's cursor. */
+function cleanText(text: string): string {
+  return text
+    .replace(/\r\n?/g, '\n')
+    .replace(/(?![\n\t])\p{Cc}/gu, '?')
+    .replace(/\p{Surrogate}/gu, '\uFFFD');
+}
+
+function keepEnd(text: string, limitBytes: number): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= limitBytes) return text;
+  let start = bytes.length - Math.max(limitBytes, 0);
+  while (start < bytes.length && ((bytes[start] ?? 0) & 0xc0) === 0x80) start += 1;
+  return `[... ${start} bytes left out ...]\n${bytes.toString('utf8', start)}`;
+}
+
+function keepStart(text: string, limitBytes: number): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= limitBytes) return text;
+  let end = limitBytes;
+  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+  return `${bytes.toString('utf8', 0, end)}...`;
+}
