@@ -1,3 +1,34 @@
-import { VERSION } from './base/version.ts';
+/** Entry: argv, signals and the exit status; the one caller of process.exit. */
+import { createSystemClock } from './base/clock.ts';
+import type { CommandIo } from './cli/command.ts';
+import { dispatch } from './cli/dispatch.ts';
 
-if (process.argv.includes('--version')) process.stdout.write(`gwe ${VERSION}\n`);
+function main(): void {
+  const stop = new AbortController();
+  process.on('SIGTERM', () => stop.abort());
+  process.on('SIGINT', () => stop.abort());
+  // A reader that goes away (`gwe --help | head -1`) is no error of ours.
+  process.stdout.on('error', () => process.exit(0));
+  process.stderr.on('error', () => stop.abort());
+  const io: CommandIo = {
+    stdout: (text) => void process.stdout.write(text),
+    stderr: (text) => void process.stderr.write(text),
+    stdin: process.stdin,
+    env: process.env,
+    cwd: process.cwd(),
+    isTerminal: process.stdout.isTTY === true,
+    columns: process.stdout.columns ?? 80,
+    signal: stop.signal,
+    clock: createSystemClock(),
+  };
+  const onWake = (wake: () => void): void => void process.on('SIGHUP', wake);
+  dispatch(process.argv.slice(2), io, { onWake }).then(
+    (status) => process.exit(status),
+    (error: unknown) => {
+      process.stderr.write(`gwe: ${String(error)}\n`);
+      process.exit(1);
+    },
+  );
+}
+
+main();

@@ -32,9 +32,13 @@ const TransactionSchema = v.object({
   saves: v.number(),
   /** Starts of gwe that found the transaction in its present state. */
   resumes: v.number(),
+  /** Check-ins at which the platform did not give the bytes. */
+  deferrals: v.number(),
   startedAtMs: v.number(),
   digest: v.optional(v.string()),
   hasProgram: v.optional(v.boolean()),
+  /** The one top-level directory of the tarball, or empty. */
+  rootPrefix: v.optional(v.string()),
   content: v.optional(ContentFactsSchema),
   previous: v.optional(VersionRecordSchema),
   /** install.sh as last started: ended before anything else when gwe died in the middle. */

@@ -6,6 +6,8 @@ import type { Failure, Journal, Transaction } from './journal.ts';
 import { isFinal, nextState, type UpdateState, type WorkingState } from './machine.ts';
 import type { EffectResult, UpdatePorts } from './ports.ts';
 
+/** Times that the platform may fail to give the bytes before the command is given up and reported. */
+const MOST_DEFERRALS = 20;
 /** More journal writes than any honest update needs; past it the update is a loop. */
 const MOST_SAVES = 100;
 /** Starts of gwe that may find the same state before it counts as the state's fault. */
@@ -25,7 +27,10 @@ export type NewTransaction = Pick<
 > &
   Partial<Pick<Transaction, 'expectedSha256'>>;
 
-/** Carries out a new transaction to its end. Throws CANCELLED if gwe is stopping; the next start goes on. */
+/**
+ * Carries out a new transaction to its end. Throws CANCELLED if gwe is stopping, and the error of the network or
+ * platform if that alone stands in the way of the bytes: `resumeTransaction` goes on from there.
+ */
 export async function runTransaction(start: NewTransaction, deps: RunnerDependencies): Promise<Transaction> {
   const startedAtMs = deps.clock.wallMs();
   return advance(
@@ -35,6 +40,7 @@ export async function runTransaction(start: NewTransaction, deps: RunnerDependen
       saves: 0,
       resumes: 0,
       startedAtMs,
+      deferrals: 0,
       notes: [],
       bytesFetched: 0,
       closed: false,
@@ -56,10 +62,23 @@ export async function resumeTransaction(deps: RunnerDependencies): Promise<Trans
   return advance({ ...found, resumes: found.resumes + 1 }, deps);
 }
 
+/** Gives up a transaction that still waits for its bytes, because a newer command has come. */
+export async function supersedeTransaction(deps: RunnerDependencies): Promise<void> {
+  const found = deps.journal.read();
+  if (found === undefined || found.closed || !isFetching(found.state)) return;
+  const failure: Failure = {
+    state: found.state,
+    code: 'CANCELLED',
+    message: 'given up: a newer command came',
+  };
+  await advance({ ...found, state: 'failed', failure }, deps);
+}
+
 async function advance(start: Transaction, deps: RunnerDependencies): Promise<Transaction> {
   let transaction = start;
   const save = (facts: Partial<Transaction>): void => {
-    transaction = { ...transaction, ...facts, saves: transaction.saves + 1 };
+    const saves = isFetching(transaction.state) ? 0 : transaction.saves + 1;
+    transaction = { ...transaction, ...facts, saves };
     deps.journal.write(transaction);
   };
   for (let state = transaction.state; !isFinal(state); state = transaction.state) {
@@ -93,12 +112,27 @@ async function perform(
         cause: error,
       });
     }
+    if (isDeferrable(current(), error)) {
+      record({ deferrals: current().deferrals + 1, resumes: 0 });
+      throw error;
+    }
     const failure = describeFailure(state, error);
     return { event: 'failed', learnt: state === 'rolling-back' ? { rollbackFailure: failure } : { failure } };
   }
 }
 
+function isFetching(state: UpdateState): boolean {
+  return state === 'planned' || state === 'downloading';
+}
+
+/** A network or platform fault is not the artifact's, and nothing has been touched: the next check-in tries again. */
+function isDeferrable(transaction: Transaction, error: unknown): boolean {
+  if (!isFetching(transaction.state) || transaction.deferrals >= MOST_DEFERRALS) return false;
+  return error instanceof GweError && (error.retry === 'backoff' || error.code === 'PROTOCOL_UNAUTHORIZED');
+}
+
 function breakLoops(transaction: Transaction): void {
+  if (isFetching(transaction.state)) return;
   if (transaction.saves <= MOST_SAVES && transaction.resumes <= MOST_RESUMES) return;
   throw new GweError(
     'JOURNAL_LOOP',

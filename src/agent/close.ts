@@ -1,0 +1,134 @@
+/** The end of a transaction: what is installed now, the history, the report; then the clean-up. */
+import { join } from 'node:path';
+import type { VersionRecord } from '../artifact/record.ts';
+import { renderFetchStatus } from '../protocol/messages.ts';
+import { removePartialFile } from '../protocol/partial-file.ts';
+import { withRefusal } from '../store/installed.ts';
+import { versionDirectoryName } from '../store/layout.ts';
+import { prune, sweep } from '../store/versions.ts';
+import type { Transaction } from '../update/journal.ts';
+import type { UpdatePorts } from '../update/ports.ts';
+import { outcomeOf, REINSTALLED } from '../update/runner.ts';
+import type { AgentContext } from './context.ts';
+import { downloadFile } from './fetch-effects.ts';
+import { appendHistory } from './history.ts';
+
+export function createClosing(context: AgentContext): Pick<UpdatePorts, 'close' | 'cleanUp'> {
+  return {
+    close(transaction) {
+      recordInstalled(context, transaction);
+      appendHistory(join(context.layout.stateDirectory, 'history.json'), historyEntry(transaction));
+      context.outbox.put(transaction.id, 'fetch_status', renderOutcome(context, transaction));
+    },
+    cleanUp(transaction) {
+      removeDownload(context, transaction);
+      sweep(context.layout, undefined);
+      if (transaction.state === 'committed') pruneVersions(context, transaction.app);
+    },
+  };
+}
+
+function recordInstalled(context: AgentContext, transaction: Transaction): void {
+  const record = context.installed.get(transaction.app);
+  const { digest, app } = transaction;
+  if (digest === undefined) return;
+  if (transaction.state === 'committed') {
+    const active = activeRecord(transaction, digest);
+    const previous = transaction.previous?.digest === digest ? record.previous : transaction.previous;
+    const refused = record.refused.filter((refusal) => refusal.digest !== digest);
+    context.installed.set(app, { active, refused, ...(previous === undefined ? {} : { previous }) });
+  } else if (isBadArtifact(transaction)) {
+    context.installed.set(
+      app,
+      withRefusal(record, {
+        contentId: transaction.contentId,
+        digest,
+        commandDigest: transaction.commandDigest,
+        reason: transaction.failure?.message.slice(0, 300) ?? 'it failed',
+        ...(transaction.content === undefined ? {} : { content: transaction.content }),
+      }),
+    );
+  }
+}
+
+function activeRecord(transaction: Transaction, digest: string): VersionRecord {
+  return {
+    version: transaction.version,
+    digest,
+    contentId: transaction.contentId,
+    hasProgram: transaction.hasProgram === true,
+    installedAtMs: transaction.endedAtMs ?? transaction.startedAtMs,
+    ...(transaction.content === undefined ? {} : { content: transaction.content }),
+  };
+}
+
+/** The app failed by its own doing: not by the network, the disk, supervisord's absence or an interruption. */
+function isBadArtifact(transaction: Transaction): boolean {
+  const isRerun = transaction.previous?.digest === transaction.digest;
+  const code = transaction.failure?.code;
+  return (
+    !isRerun && (code === 'INSTALL_FAILED' || code === 'INSTALL_TIMEOUT' || code === 'SUPERVISOR_UNHEALTHY')
+  );
+}
+
+function historyEntry(transaction: Transaction) {
+  return {
+    tx: transaction.id,
+    app: transaction.app,
+    version: transaction.version,
+    outcome: outcomeOf(transaction),
+    startedAtMs: transaction.startedAtMs,
+    endedAtMs: transaction.endedAtMs ?? transaction.startedAtMs,
+    bytesFetched: transaction.bytesFetched,
+    ...(transaction.previous === undefined ? {} : { from: transaction.previous.version }),
+    ...(transaction.failure === undefined
+      ? {}
+      : { code: transaction.failure.code, reason: transaction.failure.message }),
+  };
+}
+
+function renderOutcome(context: AgentContext, transaction: Transaction): string {
+  const outcome = outcomeOf(transaction);
+  const { failure, rollbackFailure } = transaction;
+  const isGood = transaction.state === 'committed';
+  return renderFetchStatus(
+    {
+      name: transaction.app,
+      version: transaction.version,
+      status: isGood ? 'success' : 'failure',
+      exitcode: transaction.exitCode ?? (isGood ? 0 : -1),
+      test: failure?.code.startsWith('ARTIFACT_') === true ? failure.message : 'passed',
+      info: transaction.output ?? '',
+      outcome,
+      tx: transaction.id,
+      active: activeVersion(transaction),
+      bytes: transaction.bytesFetched,
+      notes: transaction.notes.filter((note) => note !== REINSTALLED || outcome === 'unchanged'),
+      ...(failure === undefined ? {} : { code: failure.code, phase: failure.state, reason: failure.message }),
+      ...(rollbackFailure === undefined ? {} : { rollback: rollbackFailure.message }),
+    },
+    context.settings().fetchStatusFormat === 'text' ? 'text' : 'json',
+  );
+}
+
+/** The version that `current` points at after this transaction. */
+function activeVersion(transaction: Transaction): string {
+  return transaction.state === 'committed' ? transaction.version : (transaction.previous?.version ?? '');
+}
+
+/** A finished or hopeless download goes; one that a network fault cut short stays for the next command. */
+function removeDownload(context: AgentContext, transaction: Transaction): void {
+  const isWorthKeeping =
+    transaction.failure?.state === 'downloading' && transaction.failure.code !== 'DOWNLOAD_DIGEST';
+  if (transaction.source.kind !== 'content' || isWorthKeeping) return;
+  removePartialFile(downloadFile(context, transaction));
+}
+
+function pruneVersions(context: AgentContext, app: string): void {
+  const { active, previous } = context.installed.get(app);
+  const keep = [active, previous].flatMap((record) =>
+    record === undefined ? [] : [versionDirectoryName(record.version, record.digest)],
+  );
+  const removed = prune(context.layout, app, keep);
+  if (removed.length > 0) context.log.info('store.prune', { app, removed: removed.join(',') });
+}

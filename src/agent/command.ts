@@ -1,0 +1,69 @@
+/**
+ * The command that is being carried out, durable from the moment it is read (design.md §5 "Once", spec §6.5-6.7):
+ * written down, then cleared on the platform, then worked off entry by entry.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import * as v from 'valibot';
+import { wrapError } from '../base/errors.ts';
+import { readTextBounded, removeFileDurable, writeFileDurable } from '../base/fs.ts';
+
+const LARGEST_COMMAND_FILE_BYTES = 512 * 1024;
+
+const EntrySchema = v.object({
+  contentId: v.string(),
+  sha256: v.optional(v.string()),
+  problem: v.optional(v.string()),
+});
+export type CommandEntry = v.InferOutput<typeof EntrySchema>;
+
+const CommandSchema = v.object({
+  id: v.string(),
+  /** sha256 of the alias's text. */
+  digest: v.string(),
+  /** Whether the alias has been cleared: not yet, yes and seen empty, or yes but the platform goes on showing it. */
+  clear: v.picklist(['pending', 'shown', 'not-shown']),
+  entries: v.array(EntrySchema),
+  /** Index of the entry that is next. */
+  next: v.number(),
+});
+export type Command = v.InferOutput<typeof CommandSchema>;
+
+const FileSchema = v.object({
+  version: v.literal(1),
+  current: v.optional(CommandSchema),
+  /** The last command on a platform that still shows it: not a new one until it has shown something else. */
+  stuckDigest: v.optional(v.string()),
+});
+export type CommandState = v.InferOutput<typeof FileSchema>;
+
+export interface CommandStore {
+  read(): CommandState;
+  write(state: Omit<CommandState, 'version'>): void;
+}
+
+export function createCommandStore(path: string): CommandStore {
+  return {
+    read() {
+      const text = readTextBounded(path, LARGEST_COMMAND_FILE_BYTES);
+      if (text === undefined) return { version: 1 };
+      try {
+        return v.parse(FileSchema, JSON.parse(text));
+      } catch (error) {
+        throw wrapError(error, 'JOURNAL_UNREADABLE', `cannot read '${path}'`);
+      }
+    },
+    write(state) {
+      if (state.current === undefined && state.stuckDigest === undefined) removeFileDurable(path);
+      else writeFileDurable(path, `${JSON.stringify({ version: 1, ...state })}\n`, 0o600);
+    },
+  };
+}
+
+export function digestText(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** Sorts by time of creation; unique without looking anywhere. */
+export function createId(wallMs: number): string {
+  return `${Math.max(0, wallMs).toString(36).padStart(9, '0')}${randomBytes(3).toString('hex')}`;
+}

@@ -1,0 +1,110 @@
+/** Builds the objects of the agent from the files of a root. The one place that knows all of them. */
+import { join } from 'node:path';
+import { createSystemClock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import { loadEngineConfig, loadGatewayConfig } from '../config/files.ts';
+import { type ContentApi, createContentApi } from '../protocol/content.ts';
+import { createTransport, type Transport } from '../protocol/transport.ts';
+import { createInstalledStore } from '../store/installed.ts';
+import type { Layout } from '../store/layout.ts';
+import { createSupervisorClient, findSupervisorSocket } from '../supervisor/client.ts';
+import { createJournal } from '../update/journal.ts';
+import type { RunnerDependencies } from '../update/runner.ts';
+import { createActivateEffects } from './activate-effects.ts';
+import { createClosing } from './close.ts';
+import type { AgentContext } from './context.ts';
+import { createFetchEffects } from './fetch-effects.ts';
+import { requireProduct } from './identity.ts';
+import { createOutbox } from './outbox.ts';
+import type { TrafficCounter } from './traffic.ts';
+
+export interface ComposeOptions {
+  layout: Layout;
+  log: Logger;
+  /** gwe's own environment. */
+  env: Readonly<Record<string, string | undefined>>;
+  gweVersion: string;
+  /** Aborts when gwe is asked to stop. */
+  signal: AbortSignal;
+}
+
+const SUPERVISOR_TIMEOUT_MS = 30_000;
+
+/** Configuration is read afresh at each use: a set command takes effect without a restart where it can. */
+export function composeContext(options: ComposeOptions): AgentContext {
+  const { layout, log, env, gweVersion } = options;
+  const clock = createSystemClock();
+  const settings = () => loadEngineConfig(layout.engineConfig).values;
+  return {
+    layout,
+    clock,
+    log,
+    env,
+    gweVersion,
+    settings,
+    device: () => loadGatewayConfig(layout.gatewayConfig).values,
+    installed: createInstalledStore(layout.installed),
+    journal: createJournal(layout.journal),
+    outbox: createOutbox(join(layout.stateDirectory, 'outbox')),
+    supervisor: () =>
+      createSupervisorClient({
+        socketPath: findSupervisorSocket(env, layout.root, settings().supervisorSocket),
+        timeoutMs: SUPERVISOR_TIMEOUT_MS,
+        maxAttempts: settings().maxSupervisorRpcAttempts,
+        clock,
+        signal: options.signal,
+      }),
+  };
+}
+
+/** What the update core runs with; without `content` only local files can be installed. */
+export function composeRunner(
+  context: AgentContext,
+  content: ContentApi | undefined,
+  signal: AbortSignal,
+): RunnerDependencies {
+  return {
+    journal: context.journal,
+    clock: context.clock,
+    log: context.log,
+    signal,
+    ports: {
+      effects: { ...createFetchEffects(context, content), ...createActivateEffects(context) },
+      ...createClosing(context),
+    },
+  };
+}
+
+/** The connection to the platform by the present configuration. Throws CONFIG_* for one that cannot work. */
+export function composeTransport(context: AgentContext, traffic: TrafficCounter): Transport {
+  const settings = context.settings();
+  const { model } = requireProduct(context.device());
+  const optional = (key: string, value: string) => (value === '' ? {} : { [key]: value });
+  return createTransport(
+    {
+      baseUrl: settings.platformUrl === '' ? `https://${model}.m2.exosite.io` : settings.platformUrl,
+      userAgent: settings.userAgent === '' ? `GatewayEngine-v${context.gweVersion}` : settings.userAgent,
+      timeoutMs: settings.httpTimeoutS * 1000,
+      allowInsecureHttp: settings.insecureHttp,
+      env: context.env,
+      ...optional('caFile', settings.caFile),
+      ...optional('clientCertFile', settings.clientCertFile),
+      ...optional('clientKeyFile', settings.clientKeyFile),
+    },
+    {
+      clock: context.clock,
+      onTraffic: ({ purpose, rxBytes, txBytes }) => traffic.add(purpose, rxBytes, txBytes),
+    },
+  );
+}
+
+export function composeContentApi(context: AgentContext, transport: Transport): ContentApi {
+  const product = requireProduct(context.device());
+  const style = context.settings().activationStyle === 'id' ? 'id' : 'triple';
+  return createContentApi(
+    transport,
+    () => context.device().cik || undefined,
+    { ...product, style },
+    context.clock,
+  );
+}

@@ -1,0 +1,51 @@
+/** Who this gateway is: serial number from `uuid`, or from the MAC of `iface` (spec §4.9). */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { GweError } from '../base/errors.ts';
+import { readTextBounded } from '../base/fs.ts';
+import type { DeviceConfig } from '../config/files.ts';
+
+/**
+ * The serial number, and whether it came from the interface and has to be stored in `uuid`.
+ * Throws CONFIG_NO_IDENTITY with the command to run; STORE_IO for an interface that is not there (yet).
+ */
+export function resolveSerial(
+  device: DeviceConfig,
+  root: string,
+): { serial: string; fromInterface: boolean } {
+  if (device.uuid !== '') return { serial: device.uuid, fromInterface: false };
+  if (device.iface === '') {
+    throw new GweError(
+      'CONFIG_NO_IDENTITY',
+      'cannot run: neither uuid nor iface is set, so this gateway has no serial number; ' +
+        "run 'gwe --set-iface eth0' (its MAC becomes the serial) or 'gwe --set-uuid SERIAL', then start gwe again",
+    );
+  }
+  const mac = interfaceMac(device.iface, root);
+  if (mac !== undefined) return { serial: mac, fromInterface: true };
+  throw new GweError(
+    'STORE_IO',
+    `cannot read the MAC of interface '${device.iface}': there is no such interface now; gwe tries again ` +
+      "(see 'ip link', or set another with 'gwe --set-iface NAME')",
+  );
+}
+
+/** The two that every request of a device needs besides its serial; throws CONFIG_NO_IDENTITY. */
+export function requireProduct(device: DeviceConfig): { vendor: string; model: string } {
+  if (device.vendor !== '' && device.model !== '') return { vendor: device.vendor, model: device.model };
+  throw new GweError(
+    'CONFIG_NO_IDENTITY',
+    `cannot run: ${device.vendor === '' ? 'vendor' : 'model'} is not set; run 'gwe --set-product-id PRODUCT', ` +
+      'then start gwe again',
+  );
+}
+
+/** MAC of a network interface, upper case with colons, or `undefined` if there is none of that name. */
+export function interfaceMac(iface: string, root: string): string | undefined {
+  if (!/^[^/\s]{1,64}$/.test(iface) || iface.startsWith('.')) return undefined;
+  const bases = [join(root, 'sys/class/net'), '/sys/class/net'];
+  const base = bases.find((candidate) => existsSync(join(candidate, iface, 'address')));
+  if (base === undefined) return undefined;
+  const text = readTextBounded(join(base, iface, 'address'), 4096)?.trim() ?? '';
+  return /^[0-9a-f]{2}(:[0-9a-f]{2})+$/i.test(text) ? text.toUpperCase() : undefined;
+}

@@ -1,0 +1,146 @@
+/** Runs an artifact's install.sh (or setup.py) and health.sh in its version directory (spec §4.6, design.md §5). */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { GweError } from '../base/errors.ts';
+import {
+  bootId,
+  endGroup,
+  groupMembers,
+  type RunResult,
+  readProcessStat,
+  runProcess,
+} from '../base/process.ts';
+import type { Transaction } from '../update/journal.ts';
+import type { AgentContext } from './context.ts';
+import { childEnvironment } from './environment.ts';
+
+/** Kept of what install.sh prints: enough to see the cause, little enough for a report on a slow line. */
+const CAPTURE_BYTES = 16 * 1024;
+const GRACE_MS = 5000;
+
+export interface ScriptRun {
+  app: string;
+  version: string;
+  /** The version directory: working directory, and GWE_APP_DIR. */
+  directory: string;
+  previousDirectory: string | undefined;
+  signal?: AbortSignal;
+  onStart?(script: NonNullable<Transaction['script']>): void;
+}
+
+export interface ScriptResult {
+  exitCode: number;
+  output: string;
+  notes: string[];
+}
+
+/** Runs the installer. Throws INSTALL_FAILED or INSTALL_TIMEOUT with the last line that it printed. */
+export async function runInstaller(context: AgentContext, run: ScriptRun): Promise<ScriptResult> {
+  const isShell = existsSync(join(run.directory, 'install.sh'));
+  const argv = isShell ? ['./install.sh'] : [findPython(context), 'setup.py', 'install'];
+  const result = await runScript(context, run, argv, context.settings().installTimeoutS * 1000);
+  return judge(isShell ? 'install.sh' : 'setup.py', run, result);
+}
+
+/** Runs health.sh if the version has one. Throws SUPERVISOR_UNHEALTHY if it does not exit 0 within its deadline. */
+export async function runHealthScript(context: AgentContext, run: ScriptRun): Promise<void> {
+  if (!existsSync(join(run.directory, 'health.sh'))) return;
+  const result = await runScript(context, run, ['./health.sh'], context.settings().healthTimeoutS * 1000);
+  if (result.end.kind === 'exit' && result.end.code === 0) return;
+  throw new GweError(
+    'SUPERVISOR_UNHEALTHY',
+    `app '${run.app}' ${run.version} is not healthy: health.sh ${describeEnd(result)}${lastLine(result.output)}`,
+  );
+}
+
+/** Ends what is left of an installer that outlived a killed gwe, and waits until it is gone. */
+export async function endOrphan(context: AgentContext, script: Transaction['script']): Promise<boolean> {
+  if (script === undefined || script.bootId !== bootId()) return false;
+  const leader = readProcessStat(script.pid);
+  const isOurs = leader === undefined || leader.startTicks === script.startTicks;
+  if (!isOurs || groupMembers(script.pid).length === 0) return false;
+  await endGroup(script.pid, GRACE_MS, context.clock);
+  return true;
+}
+
+function runScript(
+  context: AgentContext,
+  run: ScriptRun,
+  argv: string[],
+  timeoutMs: number,
+): Promise<RunResult> {
+  const env = childEnvironment(context.env, {
+    GWE_APP_NAME: run.app,
+    GWE_APP_VERSION: run.version,
+    GWE_APP_DIR: run.directory,
+    GWE_PREVIOUS_DIR: run.previousDirectory ?? '',
+  });
+  return runProcess(argv, {
+    cwd: run.directory,
+    env,
+    timeoutMs,
+    graceMs: GRACE_MS,
+    captureBytes: CAPTURE_BYTES,
+    clock: context.clock,
+    ...(run.signal === undefined ? {} : { signal: run.signal }),
+    onStart: (pid) =>
+      run.onStart?.({ pid, startTicks: readProcessStat(pid)?.startTicks ?? '0', bootId: bootId() }),
+  });
+}
+
+function judge(name: string, run: ScriptRun, result: RunResult): ScriptResult {
+  const { end } = result;
+  if (end.kind === 'exit' && end.code === 0) {
+    const left = `${name} left ${result.leftBehind} process(es) behind: ended (use supervisor.conf for programs)`;
+    return { exitCode: 0, output: result.output, notes: result.leftBehind > 0 ? [left] : [] };
+  }
+  if (end.kind === 'cancelled')
+    throw new GweError('CANCELLED', `${name} of '${run.app}' was ended: gwe is stopping`);
+  throw new ScriptFailure(
+    end.kind === 'timeout' ? 'INSTALL_TIMEOUT' : 'INSTALL_FAILED',
+    `cannot install '${run.app}' ${run.version}: ${name} ${describeEnd(result)}${lastLine(result.output)}`,
+    end.kind === 'exit' ? end.code : -1,
+    result.output,
+  );
+}
+
+/** A failed installer, with what the report shows of it. */
+export class ScriptFailure extends GweError {
+  readonly exitCode: number;
+  readonly output: string;
+  constructor(code: 'INSTALL_TIMEOUT' | 'INSTALL_FAILED', message: string, exitCode: number, output: string) {
+    super(code, message, { facts: { exitCode } });
+    this.exitCode = exitCode;
+    this.output = output;
+  }
+}
+
+/** Every way in which a child can end has one sentence. */
+function describeEnd({ end }: RunResult): string {
+  switch (end.kind) {
+    case 'exit':
+      return `exited with status ${end.code}, expected 0`;
+    case 'signal':
+      return `was ended by ${end.signal}, expected exit status 0`;
+    case 'timeout':
+      return `did not end within ${Math.round(end.afterMs / 1000)} s and was killed with its whole process group`;
+    case 'cancelled':
+      return 'was ended because gwe is stopping';
+  }
+}
+
+function lastLine(output: string): string {
+  const line = output.trim().split('\n').at(-1)?.trim() ?? '';
+  return line === '' ? '; it printed nothing' : `; its last line: ${line.slice(0, 300)}`;
+}
+
+function findPython(context: AgentContext): string {
+  const names = ['python', 'python3', 'python2'];
+  const paths = (context.env.PATH ?? '/usr/local/bin:/usr/bin:/bin').split(':');
+  const found = names.find((name) => paths.some((path) => existsSync(join(path, name))));
+  if (found !== undefined) return found;
+  throw new GweError(
+    'INSTALL_FAILED',
+    'cannot run setup.py: this gateway has no Python; expected python or python3',
+  );
+}

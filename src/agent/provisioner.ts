@@ -1,0 +1,40 @@
+/** The device's key: asked for when there is none or the stored one is refused, never thrown away (spec §2.2). */
+import { saveGatewayConfig } from '../config/files.ts';
+import { provision } from '../protocol/provision.ts';
+import type { Transport } from '../protocol/transport.ts';
+import type { AgentContext } from './context.ts';
+import { requireProduct, resolveSerial } from './identity.ts';
+
+/**
+ * Asks the platform for a key and stores it. False if the platform refuses one for now: the stored key, if there is
+ * one, stays in use. Throws PROTOCOL_* when there is no answer.
+ */
+export async function activateKey(
+  context: AgentContext,
+  transport: Transport,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const device = context.device();
+  const { vendor, model } = requireProduct(device);
+  const { serial, fromInterface } = resolveSerial(device, context.layout.root);
+  if (fromInterface) saveGatewayConfig(context.layout.gatewayConfig, { uuid: serial });
+  const style = context.settings().activationStyle === 'id' ? 'id' : 'triple';
+  const result = await provision(
+    transport,
+    { vendor, model, serial, style },
+    { clock: context.clock, signal },
+  );
+  if (result.kind === 'refused') {
+    const next = `asking again in ${context.settings().activationRetryS} s`;
+    const kept = device.cik === '' ? '' : ', the stored key stays in use';
+    context.log.warn(
+      'provision.refused',
+      { serial, product: model, status: result.status },
+      `${result.reason}${kept}; ${next}`,
+    );
+    return false;
+  }
+  saveGatewayConfig(context.layout.gatewayConfig, { cik: result.cik });
+  context.log.info('provision.done', { serial, product: model, key: `...${result.cik.slice(-4)}` });
+  return true;
+}

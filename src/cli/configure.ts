@@ -1,0 +1,159 @@
+/** The set options: all are checked before any is written, and the resulting files are shown. */
+import { existsSync } from 'node:fs';
+import { interfaceMac } from '../agent/identity.ts';
+import { GweError } from '../base/errors.ts';
+import {
+  type DeviceConfig,
+  loadEngineConfig,
+  loadGatewayConfig,
+  saveEngineConfig,
+  saveGatewayConfig,
+  unquote,
+} from '../config/files.ts';
+import { decodeSetting, ENGINE_SETTINGS, type EngineSettings } from '../config/schema.ts';
+import type { Layout } from '../store/layout.ts';
+import type { CommandIo, ParsedOptions } from './command.ts';
+
+interface Changes {
+  device: Partial<DeviceConfig>;
+  engine: Partial<EngineSettings>;
+}
+
+/** Options that set one engine setting each. */
+const ENGINE_OPTIONS: Readonly<Record<string, keyof EngineSettings>> = {
+  'set-update-interval': 'updateIntervalS',
+  'set-act-retry-interval': 'activationRetryS',
+  'set-debug-level': 'debugLevel',
+  'set-user-agent': 'userAgent',
+  'set-platform-url': 'platformUrl',
+  'set-ca-file': 'caFile',
+  'set-client-cert': 'clientCertFile',
+  'set-client-key': 'clientKeyFile',
+};
+
+const DEVICE_OPTIONS: Readonly<Record<string, keyof DeviceConfig>> = {
+  'set-vendor': 'vendor',
+  'set-model': 'model',
+  'set-uuid': 'uuid',
+  'set-iface': 'iface',
+  'set-cik': 'cik',
+};
+
+/** Carries out every set option. Returns false if there was none. Throws USAGE_BAD_VALUE with nothing changed. */
+export function configure(io: CommandIo, options: ParsedOptions, layout: Layout): boolean {
+  const changes = readChanges(options);
+  const hasDevice = Object.keys(changes.device).length > 0;
+  const hasEngine = Object.keys(changes.engine).length > 0;
+  if (hasDevice) io.stdout(withNewline(saveGatewayConfig(layout.gatewayConfig, changes.device)));
+  if (hasEngine) io.stdout(withNewline(saveEngineConfig(layout.engineConfig, changes.engine)));
+  if (changes.device.iface !== undefined && changes.device.iface !== '')
+    sayInterface(io, changes.device.iface, layout);
+  return hasDevice || hasEngine;
+}
+
+export function showGatewayConfig(layout: Layout): string {
+  return withNewline(loadGatewayConfig(layout.gatewayConfig).text);
+}
+
+export function showEngineConfig(layout: Layout): string {
+  return withNewline(loadEngineConfig(layout.engineConfig).text);
+}
+
+/** `''` before activation, as the original printed it: apps call this and trim. */
+export function showCik(layout: Layout): string {
+  const { cik } = loadGatewayConfig(layout.gatewayConfig).values;
+  return `${cik === '' ? "''" : cik}\n`;
+}
+
+function readChanges(options: ParsedOptions): Changes {
+  const device: Partial<DeviceConfig> = {};
+  const product = options.text('set-product-id');
+  if (product !== undefined)
+    device.vendor = device.model = checkDeviceValue('set-product-id', unquote(product));
+  for (const [name, key] of Object.entries(DEVICE_OPTIONS)) {
+    const text = options.text(name);
+    if (text === undefined) continue;
+    const value = checkDeviceValue(name, unquote(text));
+    if (product !== undefined && (key === 'vendor' || key === 'model') && device[key] !== value) {
+      throw new GweError(
+        'USAGE_BAD_VALUE',
+        `--set-product-id '${device[key]}' and --${name} '${value}' contradict each other; nothing was changed`,
+      );
+    }
+    device[key] = value;
+  }
+  return { device, engine: readEngineChanges(options) };
+}
+
+function readEngineChanges(options: ParsedOptions): Partial<EngineSettings> {
+  const engine: Record<string, string | number | boolean> = {};
+  for (const [name, setting] of Object.entries(ENGINE_OPTIONS)) {
+    const text = options.text(name);
+    if (text === undefined) continue;
+    const value = unquote(text);
+    const spec = ENGINE_SETTINGS[setting];
+    const decoded = value === '' && spec.type === 'text' ? { value: '' } : decodeSetting(spec, value);
+    if ('problem' in decoded)
+      throw new GweError('USAGE_BAD_VALUE', `--${name}: ${decoded.problem}; nothing was changed`);
+    checkEngineValue(name, value);
+    engine[setting] = decoded.value;
+  }
+  return engine as Partial<EngineSettings>;
+}
+
+function checkDeviceValue(option: string, value: string): string {
+  if (option === 'set-cik' && value !== '' && !/^[0-9A-Za-z]{40}$/.test(value)) {
+    throw new GweError(
+      'USAGE_BAD_VALUE',
+      `--set-cik: found ${value.length} characters, expected a key of 40 letters and digits; nothing was changed`,
+    );
+  }
+  if (option === 'set-product-id' && value === '') {
+    throw new GweError(
+      'USAGE_BAD_VALUE',
+      '--set-product-id: found nothing, expected a product id; nothing was changed',
+    );
+  }
+  if (/\p{Cc}/u.test(value))
+    throw new GweError('USAGE_BAD_VALUE', `--${option}: found a control character; nothing was changed`);
+  return value;
+}
+
+function checkEngineValue(option: string, value: string): void {
+  if (value === '') return;
+  if (option === 'set-platform-url' && !isHttpUrl(value)) {
+    throw new GweError(
+      'USAGE_BAD_VALUE',
+      `--set-platform-url: found '${value}', expected https://HOST[:PORT]; nothing was changed`,
+    );
+  }
+  const isFile = ['set-ca-file', 'set-client-cert', 'set-client-key'].includes(option);
+  if (isFile && !existsSync(value)) {
+    throw new GweError(
+      'USAGE_BAD_VALUE',
+      `--${option}: found '${value}', expected a file that exists; nothing was changed`,
+    );
+  }
+}
+
+function isHttpUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, hostname } = new URL(text);
+  return (protocol === 'https:' || protocol === 'http:') && hostname !== '';
+}
+
+/** An interface that does not exist is a warning: it may be plugged in later. */
+function sayInterface(io: CommandIo, iface: string, layout: Layout): void {
+  const mac = interfaceMac(iface, layout.root);
+  if (mac === undefined) {
+    io.stderr(
+      `gwe: warning: there is no interface '${iface}' now; it is saved, and gwe waits for it at its start\n`,
+    );
+  } else if (loadEngineConfig(layout.engineConfig).values.debugLevel === 'DEBUG') {
+    io.stdout(`Found interface '${iface}' with MAC address (serial/uuid): ${mac}\n`);
+  }
+}
+
+function withNewline(text: string): string {
+  return text.endsWith('\n') ? text : `${text}\n`;
+}

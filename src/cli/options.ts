@@ -1,0 +1,87 @@
+/** The flags of the original command line (spec §4.10) and ours beside them: one table for parsing and for --help. */
+import type { OptionSpec } from './command.ts';
+
+const RUN = 'Running';
+const SHOW = 'Showing';
+const IDENTITY = 'Who this gateway is';
+const BEHAVIOUR = 'How it behaves';
+
+/** Options that every command takes. */
+export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
+  { name: 'root', value: 'DIR', group: RUN, default: '/', help: 'directory that stands for /' },
+  { name: 'help', short: 'h', group: SHOW, help: 'show this help' },
+];
+
+export const FLAG_OPTIONS: readonly OptionSpec[] = [
+  { name: 'once', short: 'o', group: RUN, help: 'check in once, carry out what is there, and end' },
+  ...GLOBAL_OPTIONS,
+  { name: 'version', short: 'v', group: SHOW, help: 'show the version' },
+  { name: 'engine-conf', short: 'e', group: SHOW, help: 'show Engine.config' },
+  { name: 'gateway-cfg', short: 'g', group: SHOW, help: 'show Gateway.cfg' },
+  { name: 'gateway-cik', short: 'C', group: SHOW, help: "show the device key; '' before activation" },
+  {
+    name: 'set-product-id',
+    short: 'P',
+    value: 'PID',
+    group: IDENTITY,
+    aliases: ['product-id'],
+    help: 'product: vendor and model at once',
+  },
+  { name: 'set-vendor', short: 'r', value: 'VENDOR', group: IDENTITY, help: 'vendor' },
+  { name: 'set-model', short: 'm', value: 'MODEL', group: IDENTITY, help: 'model' },
+  { name: 'set-uuid', short: 'u', value: 'UUID', group: IDENTITY, help: "serial number; '' to clear it" },
+  {
+    name: 'set-iface',
+    short: 'i',
+    value: 'IFACE',
+    group: IDENTITY,
+    help: 'interface whose MAC is the serial number',
+  },
+  { name: 'set-cik', short: 'c', value: 'CIK', group: IDENTITY, help: 'device key of 40 letters and digits' },
+  {
+    name: 'set-update-interval',
+    short: 't',
+    value: 'SECONDS',
+    group: BEHAVIOUR,
+    default: '14400',
+    help: 'pause between check-ins; a running gwe takes it over at its next one',
+  },
+  {
+    name: 'set-act-retry-interval',
+    short: 'l',
+    value: 'SECONDS',
+    group: BEHAVIOUR,
+    default: '60',
+    help: 'pause between attempts to activate',
+  },
+  {
+    name: 'set-debug-level',
+    short: 'd',
+    value: 'LEVEL',
+    group: BEHAVIOUR,
+    default: 'INFO',
+    help: 'DEBUG, INFO, WARNING, ERROR or CRITICAL',
+  },
+  {
+    name: 'set-user-agent',
+    short: 'a',
+    value: 'TEXT',
+    group: BEHAVIOUR,
+    help: "User-Agent header; '' for the default",
+  },
+  {
+    name: 'set-platform-url',
+    value: 'URL',
+    group: BEHAVIOUR,
+    default: 'https://PID.m2.exosite.io',
+    help: 'where the platform is',
+  },
+  { name: 'set-ca-file', value: 'FILE', group: BEHAVIOUR, help: "PEM file of a private CA; '' for none" },
+  {
+    name: 'set-client-cert',
+    value: 'FILE',
+    group: BEHAVIOUR,
+    help: "PEM file of a client certificate; '' for none",
+  },
+  { name: 'set-client-key', value: 'FILE', group: BEHAVIOUR, help: 'PEM file of its private key' },
+];
