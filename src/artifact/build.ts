@@ -4,7 +4,6 @@ import { GweError } from '../base/errors.ts';
 import { runInteractive } from '../base/process.ts';
 import type { Buildfile } from './buildfile.ts';
 import { quote } from './faults.ts';
-import { type CheckResult, checkArtifact } from './layout.ts';
 import { DEFAULT_LIMITS } from './limits.ts';
 import { renderArtifactName } from './name.ts';
 import { type PackResult, packArtifact } from './pack.ts';
@@ -27,11 +26,12 @@ export interface BuildOptions {
 export interface BuildResult extends PackResult {
   /** Absolute path of the tarball. */
   file: string;
-  /** The checks that a gateway would make, of the finished file. */
-  checks: readonly CheckResult[];
 }
 
-/** Throws ARTIFACT_BUILD when a command fails or a file cannot be packed; failed checks are in the result. */
+/**
+ * Runs the commands around the packing. Checking the tarball is the caller's: a post command may have changed it, and
+ * may have deleted what it was made of. Throws ARTIFACT_BUILD when a command fails or a file cannot be packed.
+ */
 export async function buildArtifact(buildfile: Buildfile, options: BuildOptions): Promise<BuildResult> {
   await runCommands('pre_build_cmds', buildfile.pre_build_cmds, options);
   const fileName = renderArtifactName(buildfile);
@@ -42,8 +42,7 @@ export async function buildArtifact(buildfile: Buildfile, options: BuildOptions)
   const entries = planPaths(options.directory, paths, DEFAULT_LIMITS);
   const packed = await packArtifact(file, entries, options.signal);
   await runCommands('post_build_cmds', buildfile.post_build_cmds, options);
-  const { checks } = await checkArtifact(file, { limits: DEFAULT_LIMITS });
-  return { ...packed, file, checks };
+  return { ...packed, file };
 }
 
 async function runCommands(

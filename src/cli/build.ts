@@ -1,0 +1,143 @@
+/** The commands of an app developer: buildfiles, tarballs and their checks (spec §4.10, §4.11). */
+import { existsSync } from 'node:fs';
+import { isAbsolute, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { buildArtifact } from '../artifact/build.ts';
+import {
+  BUILDFILE_KEYS,
+  type Buildfile,
+  decodeBuildfile,
+  defaultBuildfile,
+  describeBuildfileProblem,
+  readBuildfile,
+  renderBuildfile,
+} from '../artifact/buildfile.ts';
+import type { CheckResult } from '../artifact/layout.ts';
+import { describeError, GweError } from '../base/errors.ts';
+import { writeFileDurable } from '../base/fs.ts';
+import { checkTarballFile } from './build-checks.ts';
+import type { CommandIo } from './command.ts';
+
+export interface CreateBuildfileOptions {
+  /** Path of the new file; my_app.json. */
+  file?: string;
+  name?: string;
+  version?: string;
+}
+
+/** Functions behind the flag-style commands; each returns the exit status or throws GweError. */
+export const buildActions = {
+  createBuildfile,
+  checkBuildfile,
+  buildApp,
+  buildAppTarball,
+  checkTarball,
+} as const;
+
+/**
+ * `--create-buildfile`: asks for file, name and version, or takes them from `options`; when one of these is given
+ * nothing is asked. Refuses to replace a file.
+ */
+async function createBuildfile(io: CommandIo, options: CreateBuildfileOptions): Promise<number> {
+  const isGiven = Object.values(options).some((value) => value !== undefined);
+  const answers = isGiven ? options : await askForBuildfile(io);
+  const buildfile = defaultBuildfile(answers.name, answers.version);
+  const decoded = decodeBuildfile(renderBuildfile(buildfile));
+  if ('problems' in decoded) {
+    const problems = decoded.problems.map(describeBuildfileProblem).join('; ');
+    throw new GweError('USAGE_BAD_VALUE', `cannot create buildfile: ${problems}`);
+  }
+  const file = absolute(io, answers.file ?? 'my_app.json');
+  if (existsSync(file)) {
+    throw new GweError(
+      'USAGE_BAD_VALUE',
+      `cannot create buildfile '${file}': it exists, expected a new name`,
+    );
+  }
+  writeFileDurable(file, renderBuildfile(buildfile));
+  io.stdout(`Created ${file}\n\nIts keys:\n`);
+  for (const [key, meaning] of Object.entries(BUILDFILE_KEYS)) io.stdout(`  ${key.padEnd(16)} ${meaning}\n`);
+  io.stdout(`\nWhen it says what to pack: gwe --build-app ${file}\n`);
+  return 0;
+}
+
+/** An empty answer, and the end of the input, mean the default in brackets. */
+async function askForBuildfile(io: CommandIo): Promise<CreateBuildfileOptions> {
+  const answers = createInterface({ input: io.stdin })[Symbol.asyncIterator]();
+  const ask = async (question: string, byDefault: string): Promise<string> => {
+    io.stderr(`${question} [${byDefault}]: `);
+    const { value, done } = await answers.next();
+    return done === true || value.trim() === '' ? byDefault : value.trim();
+  };
+  const file = await ask('Name of the buildfile', 'my_app.json');
+  const name = await ask('Name of the app', 'my_app');
+  const version = await ask('Version of the app', '1');
+  await answers.return?.();
+  return { file, name, version };
+}
+
+/** `--check-buildfile FILE` */
+async function checkBuildfile(io: CommandIo, file: string): Promise<number> {
+  try {
+    readBuildfile(absolute(io, file));
+  } catch (error) {
+    if (!(error instanceof GweError) || error.code !== 'ARTIFACT_BUILD') throw error;
+    io.stdout(`[FAIL] ${describeError(error)}\n`);
+    return 1;
+  }
+  io.stdout(`[PASS] buildfile ${file}\n`);
+  return 0;
+}
+
+/** `--build-app FILE`: nothing but the path of the tarball on stdout, and only if it passes every check. */
+function buildApp(io: CommandIo, file: string): Promise<number> {
+  return build(io, readBuildfile(absolute(io, file)));
+}
+
+/** `-y -n NAME -s VERSION`: all that is in the current directory, hidden names left out. */
+function buildAppTarball(io: CommandIo, identity: { name?: string; version?: string }): Promise<number> {
+  const { name, version } = identity;
+  if (name === undefined || version === undefined) {
+    const missing = name === undefined ? '--app-name (-n)' : '--app-version (-s)';
+    throw new GweError('USAGE_MISSING', `cannot build the tarball: ${missing} is missing`);
+  }
+  const buildfile = { ...defaultBuildfile(name, version), includes: ['*'], excludes: [`${name}.v*.tar.gz`] };
+  const decoded = decodeBuildfile(renderBuildfile(buildfile));
+  if ('buildfile' in decoded) return build(io, decoded.buildfile);
+  const problems = decoded.problems.map(describeBuildfileProblem).join('; ');
+  throw new GweError('USAGE_BAD_VALUE', `cannot build the tarball: ${problems}`);
+}
+
+async function build(io: CommandIo, buildfile: Buildfile): Promise<number> {
+  const { file } = await buildArtifact(buildfile, {
+    directory: io.cwd,
+    env: io.env,
+    signal: io.signal,
+    onCommand: (line) => io.stderr(`+ ${line}\n`),
+  });
+  const { checks, warnings } = await checkTarballFile(file);
+  for (const warning of warnings) io.stderr(`[WARN] ${warning}\n`);
+  const faults = checks.filter((check) => !check.passed);
+  for (const fault of faults) io.stderr(renderCheck(fault));
+  if (faults.length > 0) {
+    throw new GweError('ARTIFACT_BUILD', `cannot use tarball '${file}': ${faults[0]?.reason}, see above`);
+  }
+  io.stdout(`${file}\n`);
+  return 0;
+}
+
+/** `--check-tarball FILE`: a line per check; 1 if one failed. */
+async function checkTarball(io: CommandIo, file: string): Promise<number> {
+  const { checks, warnings } = await checkTarballFile(absolute(io, file));
+  for (const check of checks) io.stdout(renderCheck(check));
+  for (const warning of warnings) io.stdout(`[WARN] ${warning}\n`);
+  return checks.every((check) => check.passed) ? 0 : 1;
+}
+
+function renderCheck(check: CheckResult): string {
+  return check.passed ? `[PASS] ${check.name}\n` : `[FAIL] ${check.reason} - ${check.mend}\n`;
+}
+
+function absolute(io: CommandIo, path: string): string {
+  return isAbsolute(path) ? path : join(io.cwd, path);
+}
