@@ -8,6 +8,8 @@ const CONTROL = /\p{Cc}/u;
 /** A product, serial number, vendor or content id: not empty, one line, bounded. Refuses with 400. */
 export function checkName(what: string, name: string): string {
   if (name === '') throw new Refusal(400, `cannot use an empty ${what}`);
+  // Clients tidy these two out of a URL, and would call something else.
+  if (name === '.' || name === '..') throw new Refusal(400, `cannot use '${name}' as a ${what}`);
   if (CONTROL.test(name)) throw new Refusal(400, `cannot use this ${what}: it has a control character`);
   if (Buffer.byteLength(name) > MAX_NAME_BYTES) {
     throw new Refusal(400, `cannot use this ${what}: expected at most ${MAX_NAME_BYTES} bytes`);

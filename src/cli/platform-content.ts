@@ -1,0 +1,116 @@
+/** `gwe platform content ...`: the files that the devices of a product may fetch. */
+import { createHash } from 'node:crypto';
+import { createReadStream, statSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
+import { describeError, GweError } from '../base/errors.ts';
+import { encodeForm } from '../protocol/codec.ts';
+import type { CommandCall, CommandSpec } from './command.ts';
+import {
+  CLIENT_OPTIONS,
+  fitLine,
+  openClient,
+  pathSegment,
+  positional,
+  printJson,
+  refused,
+  renderTime,
+} from './platform-options.ts';
+import { type ContentItemReply, decodeContentItem, decodeContentList } from './platform-replies.ts';
+
+export const contentCommands: readonly CommandSpec[] = [
+  {
+    path: ['platform', 'content', 'put'],
+    positionals: ['PRODUCT', 'FILE'],
+    summary: 'Upload a file to the content area, replacing one of the same id',
+    options: [{ name: 'id', value: 'ID', help: 'content id', default: "the file's name" }, ...CLIENT_OPTIONS],
+    run: putContent,
+  },
+  {
+    path: ['platform', 'content', 'list'],
+    positionals: ['PRODUCT'],
+    summary: 'List the content area of a product',
+    options: CLIENT_OPTIONS,
+    run: listContent,
+  },
+  {
+    path: ['platform', 'content', 'delete'],
+    positionals: ['PRODUCT', 'ID'],
+    summary: 'Delete a file from the content area',
+    options: CLIENT_OPTIONS,
+    run: deleteContent,
+  },
+];
+
+/** The digest goes with the bytes, so that a broken upload is refused and a gateway can check what it got. */
+async function putContent(call: CommandCall): Promise<number> {
+  const product = positional(call, 0, 'PRODUCT');
+  const file = resolve(call.io.cwd, positional(call, 1, 'FILE'));
+  const id = call.options.text('id') ?? basename(file);
+  const client = openClient(call);
+  const { sizeBytes, sha256 } = await digestFile(file);
+  const query = encodeForm([
+    ['meta', `SHA256:${sha256}`],
+    ['sha256', sha256],
+  ]);
+  const reply = await client.upload(
+    `/gwe/v1/products/${pathSegment(product)}/content/${pathSegment(id)}?${query}`,
+    file,
+    sizeBytes,
+  );
+  if (reply.status !== 200) throw refused(`upload '${file}'`, reply);
+  const item = decodeContentItem(reply.text);
+  if (call.options.has('json')) printJson(call, { product, ...publicItem(item), sha256 });
+  else call.io.stdout(`${item.id} of ${product}: ${item.sizeBytes} bytes, sha256 ${sha256.slice(0, 16)}\n`);
+  return 0;
+}
+
+async function digestFile(file: string): Promise<{ sizeBytes: number; sha256: string }> {
+  try {
+    if (!statSync(file).isFile()) throw new Error('not a regular file');
+    const hash = createHash('sha256');
+    let sizeBytes = 0;
+    for await (const chunk of createReadStream(file)) {
+      const bytes: Buffer = chunk;
+      hash.update(bytes);
+      sizeBytes += bytes.length;
+    }
+    return { sizeBytes, sha256: hash.digest('hex') };
+  } catch (error) {
+    throw new GweError('STORE_IO', `cannot read '${file}': ${describeError(error)}`);
+  }
+}
+
+function publicItem(item: ContentItemReply): Record<string, unknown> {
+  const { id, contentType, sizeBytes, updatedAt, meta } = item;
+  return { id, contentType, sizeBytes, updatedAt, meta };
+}
+
+async function listContent(call: CommandCall): Promise<number> {
+  const product = positional(call, 0, 'PRODUCT');
+  const reply = await openClient(call).call('GET', `/gwe/v1/products/${pathSegment(product)}/content`);
+  if (reply.status !== 200) throw refused(`list the content of '${product}'`, reply);
+  const items = decodeContentList(reply.text);
+  if (call.options.has('json')) {
+    printJson(call, { product, content: items.map(publicItem) });
+    return 0;
+  }
+  call.io.stdout('       BYTES  UPDATED (UTC)        ID\n');
+  for (const item of items) {
+    const size = String(item.sizeBytes).padStart(12);
+    call.io.stdout(`${size}  ${renderTime(item.updatedAt)}  ${fitLine(item.id, 255)}\n`);
+  }
+  return 0;
+}
+
+async function deleteContent(call: CommandCall): Promise<number> {
+  const product = positional(call, 0, 'PRODUCT');
+  const id = positional(call, 1, 'ID');
+  const reply = await openClient(call).call(
+    'DELETE',
+    `/provision/manage/content/${pathSegment(product)}/${pathSegment(id)}`,
+  );
+  if (reply.status !== 205) throw refused(`delete content '${id}'`, reply);
+  if (call.options.has('json')) printJson(call, { product, id, deleted: true });
+  else call.io.stdout(`${id} of ${product}: deleted\n`);
+  return 0;
+}

@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { GweError } from '../../../src/base/errors.ts';
+import { httpRequest } from '../../helpers/http-request.ts';
+import { startPlatform, type TestPlatform } from '../../helpers/platform.ts';
+import { runPlatformCli } from '../../helpers/platform-cli.ts';
+
+let directory: string;
+let platform: TestPlatform;
+let env: Record<string, string>;
+
+before(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'gwe-platform-cli-'));
+  platform = await startPlatform();
+  const tokenFile = join(directory, 'token');
+  writeFileSync(tokenFile, `${platform.token}\n`);
+  env = { GWE_PLATFORM_URL: platform.url, GWE_PLATFORM_TOKEN_FILE: tokenFile };
+});
+after(async () => {
+  await platform.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const gwe = (...words: string[]) => runPlatformCli(['platform', ...words], { env });
+const failsWith = (code: string, text: RegExp) => (error: unknown) =>
+  error instanceof GweError && error.code === code && text.test(error.message);
+
+test('a device is added, listed, disabled and regenerated', async () => {
+  assert.equal((await gwe('device', 'add', 'P', 'gw-1')).stdout, 'gw-1 of P: notactivated\n');
+  await platform.activate('P', 'gw-1');
+  await assert.rejects(
+    gwe('device', 'add', 'P', 'gw-1'),
+    failsWith('PROTOCOL_REFUSED', /activated; regenerate/),
+  );
+  const listed = JSON.parse((await gwe('device', 'list', 'P', '--json')).stdout);
+  assert.equal(listed.version, 1);
+  assert.deepEqual([listed.devices[0].serial, listed.devices[0].state], ['gw-1', 'activated']);
+  assert.match((await gwe('device', 'list', 'P')).stdout, /^activated {5}never {16}gw-1$/m);
+  await gwe('device', 'disable', 'P', 'gw-1');
+  assert.match((await gwe('device', 'list', 'P')).stdout, /^expired /m);
+  await gwe('device', 'regenerate', 'P', 'gw-1');
+  assert.match((await gwe('device', 'list', 'P')).stdout, /^notactivated /m);
+  await assert.rejects(
+    gwe('device', 'regenerate', 'P', 'other'),
+    failsWith('PROTOCOL_REFUSED', /none of this serial/),
+  );
+});
+
+test('a value goes to the device as it was typed, and comes back alone', async () => {
+  await platform.addDevice('P', 'values');
+  const value = '{"install": [{"name": "a+b.v1.tar.gz"}]} 100% & ü';
+  assert.equal((await gwe('write', 'P', 'values', 'engine_fetch', value)).stdout, '');
+  assert.equal((await gwe('read', 'P', 'values', 'engine_fetch')).stdout, `${value}\n`);
+  const cik = await platform.activate('P', 'values');
+  const reply = await httpRequest(`${platform.url}/onep:v1/stack/alias?engine_fetch`, {
+    headers: { 'X-Exosite-CIK': cik },
+  });
+  assert.equal(decodeURIComponent(reply.body), `engine_fetch=${value}`);
+});
+
+test('an alias that was never written is status 1 in text and null in JSON', async () => {
+  await platform.addDevice('P', 'values');
+  await assert.rejects(
+    gwe('read', 'P', 'values', 'nothing'),
+    failsWith('PROTOCOL_REFUSED', /nothing was ever written/),
+  );
+  assert.equal(JSON.parse((await gwe('read', 'P', 'values', 'nothing', '--json')).stdout).value, null);
+});
+
+test('history is oldest first, one line of at most 80 columns each', async () => {
+  await platform.addDevice('P', 'past');
+  for (const value of ['first', `second\n\u001b[31m${'x'.repeat(200)}`, '']) {
+    await gwe('write', 'P', 'past', 'h', value);
+  }
+  const lines = (await gwe('history', 'P', 'past', 'h')).stdout.split('\n');
+  assert.equal(lines.length, 4);
+  assert.match(lines[0] ?? '', /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d {2}operator {2}first$/);
+  assert.ok(lines.every((line) => Array.from(line).length <= 80));
+  assert.ok(lines.every((line) => !line.includes('\u001b')));
+  const { entries } = JSON.parse((await gwe('history', 'P', 'past', 'h', '--json', '--limit', '2')).stdout);
+  assert.deepEqual(
+    entries.map((entry: { value: string }) => entry.value.length),
+    [212, 0],
+  );
+});
+
+test('content is put with its digest, replaced, listed and deleted', async () => {
+  const file = join(directory, 'a.v1.tar.gz');
+  const bytes = Buffer.alloc(300_000, 5);
+  writeFileSync(file, 'old');
+  await gwe('content', 'put', 'P', file);
+  writeFileSync(file, bytes);
+  const put = JSON.parse((await gwe('content', 'put', 'P', file, '--json')).stdout);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  assert.deepEqual([put.id, put.sizeBytes, put.meta], ['a.v1.tar.gz', 300_000, `SHA256:${sha256}`]);
+  await gwe('content', 'put', 'P', file, '--id', 'other name/..%');
+  assert.match((await gwe('content', 'list', 'P')).stdout, / 300000 {2}\S+ \S+ {2}other name\/\.\.%$/m);
+  await gwe('content', 'delete', 'P', 'other name/..%');
+  const listed = JSON.parse((await gwe('content', 'list', 'P', '--json')).stdout);
+  assert.deepEqual(
+    listed.content.map((item: { id: string }) => item.id),
+    ['a.v1.tar.gz'],
+  );
+  await assert.rejects(
+    gwe('content', 'delete', 'P', 'other'),
+    failsWith('PROTOCOL_REFUSED', /404: .*none of this id/),
+  );
+  await assert.rejects(
+    gwe('content', 'put', 'P', join(directory, 'missing')),
+    failsWith('STORE_IO', /missing/),
+  );
+});
+
+test('errors name the platform and what to do', async () => {
+  const run = (extra: Record<string, string>) =>
+    runPlatformCli(['platform', 'device', 'list', 'P'], { env: { ...env, ...extra } });
+  await assert.rejects(
+    run({ GWE_PLATFORM_URL: 'http://127.0.0.1:1' }),
+    failsWith('PROTOCOL_OFFLINE', /'http:\/\/127\.0\.0\.1:1'.*gwe platform serve/),
+  );
+  await assert.rejects(
+    run({ GWE_PLATFORM_URL: '' }),
+    failsWith('USAGE_MISSING', /--url or GWE_PLATFORM_URL/),
+  );
+  await assert.rejects(
+    run({ GWE_PLATFORM_URL: 'http://platform.example' }),
+    failsWith('USAGE_BAD_VALUE', /in the clear/),
+  );
+  const wrong = join(directory, 'wrong');
+  writeFileSync(wrong, 'not-the-right-token');
+  await assert.rejects(
+    run({ GWE_PLATFORM_TOKEN_FILE: wrong }),
+    failsWith('PROTOCOL_UNAUTHORIZED', /refused the token/),
+  );
+  await assert.rejects(gwe('device', 'list', 'nowhere'), failsWith('PROTOCOL_REFUSED', /no such product/));
+  await assert.rejects(gwe('write', 'P', '..', 'a', 'v'), failsWith('USAGE_BAD_VALUE', /'\.\.'/));
+});
+
+test('over TLS of a private authority the client needs its certificate', async () => {
+  const secure = await startPlatform({ tls: true });
+  await secure.addDevice('P', 'tls');
+  const list = (extra: Record<string, string>) =>
+    runPlatformCli(['platform', 'device', 'list', 'P'], {
+      env: { ...env, GWE_PLATFORM_URL: secure.url, ...extra },
+    });
+  await assert.rejects(list({}), failsWith('PROTOCOL_OFFLINE', /--ca-file or GWE_PLATFORM_CA_FILE/));
+  assert.match((await list({ GWE_PLATFORM_CA_FILE: secure.caFile ?? '' })).stdout, /tls$/m);
+  await secure.close();
+});
+
+test('serve prints one line, makes a private token, and ends with status 0', async () => {
+  const data = join(directory, 'served');
+  const stop = new AbortController();
+  let announce = (_text: string): void => undefined;
+  const listening = new Promise<string>((resolve) => {
+    announce = resolve;
+  });
+  const serving = runPlatformCli(['platform', 'serve', '--data', data, '--listen', '127.0.0.1:0'], {
+    signal: stop.signal,
+    onStdout: announce,
+  });
+  const url = /^listening on (http:\/\/127\.0\.0\.1:\d+)\n$/.exec(await listening)?.[1] ?? '';
+  const tokenFile = join(data, 'admin-token');
+  assert.equal(statSync(tokenFile).mode & 0o777, 0o600);
+  assert.equal(statSync(data).mode & 0o777, 0o700);
+  const own = { GWE_PLATFORM_URL: url, GWE_PLATFORM_TOKEN_FILE: tokenFile };
+  await runPlatformCli(['platform', 'device', 'add', 'P', 's'], { env: own });
+  await assert.rejects(
+    runPlatformCli(['platform', 'serve', '--data', data, '--listen', '127.0.0.1:0']),
+    failsWith('PLATFORM_STATE', /another platform is running/),
+  );
+  stop.abort();
+  const ended = await serving;
+  assert.equal(ended.status, 0);
+  assert.equal(ended.stdout.split('\n').length, 2);
+  assert.ok(!ended.stderr.includes(readFileSync(tokenFile, 'utf8').trim()));
+});
+
+test('serve refuses what would send keys in the clear or cannot work', async () => {
+  const serve = (...words: string[]) =>
+    runPlatformCli(['platform', 'serve', '--data', join(directory, 'no'), ...words]);
+  await assert.rejects(serve('--listen', '0.0.0.0:0'), failsWith('USAGE_BAD_VALUE', /without TLS/));
+  await assert.rejects(serve('--listen', 'nowhere'), failsWith('USAGE_BAD_VALUE', /HOST:PORT/));
+  await assert.rejects(serve('--tls-cert', 'x'), failsWith('USAGE_MISSING', /--tls-key/));
+  await assert.rejects(runPlatformCli(['platform', 'serve']), failsWith('USAGE_MISSING', /--data/));
+  const port = new URL(platform.url).port;
+  await assert.rejects(
+    serve('--listen', `127.0.0.1:${port}`),
+    failsWith('PLATFORM_STATE', /another program uses/),
+  );
+  const short = join(directory, 'short');
+  writeFileSync(short, 'short');
+  chmodSync(short, 0o600);
+  await assert.rejects(serve('--token-file', short), failsWith('CONFIG_INVALID', /16 to 256/));
+});
