@@ -1,13 +1,7 @@
 /** A download that goes on where it stopped: after a lost connection, and after a restart of gwe. */
 import { describeError, GweError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import {
-  type ContentApi,
-  type ContentInfo,
-  contentInfo,
-  openContent,
-  parseMetaDigest,
-} from './content-api.ts';
+import { type ContentApi, type ContentInfo, contentInfo, openContent } from './content-api.ts';
 import { openPartialFile, type PartialFile, removePartialFile } from './partial-file.ts';
 import { matchRange, parseContentRange } from './range.ts';
 import { statusError } from './status.ts';
@@ -39,7 +33,7 @@ export interface DownloadOptions {
   /** Where the bytes go; a note beside it (`.info`) says what they are from. */
   partialFile: string;
   /** As `contentInfo` said just now. */
-  expected: Pick<ContentInfo, 'sizeBytes' | 'updated' | 'meta'>;
+  expected: Pick<ContentInfo, 'sizeBytes' | 'updated' | 'digest'>;
   /** The largest item taken. */
   maxBytes: number;
   retries?: RetryPolicy;
@@ -138,7 +132,7 @@ async function fetchAll(state: State): Promise<void> {
 async function assertStillSame(state: State): Promise<void> {
   const { api, options, file } = state;
   const { expected, id, signal } = options;
-  if (parseMetaDigest(expected.meta) !== undefined || file.sizeBytes === 0) return;
+  if (expected.digest !== undefined || file.sizeBytes === 0) return;
   let now: ContentInfo | undefined;
   try {
     now = await contentInfo(api, id, signal);

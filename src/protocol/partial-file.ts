@@ -66,7 +66,7 @@ export function openPartialFile(path: string, source: PartialSource): PartialFil
       });
     },
     restart() {
-      truncate();
+      if (sizeBytes > 0) truncate();
       sizeBytes = 0;
     },
     sync: () => guard(() => fs.fsyncSync(fd)),
