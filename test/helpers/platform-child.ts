@@ -1,0 +1,15 @@
+/** A platform in a process of its own, to be killed. Arguments: directory, token. Prints its URL. */
+import { createSystemClock } from '../../src/base/clock.ts';
+import { createLogger } from '../../src/base/log.ts';
+import { createPlatformServer } from '../../src/platform/server.ts';
+
+const [directory = '', adminToken = ''] = process.argv.slice(2);
+const clock = createSystemClock();
+const log = createLogger({
+  level: 'error',
+  format: 'text',
+  clock,
+  write: (line) => process.stderr.write(line),
+});
+const server = await createPlatformServer({ directory, host: '127.0.0.1', port: 0, adminToken, clock, log });
+process.stdout.write(`${server.url}\n`);
