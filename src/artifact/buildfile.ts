@@ -76,7 +76,8 @@ export function decodeBuildfile(text: string): { buildfile: Buildfile } | { prob
     const found = `no JSON (${error instanceof Error ? error.message.replace(/\s+/g, ' ') : 'unreadable'})`;
     return { problems: [{ key: '', found, expected: 'JSON' }] };
   }
-  const result = v.safeParse(BuildfileSchema, json);
+  // To valibot a list is an object without these keys.
+  const result = v.safeParse(BuildfileSchema, Array.isArray(json) ? null : json);
   return result.success ? { buildfile: result.output } : { problems: result.issues.map(describeIssue) };
 }
 

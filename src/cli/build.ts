@@ -90,12 +90,15 @@ async function checkBuildfile(io: CommandIo, file: string): Promise<number> {
 }
 
 /** `--build-app FILE`: nothing but the path of the tarball on stdout, and only if it passes every check. */
-function buildApp(io: CommandIo, file: string): Promise<number> {
+async function buildApp(io: CommandIo, file: string): Promise<number> {
   return build(io, readBuildfile(absolute(io, file)));
 }
 
 /** `-y -n NAME -s VERSION`: all that is in the current directory, hidden names left out. */
-function buildAppTarball(io: CommandIo, identity: { name?: string; version?: string }): Promise<number> {
+async function buildAppTarball(
+  io: CommandIo,
+  identity: { name?: string; version?: string },
+): Promise<number> {
   const { name, version } = identity;
   if (name === undefined || version === undefined) {
     const missing = name === undefined ? '--app-name (-n)' : '--app-version (-s)';
