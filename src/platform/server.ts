@@ -23,9 +23,9 @@ export interface PlatformOptions {
   adminToken: string;
   clock: Clock;
   log: Logger;
-  /** For the headers of a request; default 10 s. */
+  /** For the headers of a request; default 30 s, for the slowest modems. */
   headersTimeoutMs?: number;
-  /** For a form body; default 30 s. */
+  /** For a form body; default 120 s. */
   bodyTimeoutMs?: number;
 }
 
@@ -48,7 +48,7 @@ export async function createPlatformServer(options: PlatformOptions): Promise<Pl
     storage,
     watchers: createWatchers(options.clock),
     clock: options.clock,
-    bodyTimeoutMs: options.bodyTimeoutMs ?? 30_000,
+    bodyTimeoutMs: options.bodyTimeoutMs ?? 120_000,
   };
   const guard = createTokenGuard(options.adminToken, options.clock);
   const closing = new AbortController();
@@ -76,7 +76,7 @@ export async function createPlatformServer(options: PlatformOptions): Promise<Pl
 }
 
 function createServer(options: PlatformOptions, listener: http.RequestListener): http.Server {
-  const headersTimeout = options.headersTimeoutMs ?? 10_000;
+  const headersTimeout = options.headersTimeoutMs ?? 30_000;
   const limits: http.ServerOptions = {
     headersTimeout,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -97,7 +97,7 @@ function makeServer(
 ): http.Server {
   if (options.tls === undefined) return http.createServer(limits, listener);
   try {
-    return https.createServer({ ...limits, ...options.tls, handshakeTimeout: 10_000 }, listener);
+    return https.createServer({ ...limits, ...options.tls, handshakeTimeout: 30_000 }, listener);
   } catch (error) {
     throw new GweError('PLATFORM_STATE', `cannot use the TLS certificate and key: ${describeError(error)}`);
   }

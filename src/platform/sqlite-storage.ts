@@ -18,7 +18,7 @@ export interface SqliteStorageOptions {
 /** Opens or makes the directory (0700) and removes what a crash left half done. Throws PLATFORM_STATE. */
 export async function openSqliteStorage(options: SqliteStorageOptions): Promise<Storage> {
   ensureDirectory(options.directory, 0o700);
-  const database = await openDatabase(join(options.directory, 'platform.db'));
+  const database = openDatabase(join(options.directory, 'platform.db'));
   const nowSeconds = (): number => Math.floor(options.clock.wallMs() / 1000);
   const blobs = createBlobStore(options.directory);
   const known = database.prepare('SELECT 1 FROM content WHERE blob = ?');

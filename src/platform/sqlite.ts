@@ -55,8 +55,8 @@ CREATE TABLE content (
 `;
 
 /** Opens or makes the file. Throws PLATFORM_STATE where the runtime has no SQLite, or the file is not ours. */
-export async function openDatabase(path: string): Promise<DatabaseSync> {
-  const { DatabaseSync: Database } = await importSqlite();
+export function openDatabase(path: string): DatabaseSync {
+  const { DatabaseSync: Database } = loadSqlite();
   let database: DatabaseSync | undefined;
   try {
     database = new Database(path);
@@ -77,18 +77,19 @@ export async function openDatabase(path: string): Promise<DatabaseSync> {
   }
 }
 
-/** Loaded on demand: the agent never needs it, and the runtime of armv7l does not have it. */
-async function importSqlite(): Promise<typeof import('node:sqlite')> {
-  try {
-    return await import('node:sqlite');
-  } catch (error) {
-    throw new GweError(
-      'PLATFORM_STATE',
-      `cannot run a platform: this executable's runtime (Node ${process.versions.node}) has no SQLite, ` +
-        'expected Node 24; run it on x64 or arm64',
-      { cause: error },
-    );
-  }
+/**
+ * Loaded on demand: the agent never needs it, and the runtime of armv7l does not have it. Not by `import()`, which a
+ * single executable need not support.
+ */
+function loadSqlite(): typeof import('node:sqlite') {
+  const getBuiltin: typeof process.getBuiltinModule | undefined = process.getBuiltinModule;
+  const sqlite = getBuiltin?.('node:sqlite');
+  if (sqlite !== undefined) return sqlite;
+  throw new GweError(
+    'PLATFORM_STATE',
+    `cannot run a platform: this executable's runtime (Node ${process.versions.node}) has no SQLite, ` +
+      'expected Node 24; run it on x64 or arm64',
+  );
 }
 
 function ensureSchema(database: DatabaseSync, path: string): void {

@@ -45,6 +45,11 @@ function writeValues(
     setCurrent(database, deviceId, fresh, stamp.modifiedAt, sequence);
     addHistory(database, deviceId, fresh, sequence);
   }
+  trimHistory(
+    database,
+    deviceId,
+    values.map(([alias]) => alias),
+  );
   return checkAliasCount(database, deviceId);
 }
 
@@ -98,21 +103,19 @@ function addHistory(database: DatabaseSync, deviceId: number, fresh: NewValue, s
       'INSERT INTO history (device, alias, timestamp, sequence, writer, size, value) VALUES (?, ?, ?, ?, ?, ?, ?)',
     )
     .run(deviceId, fresh.alias, fresh.timestamp, sequence, fresh.writer, bytes.length, bytes);
-  trimHistory(database, deviceId, fresh.alias);
 }
 
 /** Drops what is older than the newest entries that fit the bounds; the index alone answers which. */
-function trimHistory(database: DatabaseSync, deviceId: number, alias: string): void {
-  database
-    .prepare(
-      `DELETE FROM history WHERE rowid IN (
+function trimHistory(database: DatabaseSync, deviceId: number, aliases: Iterable<string>): void {
+  const trim = database.prepare(
+    `DELETE FROM history WHERE rowid IN (
          SELECT id FROM (
            SELECT rowid AS id, row_number() OVER newest AS place, sum(size) OVER newest AS total
            FROM history WHERE device = ? AND alias = ?
            WINDOW newest AS (ORDER BY timestamp DESC, sequence DESC))
          WHERE place > 1 AND (place > ? OR total > ?))`,
-    )
-    .run(deviceId, alias, MAX_HISTORY_ENTRIES, MAX_HISTORY_BYTES);
+  );
+  for (const alias of new Set(aliases)) trim.run(deviceId, alias, MAX_HISTORY_ENTRIES, MAX_HISTORY_BYTES);
 }
 
 /** A recorded point becomes what reads answer only if it is newer than that. */
@@ -136,6 +139,11 @@ function recordPoints(
     }
     addHistory(database, deviceId, fresh, sequence);
   }
+  trimHistory(
+    database,
+    deviceId,
+    points.map((point) => point.alias),
+  );
   return checkAliasCount(database, deviceId) === 'done' ? clashes : 'too-many-aliases';
 }
 
