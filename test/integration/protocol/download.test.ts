@@ -317,6 +317,15 @@ test('a server without ranges that always breaks off early is given up', async (
   assert.ok(server.requests.length <= 10, String(server.requests.length));
 });
 
+test('going back and forth without a byte never had before is no progress', async () => {
+  const server = await serve((socket, request) => {
+    if (request.index > 40) socket.destroy();
+    else partial(socket, 0, request.index % 2 === 0 ? 5000 : 100);
+  });
+  await assert.rejects(download(server.url), failsWith('DOWNLOAD_INCOMPLETE'));
+  assert.ok(server.requests.length <= 10, String(server.requests.length));
+});
+
 test('a signal stops a download between two reads and the part stays', async () => {
   const stop = new AbortController();
   const server = await serve((socket, _request, start) => {
