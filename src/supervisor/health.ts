@@ -2,6 +2,7 @@
 import type { Clock } from '../base/clock.ts';
 import { GweError } from '../base/errors.ts';
 import { iniValue, parseIni } from '../base/ini.ts';
+import { readProcessStat } from '../base/process.ts';
 import type { ProcessInfo, SupervisorClient } from './client.ts';
 import { groupProcesses } from './programs.ts';
 import { readBoolean } from './values.ts';
@@ -43,7 +44,7 @@ export async function waitUntilHealthy(
     await options.runHealthScript();
     const restartsBefore = watch.restarts;
     await settle(client, app, options, watch);
-    if (watch.restarts > restartsBefore) throw await diedOfScript(client, app);
+    if (watch.restarts > restartsBefore || !allAlive(watch)) throw await diedOfScript(client, app);
   }
   return verdict;
 }
@@ -173,6 +174,14 @@ function lost(info: ProcessInfo, watch: Watch): Judgement {
     : 'wait';
 }
 
+/** supervisord may take a second to notice a death; the kernel knows at once. */
+function allAlive(watch: Watch): boolean {
+  return [...watch.held.values()].every(({ pid }) => {
+    const stat = readProcessStat(pid);
+    return stat !== undefined && stat.state !== 'Z';
+  });
+}
+
 async function diedOfScript(client: SupervisorClient, app: string): Promise<GweError> {
   const [info] = await groupProcesses(client, app);
   const reason = 'it did not survive health.sh';
@@ -204,7 +213,10 @@ async function unhealthy(
   const name = info.group === info.name ? info.name : `${info.group}:${info.name}`;
   const details = [info.statename, reason];
   if (info.spawnerr !== '') details.push(info.spawnerr);
-  if (info.statename !== 'RUNNING') details.push(`last exit status ${info.exitstatus}`);
+  // Of a process that ended before its startsecs supervisord forgets the exit status, and says 0.
+  if (info.statename === 'EXITED') {
+    details.push(info.exitstatus === -1 ? 'ended by a signal' : `exit status ${info.exitstatus}`);
+  }
   const tail = lastLines(await client.readLogTail(name, LOG_TAIL_BYTES).catch(() => ''));
   if (tail !== '') details.push(`its log ends: ${tail}`);
   return new GweError(
