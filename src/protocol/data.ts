@@ -82,8 +82,7 @@ export function createDataApi(
   cik: () => string | undefined,
   options: DataApiOptions,
 ): DataApi {
-  const { clock } = options;
-  const memory = options.hybrid ?? createHybridMemory();
+  const { clock, hybrid: memory = createHybridMemory() } = options;
 
   const send: Send = (doing, request, signal = options.signal) =>
     transport.request({
@@ -97,17 +96,12 @@ export function createDataApi(
     const doing = `read ${quoteNames(names)}`;
     const response = await send(doing, { method: 'GET', path: readPath(names), purpose: 'read' }, signal);
     if (response.status === 404) return { values: new Map(), isUndefined: true };
-    return { values: decodeValues(doing, checkStatus(doing, response), names), isUndefined: false };
-  };
-
-  const checkStatus = (doing: string, response: TransportResponse): TransportResponse => {
-    if (isSuccess(response.status)) return response;
-    throw statusError(doing, response, clock.wallMs());
+    return { values: decodeValues(doing, expectSuccess(doing, response, clock), names), isUndefined: false };
   };
 
   const writeAliases = async (pairs: readonly FormPair[], signal?: AbortSignal): Promise<void> => {
     const doing = `write ${quoteNames(pairs.map(([name]) => name))}`;
-    checkStatus(doing, await send(doing, writeRequest(ALIAS_PATH, pairs), signal));
+    expectSuccess(doing, await send(doing, writeRequest(ALIAS_PATH, pairs), signal), clock);
   };
 
   const exchange: DataApi['exchange'] = async (writes, reads, signal) => {
@@ -125,7 +119,7 @@ export function createDataApi(
       memory.state = 'refused';
       return result;
     }
-    const values = decodeValues(doing, checkStatus(doing, response), reads);
+    const values = decodeValues(doing, expectSuccess(doing, response, clock), reads);
     if (values.size > 0) memory.state = 'works';
     if (memory.state === 'works' || memory.emptyAnswers++ % DOUBT_EVERY !== 0) {
       return { values, isUndefined: false };
@@ -140,20 +134,31 @@ export function createDataApi(
     writeAliases,
     exchange,
     longPoll: (alias, poll) => longPoll(alias, poll, send, clock),
-    async readTimestamp() {
-      const doing = "read the platform's clock";
-      const response = await transport.request({
-        method: 'GET',
-        path: '/timestamp',
-        purpose: 'time',
-        maxBytes: 1024,
-      });
-      if (!isSuccess(response.status)) throw statusError(doing, response, clock.wallMs());
-      const text = response.body.toString('latin1').trim();
-      if (/^\d{1,11}$/.test(text)) return Number(text);
-      throw new GweError('PROTOCOL_GARBAGE', `cannot ${doing}: not a number, expected Unix seconds`);
-    },
+    readTimestamp: () => readTimestamp(transport, clock),
   };
+}
+
+async function readTimestamp(transport: Transport, clock: Pick<Clock, 'wallMs'>): Promise<number> {
+  const doing = "read the platform's clock";
+  const response = await transport.request({
+    method: 'GET',
+    path: '/timestamp',
+    purpose: 'time',
+    maxBytes: 1024,
+  });
+  expectSuccess(doing, response, clock);
+  const text = response.body.toString('latin1').trim();
+  if (/^\d{1,11}$/.test(text)) return Number(text);
+  throw new GweError('PROTOCOL_GARBAGE', `cannot ${doing}: not a number, expected Unix seconds`);
+}
+
+function expectSuccess(
+  doing: string,
+  response: TransportResponse,
+  clock: Pick<Clock, 'wallMs'>,
+): TransportResponse {
+  if (isSuccess(response.status)) return response;
+  throw statusError(doing, response, clock.wallMs());
 }
 
 type Send = (
@@ -186,7 +191,7 @@ async function longPoll(
   );
   const lastModified = parseLastModified(response.headers.get('last-modified')) ?? poll.since;
   if (response.status === 304) return { hasChanged: false, value: undefined, lastModified };
-  if (!isSuccess(response.status)) throw statusError(doing, response, clock.wallMs());
+  expectSuccess(doing, response, clock);
   const value = decodeValues(doing, response, [alias]).get(alias);
   return { hasChanged: value !== undefined, value, lastModified };
 }
