@@ -1,12 +1,11 @@
 /** From a version directory to a checked program entry. */
-import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ensureDirectory, readTextBounded } from '../base/fs.ts';
 import { currentLink } from '../store/layout.ts';
 import { assertProgramConfig } from '../supervisor/check.ts';
 import { PROGRAM_LIMIT_BYTES, type RenderedProgram, renderProgram } from '../supervisor/program.ts';
-import { userExists } from '../supervisor/users.ts';
+import { directoryExists, userExists } from '../supervisor/users.ts';
 import type { AgentContext } from './context.ts';
 
 /** The program entry for the tree in `directory`, or `undefined` for a one-off. Throws for one that is not sound. */
@@ -29,7 +28,7 @@ export function readProgram(
 function programContext(context: AgentContext) {
   return {
     userExists,
-    directoryExists: existsSync,
+    directoryExists,
     confDirectory: context.layout.programsDirectory,
     hostName: hostname(),
     environment: definedOnly(context.env),

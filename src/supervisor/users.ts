@@ -8,14 +8,19 @@ const PASSWD_LIMIT_BYTES = 4 * 1024 * 1024;
 /** Whether `user`, a name or a number, is in /etc/passwd. Users from elsewhere (LDAP) may be absent at boot, and count as none. */
 export function userExists(user: string): boolean {
   const lines = (readTextBounded(PASSWD, PASSWD_LIMIT_BYTES) ?? '').split('\n');
+  if (user === '') return false;
   const column = /^\d+$/.test(user) ? 2 : 0;
   const wanted = column === 2 ? String(Number(user)) : user;
   return lines.some((line) => line.split(':')[column] === wanted);
 }
 
-/** Whether `path` is a directory, links followed. */
+/** Whether `path` is a directory, links followed. One that can not be looked at (too long, a loop) is none. */
 export function directoryExists(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 /** The environment that process `pid` was started with, or `undefined` if it may not be read. */
