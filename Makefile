@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 NODE := .cache/runtime/bin/node
 PACKAGES := node_modules/.gwe-lock
 
-.PHONY: help build check test demo dist test-targets clean runtime supervisor
+.PHONY: help build check test demo dist test-targets clean executables runtime supervisor
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -23,15 +23,18 @@ test: check supervisor build ## everything: check, then the unit, integration, c
 demo: supervisor build ## an update from upload to rollback, on this machine, in half a minute
 	@$(NODE) test/demo/run.ts
 
-dist: runtime ## executables, checksums and artifacts for every target, into dist/
-	@$(NODE) build.mjs --target all
+dist: executables ## executables, checksums and artifacts for every target, into dist/, and their sizes
 	@$(NODE) src/packaging/dist.mjs
+	@$(NODE) src/packaging/measure.mjs
 
-test-targets: dist ## run each target's executable, foreign ones under qemu-user
+test-targets: executables ## run each target's executable, foreign ones under qemu-user
 	@$(NODE) test/run.mjs targets
 
 clean: ## remove what the build made (the runtimes stay in .cache/runtimes)
 	rm -rf dist .cache/build .cache/test
+
+executables: runtime
+	@$(NODE) build.mjs --target all
 
 runtime: $(PACKAGES)
 	@node src/packaging/setup.mjs runtime
@@ -39,7 +42,8 @@ runtime: $(PACKAGES)
 supervisor: $(PACKAGES)
 	@node src/packaging/setup.mjs supervisor
 
-# The lock file decides, not its date: a fresh checkout of the same lock installs nothing.
+# The lock file decides, not its date: a fresh checkout of the same lock installs nothing. Not `npm ci`: it fails with a
+# registry that lacks biome's packages for systems that gwe is not built on.
 $(PACKAGES): package-lock.json
-	@cmp -s $< $@ || { echo 'installing the npm packages of package-lock.json'; npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; }
+	@cmp -s $< $@ || { echo 'installing the npm packages of package-lock.json'; npm install --no-save --ignore-scripts --loglevel=error; }
 	@cp $< $@

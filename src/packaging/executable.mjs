@@ -1,8 +1,8 @@
 /** Bundle -> one executable per target: strip the target's Node, let pkg put the bundle into it. */
-import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { basename, join } from 'node:path';
 import { build } from 'esbuild';
+import { digest, fileDigest, remembered } from './cache.mjs';
 import { emulationNeeds, ensureInstalled, strippingNeeds } from './debian.mjs';
 import {
   CACHE,
@@ -55,20 +55,18 @@ export async function makeExecutable(target, text, output) {
   const runtime = await shippedRuntime(target);
   ensureInstalled(strippingNeeds(target, target === host), `stripping the ${target} runtime`);
   ensureInstalled(emulationNeeds(target, target === host), `building for ${target} on ${host}`);
-  const record = join(ensureDirectory(join(CACHE, 'build')), `${basename(output)}.json`);
   const inputs = digest(JSON.stringify([RECIPE, target, digest(text), fileDigest(runtime.path)]));
-  if (isCurrent(record, inputs, output)) return false;
-  say(`making ${output.slice(ROOT.length)} (Node ${runtime.version})`);
-  const work = fs.mkdtempSync(join(CACHE, 'build', `${target}-`));
-  try {
-    const made = await injectBundle(work, target, runtime, text);
-    fs.chmodSync(made, 0o755);
-    fs.renameSync(made, output);
-  } finally {
-    fs.rmSync(work, { recursive: true, force: true });
-  }
-  fs.writeFileSync(record, JSON.stringify({ inputs, output: fileDigest(output) }));
-  return true;
+  return remembered(basename(output), inputs, output, async () => {
+    say(`making ${output.slice(ROOT.length)} (Node ${runtime.version})`);
+    const work = fs.mkdtempSync(join(CACHE, 'build', `${target}-`));
+    try {
+      const made = await injectBundle(work, target, runtime, text);
+      fs.chmodSync(made, 0o755);
+      fs.renameSync(made, output);
+    } finally {
+      fs.rmSync(work, { recursive: true, force: true });
+    }
+  });
 }
 
 async function injectBundle(work, target, runtime, text) {
@@ -115,18 +113,4 @@ function strip(target, from, to) {
 function writeGenerator(path, target, stripped) {
   const command = [...emulatorFor(target), `'${stripped}'`, '--predictable'].join(' ');
   fs.writeFileSync(path, `#!/bin/sh\nexec ${command} "$@"\n`, { mode: 0o755 });
-}
-
-function isCurrent(record, inputs, output) {
-  if (!fs.existsSync(record) || !fs.existsSync(output)) return false;
-  const last = JSON.parse(fs.readFileSync(record, 'utf8'));
-  return last.inputs === inputs && last.output === fileDigest(output);
-}
-
-export function fileDigest(path) {
-  return digest(fs.readFileSync(path));
-}
-
-function digest(data) {
-  return createHash('sha256').update(data).digest('hex');
 }
