@@ -25,6 +25,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 const NPM_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   minimist: ['cli'],
   'cli-progress': ['cli'],
+  picomatch: ['artifact'],
   tar: ['artifact'],
   'node-fetch': ['protocol/transport', 'cli/platform-client'],
   'fast-xml-parser': ['supervisor'],
