@@ -124,6 +124,11 @@ export class EntryTree {
     return missing;
   }
 
+  /** GNU tar stores a file that it is given twice (`tar czf x.tar.gz install.sh *`) as a hard link to itself. */
+  isLinkToItself(entry: TarEntry): boolean {
+    return entry.type === 'hardlink' && entry.target === entry.path && this.#types.get(entry.path) === 'file';
+  }
+
   #admitParents(path: string): string[] {
     const missing: string[] = [];
     for (let at = path.indexOf('/'); at !== -1; at = path.indexOf('/', at + 1)) {

@@ -191,6 +191,7 @@ export class TarReader {
     const entry = this.#checkEntry(header, type);
     this.#extension = {};
     this.#hasExtension = false;
+    if (this.#tree.isLinkToItself(entry)) return;
     this.#entries += 1;
     this.#handlers.entry(entry, this.#tree.add(entry));
     if (entry.type !== 'file') return;

@@ -22,6 +22,7 @@ import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { CANONICAL_MTIME_S } from '../../../src/artifact/entries.ts';
 import { extractArtifact } from '../../../src/artifact/extract.ts';
+import { assertLayout } from '../../../src/artifact/layout.ts';
 import { DEFAULT_LIMITS } from '../../../src/artifact/limits.ts';
 import { packArtifact } from '../../../src/artifact/pack.ts';
 import { listTree, planPaths } from '../../../src/artifact/plan-tree.ts';
@@ -270,6 +271,22 @@ test('hard links inside the tree are unpacked as such, and packed as files', () 
       entries.map((entry) => entry.type),
       ['file', 'file'],
     );
+  }));
+
+test('a file that tar was given twice is unpacked once, and install.sh stays what it is', () =>
+  inScratch(async (scratch) => {
+    const root = join(scratch, 'tree');
+    mkdirSync(root);
+    writeFileSync(join(root, 'install.sh'), '#!/bin/sh\n', { mode: 0o755 });
+    writeFileSync(join(root, 'other'), 'x');
+    const file = join(scratch, 'app.v1.tar.gz');
+    execFileSync('tar', ['czf', file, '-C', root, 'install.sh', ...readdirSync(root)]);
+    const listing = execFileSync('tar', ['tzf', file], { encoding: 'utf8' });
+    assert.equal(listing.match(/install\.sh/g)?.length, 2, 'tar stores it twice');
+    const contents = await extractArtifact(file, join(scratch, 'out'), options);
+    assert.equal(contents.entries, 2);
+    assert.deepEqual(snapshot(join(scratch, 'out')), snapshot(root));
+    assertLayout(contents);
   }));
 
 test('unpacking into a directory that is not empty is refused', () =>

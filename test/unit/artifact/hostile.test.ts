@@ -80,6 +80,9 @@ for (const link of ['/etc/passwd', '../../file', 'later', 'd', 'l']) {
     ));
 }
 
+test('a hard link to itself, with no such file before it, is refused', () =>
+  refuse([rawEntry({ name: 'h', type: '1', link: 'h' })], /'h': a hard link to 'h'/));
+
 test('a hard link with content is refused', () =>
   refuse([rawEntry({ name: 'h', type: '1', link: 'install.sh' }, 'x')], /'h': a hardlink with 1 bytes/));
 
