@@ -78,7 +78,7 @@ async function switchOver(context: AgentContext, transaction: Transaction): Prom
 
 /** Makes supervisord run what `current` points at; false if the version has no program. */
 async function startProgram(context: AgentContext, version: Version): Promise<boolean> {
-  const program = readProgram(context, version.app, directoryOf(context, version));
+  const program = await readProgram(context, version.app, directoryOf(context, version));
   if (program === undefined) {
     await removeProgram(context.supervisor(), context.layout.programsDirectory, version.app);
     return false;
@@ -89,7 +89,7 @@ async function startProgram(context: AgentContext, version: Version): Promise<bo
 
 async function probe(context: AgentContext, version: Version, signal: AbortSignal): Promise<EffectResult> {
   const settings = context.settings();
-  const program = readProgram(context, version.app, directoryOf(context, version));
+  const program = await readProgram(context, version.app, directoryOf(context, version));
   await waitUntilHealthy(context.supervisor(), version.app, {
     settleMs: settings.settleTimeS * 1000,
     deadlineMs: (settings.startDeadlineS + settings.settleTimeS) * 1000,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describeError, GweError } from '../base/errors.ts';
 import { ensureDirectory } from '../base/fs.ts';
 import { acquireLock, type Lock } from '../base/lock.ts';
-import { createDataApi } from '../protocol/data.ts';
+import { createDataApi, createHybridMemory, type HybridMemory } from '../protocol/data.ts';
 import { sweep } from '../store/versions.ts';
 import { type RunnerDependencies, resumeTransaction, supersedeTransaction } from '../update/runner.ts';
 import { type CheckInParts, checkIn, logCheckInFailure, retryAfterMs } from './check-in.ts';
@@ -76,6 +76,7 @@ async function loop(context: AgentContext, options: AgentOptions): Promise<boole
   const schedule = createSchedule(Math.random);
   const traffic = createTrafficCounter();
   const memory = createReportMemory(join(context.layout.runDirectory, 'reports.json'));
+  const hybrid = createHybridMemory();
   const startedMs = context.clock.monotonicMs();
   let wake = new AbortController();
   options.onWake?.(() => wake.abort());
@@ -89,7 +90,7 @@ async function loop(context: AgentContext, options: AgentOptions): Promise<boole
   while (!signal.aborted) {
     wake = new AbortController();
     try {
-      const goOn = await pass(context, { traffic, memory, startedMs }, signal);
+      const goOn = await pass(context, { traffic, memory, startedMs, hybrid }, signal);
       isGood = true;
       schedule.succeeded();
       if (goOn) {
@@ -132,7 +133,7 @@ async function recover(context: AgentContext, signal: AbortSignal): Promise<void
 /** One pass: key, check-in, command. True if another check-in is wanted at once (a report is waiting). */
 async function pass(
   context: AgentContext,
-  kept: Pick<CheckInParts, 'memory' | 'startedMs'> & { traffic: TrafficCounter },
+  kept: Pick<CheckInParts, 'memory' | 'startedMs'> & { traffic: TrafficCounter; hybrid: HybridMemory },
   signal: AbortSignal,
 ): Promise<boolean> {
   const transport = composeTransport(context, kept.traffic);
@@ -140,6 +141,7 @@ async function pass(
     const data = createDataApi(transport, () => context.device().cik || undefined, {
       clock: context.clock,
       signal,
+      hybrid: kept.hybrid,
     });
     const commands = createCommandStore(join(context.layout.stateDirectory, 'command.json'));
     const parts: CheckInParts = { context, data, commands, ...kept };

@@ -1,6 +1,7 @@
 /** Builds the objects of the agent from the files of a root. The one place that knows all of them. */
 import { join } from 'node:path';
 import { createSystemClock } from '../base/clock.ts';
+import { describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { loadEngineConfig, loadGatewayConfig } from '../config/files.ts';
 import { type ContentApi, createContentApi } from '../protocol/content.ts';
@@ -16,6 +17,7 @@ import type { AgentContext } from './context.ts';
 import { createFetchEffects } from './fetch-effects.ts';
 import { requireProduct } from './identity.ts';
 import { createOutbox } from './outbox.ts';
+import { createTicketFile } from './ticket-file.ts';
 import type { TrafficCounter } from './traffic.ts';
 
 export interface ComposeOptions {
@@ -79,10 +81,12 @@ export function composeRunner(
 export function composeTransport(context: AgentContext, traffic: TrafficCounter): Transport {
   const settings = context.settings();
   const { model } = requireProduct(context.device());
+  const baseUrl = settings.platformUrl === '' ? `https://${model}.m2.exosite.io` : settings.platformUrl;
   const optional = (key: string, value: string) => (value === '' ? {} : { [key]: value });
+  const ticketPath = join(context.layout.runDirectory, 'tls-ticket');
   return createTransport(
     {
-      baseUrl: settings.platformUrl === '' ? `https://${model}.m2.exosite.io` : settings.platformUrl,
+      baseUrl,
       userAgent: settings.userAgent === '' ? `GatewayEngine-v${context.gweVersion}` : settings.userAgent,
       timeoutMs: settings.httpTimeoutS * 1000,
       allowInsecureHttp: settings.insecureHttp,
@@ -94,6 +98,11 @@ export function composeTransport(context: AgentContext, traffic: TrafficCounter)
     {
       clock: context.clock,
       onTraffic: ({ purpose, rxBytes, txBytes }) => traffic.add(purpose, rxBytes, txBytes),
+      tickets: createTicketFile(
+        ticketPath,
+        [baseUrl, settings.caFile, settings.clientCertFile].join(' '),
+        (error) => context.log.warn('tls.ticket', {}, describeError(error)),
+      ),
     },
   );
 }

@@ -111,7 +111,7 @@ async function reuse(
   learnt: Partial<Transaction>,
 ): Promise<EffectResult> {
   const directory = versionDirectory(context.layout, transaction.app, record.version, record.digest);
-  const program = readProgram(context, transaction.app, directory);
+  const program = await readProgram(context, transaction.app, directory, 'before-install');
   return {
     event: 'skip-fetch',
     learnt: { ...learnt, digest: record.digest, hasProgram: program !== undefined },
@@ -178,7 +178,8 @@ async function unpack(context: AgentContext, effect: EffectContext): Promise<Eff
     const contents = await extractWithin(context, file, staging, signal);
     assertLayout(contents);
     refuseKnownBad(context, transaction, (refusal) => refusal.digest === contents.digest);
-    const program = readProgram(context, transaction.app, join(staging, contents.rootPrefix));
+    const root = join(staging, contents.rootPrefix);
+    const program = await readProgram(context, transaction.app, root, 'before-install');
     for (const warning of program?.warnings ?? []) {
       context.log.warn(
         'artifact.program',

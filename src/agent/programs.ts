@@ -3,17 +3,22 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ensureDirectory, readTextBounded } from '../base/fs.ts';
 import { currentLink } from '../store/layout.ts';
-import { assertProgramConfig } from '../supervisor/check.ts';
+import { assertProgramConfig, type CheckContext } from '../supervisor/check.ts';
 import { PROGRAM_LIMIT_BYTES, type RenderedProgram, renderProgram } from '../supervisor/program.ts';
-import { directoryExists, userExists } from '../supervisor/users.ts';
+import { directoryExists, readProcessEnvironment, userExists } from '../supervisor/users.ts';
 import type { AgentContext } from './context.ts';
 
-/** The program entry for the tree in `directory`, or `undefined` for a one-off. Throws for one that is not sound. */
-export function readProgram(
+/**
+ * The program entry for the tree in `directory`, or `undefined` for a one-off. Throws SUPERVISOR_PROGRAM_INVALID for
+ * one that supervisord would choke on. `before-install`: users and directories are not looked for yet, because
+ * install.sh may be what creates them.
+ */
+export async function readProgram(
   context: AgentContext,
   app: string,
   directory: string,
-): RenderedProgram | undefined {
+  when: 'before-install' | 'now' = 'now',
+): Promise<RenderedProgram | undefined> {
   const source = readTextBounded(join(directory, 'supervisor.conf'), PROGRAM_LIMIT_BYTES + 1);
   ensureDirectory(context.layout.logDirectory);
   const program = renderProgram(app, source, {
@@ -21,22 +26,19 @@ export function readProgram(
     directory: currentLink(context.layout, app),
   });
   if (program === undefined) return undefined;
-  assertProgramConfig(app, program.text, programContext(context), program.settings);
+  const usesEnvironment = program.text.includes('%(ENV_');
+  const check: CheckContext = {
+    userExists: when === 'now' ? userExists : () => true,
+    directoryExists: when === 'now' ? directoryExists : () => true,
+    confDirectory: context.layout.programsDirectory,
+    hostName: hostname(),
+    environment: usesEnvironment ? await supervisordEnvironment(context) : {},
+  };
+  assertProgramConfig(app, program.text, check, program.settings);
   return program;
 }
 
-function programContext(context: AgentContext) {
-  return {
-    userExists,
-    directoryExists,
-    confDirectory: context.layout.programsDirectory,
-    hostName: hostname(),
-    environment: definedOnly(context.env),
-  };
-}
-
-function definedOnly(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
-  );
+/** `%(ENV_X)s` is expanded from supervisord's own environment, not from ours. */
+async function supervisordEnvironment(context: AgentContext): Promise<Record<string, string>> {
+  return readProcessEnvironment(await context.supervisor().getPid()) ?? {};
 }

@@ -13,6 +13,7 @@ import {
 import { decodeSetting, ENGINE_SETTINGS, type EngineSettings } from '../config/schema.ts';
 import type { Layout } from '../store/layout.ts';
 import type { CommandIo, ParsedOptions } from './command.ts';
+import { nearestWord } from './parse.ts';
 
 interface Changes {
   device: Partial<DeviceConfig>;
@@ -98,7 +99,31 @@ function readEngineChanges(options: ParsedOptions): Partial<EngineSettings> {
     checkEngineValue(name, value);
     engine[setting] = decoded.value;
   }
+  for (const assignment of options.list('set')) Object.assign(engine, decodeAssignment(assignment));
   return engine as Partial<EngineSettings>;
+}
+
+/** `KEY=VALUE` with a key of Engine.config. */
+function decodeAssignment(text: string): Record<string, string | number | boolean> {
+  const equals = text.indexOf('=');
+  const key = text.slice(0, equals === -1 ? undefined : equals);
+  const keys = Object.values(ENGINE_SETTINGS).map((spec) => spec.key);
+  const [name, spec] = Object.entries(ENGINE_SETTINGS).find(([, candidate]) => candidate.key === key) ?? [];
+  if (name === undefined || spec === undefined) {
+    const nearest = nearestWord(key, keys);
+    const hint = nearest === undefined ? `expected one of ${keys.join(', ')}` : `did you mean ${nearest}?`;
+    throw new GweError('USAGE_BAD_VALUE', `--set: unknown key '${key}', ${hint}; nothing was changed`);
+  }
+  if (equals === -1)
+    throw new GweError(
+      'USAGE_BAD_VALUE',
+      `--set: found '${text}', expected ${key}=VALUE; nothing was changed`,
+    );
+  const value = unquote(text.slice(equals + 1));
+  const decoded = value === '' ? { value: spec.default } : decodeSetting(spec, value);
+  if ('problem' in decoded)
+    throw new GweError('USAGE_BAD_VALUE', `--set: ${decoded.problem}; nothing was changed`);
+  return { [name]: decoded.value };
 }
 
 function checkDeviceValue(option: string, value: string): string {

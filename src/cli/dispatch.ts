@@ -57,12 +57,45 @@ async function runFlags(
   }
   if (options.has('help')) return say(io, renderMainHelp(FLAG_OPTIONS, COMMAND_GROUPS));
   if (options.has('version')) return say(io, `${VERSION}\n`);
+  if (BUILD_OPTIONS.some((name) => options.has(name))) return runBuild(io, options);
   const layout = layoutOf(io, options);
   const hasSet = configure(io, options, layout);
   const hasShown = show(io, options, layout);
   if ((hasSet || hasShown) && !options.has('once')) return EXIT.ok;
   const { runCommand } = await import('./run.ts');
   return runCommand(io, { layout, once: options.has('once'), onWake: dispatchOptions.onWake });
+}
+
+const BUILD_OPTIONS = [
+  'create-buildfile',
+  'check-buildfile',
+  'build-app',
+  'check-tarball',
+  'build-app-tarball',
+];
+
+/** The developer's options; one at a time, and not together with those of a gateway. */
+async function runBuild(io: CommandIo, options: ParsedOptions): Promise<number> {
+  const given = BUILD_OPTIONS.filter((name) => options.has(name));
+  if (given.length > 1) {
+    throw new GweError(
+      'USAGE_BAD_OPTION',
+      `--${given.join(' and --')} contradict each other; give one of them`,
+    );
+  }
+  const { buildActions } = await import('./build.ts');
+  const name = options.text('app-name');
+  const version = options.text('app-version');
+  const file = options.text('file');
+  const named = { ...(name === undefined ? {} : { name }), ...(version === undefined ? {} : { version }) };
+  if (options.has('create-buildfile')) {
+    return buildActions.createBuildfile(io, { ...named, ...(file === undefined ? {} : { file }) });
+  }
+  if (options.has('build-app-tarball')) return buildActions.buildAppTarball(io, named);
+  const argument = options.text(given[0] ?? '') ?? '';
+  if (given[0] === 'check-buildfile') return buildActions.checkBuildfile(io, argument);
+  if (given[0] === 'check-tarball') return buildActions.checkTarball(io, argument);
+  return buildActions.buildApp(io, argument);
 }
 
 function show(io: CommandIo, options: ParsedOptions, layout: Layout): boolean {

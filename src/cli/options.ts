@@ -5,6 +5,7 @@ const RUN = 'Running';
 const SHOW = 'Showing';
 const IDENTITY = 'Who this gateway is';
 const BEHAVIOUR = 'How it behaves';
+const BUILDING = 'Building apps';
 
 /** Options that every command takes. */
 export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
@@ -76,6 +77,13 @@ export const FLAG_OPTIONS: readonly OptionSpec[] = [
     default: 'https://PID.m2.exosite.io',
     help: 'where the platform is',
   },
+  {
+    name: 'set',
+    value: 'KEY=VALUE',
+    many: true,
+    group: BEHAVIOUR,
+    help: 'any key of Engine.config: --set settle_time=2 install_timeout=600',
+  },
   { name: 'set-ca-file', value: 'FILE', group: BEHAVIOUR, help: "PEM file of a private CA; '' for none" },
   {
     name: 'set-client-cert',
@@ -84,4 +92,34 @@ export const FLAG_OPTIONS: readonly OptionSpec[] = [
     help: "PEM file of a client certificate; '' for none",
   },
   { name: 'set-client-key', value: 'FILE', group: BEHAVIOUR, help: 'PEM file of its private key' },
+  {
+    name: 'create-buildfile',
+    short: 'x',
+    group: BUILDING,
+    help: 'ask for name and version and write a buildfile; with -n or -s it asks nothing',
+  },
+  { name: 'check-buildfile', short: 'w', value: 'FILE', group: BUILDING, help: 'check a buildfile' },
+  {
+    name: 'build-app',
+    value: 'BUILDFILE',
+    group: BUILDING,
+    help: 'build the tarball, check it, and print its absolute path alone',
+  },
+  {
+    name: 'check-tarball',
+    short: 'z',
+    value: 'FILE',
+    group: BUILDING,
+    aliases: ['check-tarfile'],
+    help: 'make the checks that a gateway makes',
+  },
+  {
+    name: 'build-app-tarball',
+    short: 'y',
+    group: BUILDING,
+    help: 'build a tarball of this directory, named by -n and -s',
+  },
+  { name: 'app-name', short: 'n', value: 'NAME', group: BUILDING, help: 'name for -x and -y' },
+  { name: 'app-version', short: 's', value: 'VERSION', group: BUILDING, help: 'version for -x and -y' },
+  { name: 'file', value: 'FILE', group: BUILDING, default: 'my_app.json', help: 'buildfile that -x writes' },
 ];

@@ -58,11 +58,11 @@ const ALIAS_PATH = '/onep:v1/stack/alias';
 const FORM_TYPE = 'application/x-www-form-urlencoded; charset=utf-8';
 
 /**
- * A command of 64 KiB is the largest that gwe takes, but a value may hold 1 MiB and percent-encoding trebles it at
- * worst. 1.5 MiB lets every plain value through, so that an oversized command can be reported and cleared; beyond it
- * the read fails, at the price of a check-in.
+ * A command of 64 KiB is the largest that gwe takes, but a value may hold 1 MiB (spec §1.2) and percent-encoding
+ * trebles it at worst. Every value that a platform can hold gets through, so that an oversized command is reported and
+ * cleared instead of failing every check-in.
  */
-export const MAX_REPLY_BYTES = 1536 * 1024;
+export const MAX_REPLY_BYTES = 4 * 1024 * 1024;
 
 export const MAX_LONG_POLL_MS = 300_000;
 /** How long the answer to a long poll may be late. */

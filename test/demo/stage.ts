@@ -1,0 +1,156 @@
+/** The demo's stage: a throw-away root, the processes on it, and how they are shown and taken down. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+const REPOSITORY = join(import.meta.dirname, '../..');
+const GWE = join(REPOSITORY, 'dist/gwe');
+const BOLD =
+  process.stdout.isTTY && process.env.NO_COLOR === undefined ? ['\u001b[1m', '\u001b[0m'] : ['', ''];
+
+/** A step did not show what it should. */
+export class DemoFailure extends Error {}
+
+export interface Stage {
+  /** Stands for `/` of the gateway. */
+  root: string;
+  /** The developer's working directory. */
+  workshop: string;
+  platformUrl: string;
+  heading(text: string): void;
+  /** Shows a gwe command as a person would type it, runs it, shows what it prints; throws if it fails. */
+  gwe(args: readonly string[], options?: { onGateway?: boolean; quiet?: boolean }): string;
+  say(text: string): void;
+  /** Waits until `check` gives something; throws a DemoFailure that says `what` was expected. */
+  expect<T>(what: string, deadlineMs: number, check: () => T | undefined): Promise<T>;
+  startPlatform(): Promise<void>;
+  startSupervisord(): Promise<void>;
+  supervisorctl(...args: string[]): string;
+  close(): Promise<void>;
+}
+
+export function createStage(): Stage {
+  const home = mkdtempSync(join(tmpdir(), 'gwe-demo-'));
+  const root = join(home, 'gateway');
+  const workshop = join(home, 'workshop');
+  for (const directory of [root, workshop]) mkdirSync(directory, { recursive: true });
+  const children: ChildProcess[] = [];
+  const env: Record<string, string> = {
+    PATH: process.env.PATH ?? '',
+    HOME: home,
+    GWE_PLATFORM_TOKEN_FILE: join(home, 'platform/admin-token'),
+  };
+  const config = join(root, 'etc/supervisor/supervisord.conf');
+  const say = (text: string): void => void process.stdout.write(`${text}\n`);
+  const stage: Stage = {
+    root,
+    workshop,
+    platformUrl: '',
+    say,
+    heading: (text) => say(`\n${BOLD[0]}== ${text}${BOLD[1]}`),
+    gwe(args, { onGateway = false, quiet = false } = {}) {
+      const all = onGateway ? ['--root', root, ...args] : [...args];
+      if (!quiet) say(`$ gwe ${shorten(all.map(quote).join(' '), home)}`);
+      const result = spawnSync(GWE, all, { cwd: workshop, env, encoding: 'utf8', timeout: 30_000 });
+      if (!quiet) showOutput(`${result.stderr}${result.stdout}`, home);
+      if (result.status !== 0)
+        throw new DemoFailure(`gwe ${args[0]} ended with status ${result.status}: ${result.stderr}`);
+      return result.stdout;
+    },
+    async expect(what, deadlineMs, check) {
+      const end = performance.now() + deadlineMs;
+      for (;;) {
+        const found = check();
+        if (found !== undefined) return found;
+        if (performance.now() > end) throw new DemoFailure(`expected within ${deadlineMs / 1000} s: ${what}`);
+        await delay(250);
+      }
+    },
+    async startPlatform() {
+      say('$ gwe platform serve --data platform --listen 127.0.0.1:0 &');
+      const child = spawn(
+        GWE,
+        ['platform', 'serve', '--data', join(home, 'platform'), '--listen', '127.0.0.1:0'],
+        { env },
+      );
+      children.push(child);
+      let printed = '';
+      child.stdout.on('data', (chunk: Buffer) => {
+        printed += chunk.toString();
+      });
+      stage.platformUrl = await stage.expect(
+        'the line "listening on URL"',
+        10_000,
+        () => /listening on (\S+)/.exec(printed)?.[1],
+      );
+      env.GWE_PLATFORM_URL = stage.platformUrl;
+      showOutput(printed, home);
+    },
+    async startSupervisord() {
+      writeConfigs(root, config);
+      say(`$ supervisord -c ${shorten(config, home)}`);
+      children.push(spawn('supervisord', ['-n', '-c', config], { env, stdio: 'ignore' }));
+      await stage.expect('gwe RUNNING under supervisord', 15_000, () =>
+        /gwe\s+RUNNING/.test(stage.supervisorctl('status')) ? true : undefined,
+      );
+    },
+    supervisorctl: (...args) =>
+      spawnSync('supervisorctl', ['-c', config, ...args], { env, encoding: 'utf8' }).stdout,
+    async close() {
+      for (const child of children.reverse()) await end(child);
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+  return stage;
+}
+
+/** supervisord as Debian lays it out, with gwe as one of its programs. */
+function writeConfigs(root: string, config: string): void {
+  const programs = join(root, 'etc/supervisor/conf.d');
+  for (const directory of [programs, join(root, 'run'), join(root, 'var/log')])
+    mkdirSync(directory, { recursive: true });
+  const socket = join(root, 'run/supervisor.sock');
+  writeFileSync(
+    config,
+    `[unix_http_server]\nfile = ${socket}\nchmod = 0700\n
+[supervisord]\nlogfile = ${root}/var/log/supervisord.log\npidfile = ${root}/run/supervisord.pid\n
+[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n
+[supervisorctl]\nserverurl = unix://${socket}\n
+[include]\nfiles = ${programs}/*.conf\n`,
+  );
+  writeFileSync(
+    join(programs, 'gwe.conf'),
+    `[program:gwe]\ncommand = ${GWE} --root ${root}\nstartretries = 1000000
+redirect_stderr = true\nstdout_logfile = ${root}/var/log/gwe.log\n`,
+  );
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGTERM');
+  const isSlow = await Promise.race([gone.then(() => false), delay(8000, true)]);
+  if (isSlow) child.kill('SIGKILL');
+  await gone;
+}
+
+function showOutput(text: string, home: string): void {
+  for (const line of text.split('\n'))
+    if (line.trim() !== '') process.stdout.write(`  ${shorten(line, home)}\n`);
+}
+
+function shorten(text: string, home: string): string {
+  return text
+    .replaceAll(`${home}/`, '')
+    .replaceAll(`${relative(process.cwd(), REPOSITORY) || '.'}/dist/`, '');
+}
+
+function quote(word: string): string {
+  return /^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : `'${word}'`;
+}
+
+export function requireParts(): void {
+  if (!existsSync(GWE)) throw new DemoFailure("there is no dist/gwe: run 'make build' first");
+}
