@@ -63,7 +63,7 @@ export async function shippedRuntime(target) {
   if (!custom) return { path: await pinnedRuntime(target), version: RUNTIMES[target].version };
   const path = fs.realpathSync(custom);
   const [command, ...args] = [...emulatorFor(target), path, '--version'];
-  const version = execFileSync(command, args, { encoding: 'utf8' }).trim();
+  const version = execFileSync(command, args, { encoding: 'utf8' }).split('\n')[0];
   if (!/^v\d+\.\d+\.\d+$/.test(version)) {
     throw new Error(
       `cannot use '${custom}' (${runtimeVariable(target)}): it says '${version}', expected a Node release`,
