@@ -140,8 +140,9 @@ test('errors name the platform and what to do', async () => {
   await assert.rejects(gwe('write', 'P', '..', 'a', 'v'), failsWith('USAGE_BAD_VALUE', /'\.\.'/));
 });
 
-test('over TLS of a private authority the client needs its certificate', async () => {
+test('over TLS of a private authority the client needs its certificate', async (t) => {
   const secure = await startPlatform({ tls: true });
+  t.after(() => secure.close());
   await secure.addDevice('P', 'tls');
   const list = (extra: Record<string, string>) =>
     runPlatformCli(['platform', 'device', 'list', 'P'], {
@@ -149,12 +150,12 @@ test('over TLS of a private authority the client needs its certificate', async (
     });
   await assert.rejects(list({}), failsWith('PROTOCOL_OFFLINE', /--ca-file or GWE_PLATFORM_CA_FILE/));
   assert.match((await list({ GWE_PLATFORM_CA_FILE: secure.caFile ?? '' })).stdout, /tls$/m);
-  await secure.close();
 });
 
-test('serve prints one line, makes a private token, and ends with status 0', async () => {
+test('serve prints one line, makes a private token, and ends with status 0', async (t) => {
   const data = join(directory, 'served');
   const stop = new AbortController();
+  t.after(() => stop.abort());
   let announce = (_text: string): void => undefined;
   const listening = new Promise<string>((resolve) => {
     announce = resolve;

@@ -225,8 +225,9 @@ test('an upload that its client gives up leaves nothing', async () => {
   assert.equal((await call('/provision/download?id=given-up')).status, 404);
 });
 
-test('wrong tokens are refused, and after ten the address has to wait', async () => {
+test('wrong tokens are refused, and after ten the address has to wait', async (t) => {
   const own = await startPlatform();
+  t.after(() => own.close());
   const guess = (token: string) =>
     httpRequest(`${own.url}/provision/manage/content/P/`, { headers: { 'X-Exosite-Token': token } });
   for (let n = 0; n < 10; n++) assert.equal((await guess(`guess-${n}`)).status, 401);
@@ -234,5 +235,4 @@ test('wrong tokens are refused, and after ten the address has to wait', async ()
   assert.equal(limited.status, 429);
   assert.ok(Number(limited.headers['retry-after']) > 0);
   assert.equal((await httpRequest(`${own.url}/timestamp`)).status, 200);
-  await own.close();
 });
