@@ -89,12 +89,14 @@ async function loop(context: AgentContext, options: AgentOptions): Promise<boole
   let isGood = false;
   while (!signal.aborted) {
     wake = new AbortController();
+    const passStartedMs = context.clock.monotonicMs();
     try {
       const goOn = await pass(context, { traffic, memory, startedMs, hybrid }, signal);
       isGood = true;
       schedule.succeeded();
       if (goOn) {
-        await context.clock.sleep(BETWEEN_CHECK_INS_MS, signal);
+        const spentMs = context.clock.monotonicMs() - passStartedMs;
+        await context.clock.sleep(BETWEEN_CHECK_INS_MS - spentMs, signal);
         continue;
       }
     } catch (error) {
