@@ -42,8 +42,7 @@ runtime: $(PACKAGES)
 supervisor: $(PACKAGES)
 	@node src/packaging/setup.mjs supervisor
 
-# The lock file decides, not its date: a fresh checkout of the same lock installs nothing. Not `npm ci`: it fails with a
-# registry that lacks biome's packages for systems that gwe is not built on.
+# The lock file decides, not its date: a fresh checkout of the same lock installs nothing.
 $(PACKAGES): package-lock.json
-	@cmp -s $< $@ || { echo 'installing the npm packages of package-lock.json'; npm install --no-save --ignore-scripts --loglevel=error; }
+	@cmp -s $< $@ || { echo 'installing the npm packages of package-lock.json'; npm ci --ignore-scripts --loglevel=error; }
 	@cp $< $@
