@@ -17,7 +17,8 @@ function main(): void {
     env: process.env,
     cwd: process.cwd(),
     isTerminal: process.stdout.isTTY === true,
-    columns: process.stdout.columns ?? 80,
+    ...(process.stderr.isTTY === true ? { terminal: process.stderr } : {}),
+    columns: process.stdout.columns ?? process.stderr.columns ?? 80,
     signal: stop.signal,
     clock: createSystemClock(),
   };

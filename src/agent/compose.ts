@@ -19,6 +19,7 @@ import { requireProduct } from './identity.ts';
 import { createOutbox } from './outbox.ts';
 import { createTicketFile } from './ticket-file.ts';
 import type { TrafficCounter } from './traffic.ts';
+import { createWatcher } from './watch.ts';
 
 export interface ComposeOptions {
   layout: Layout;
@@ -28,6 +29,8 @@ export interface ComposeOptions {
   gweVersion: string;
   /** Aborts when gwe is asked to stop. */
   signal: AbortSignal;
+  /** Tries of a call to supervisord instead of the configured ones: a person does not wait long for an answer. */
+  supervisorAttempts?: number;
 }
 
 const SUPERVISOR_TIMEOUT_MS = 30_000;
@@ -37,6 +40,14 @@ export function composeContext(options: ComposeOptions): AgentContext {
   const { layout, log, env, gweVersion } = options;
   const clock = createSystemClock();
   const settings = () => loadEngineConfig(layout.engineConfig).values;
+  const supervisor = () =>
+    createSupervisorClient({
+      socketPath: findSupervisorSocket(env, layout.root, settings().supervisorSocket),
+      timeoutMs: SUPERVISOR_TIMEOUT_MS,
+      maxAttempts: options.supervisorAttempts ?? settings().maxSupervisorRpcAttempts,
+      clock,
+      signal: options.signal,
+    });
   return {
     layout,
     clock,
@@ -48,14 +59,8 @@ export function composeContext(options: ComposeOptions): AgentContext {
     installed: createInstalledStore(layout.installed),
     journal: createJournal(layout.journal),
     outbox: createOutbox(join(layout.stateDirectory, 'outbox')),
-    supervisor: () =>
-      createSupervisorClient({
-        socketPath: findSupervisorSocket(env, layout.root, settings().supervisorSocket),
-        timeoutMs: SUPERVISOR_TIMEOUT_MS,
-        maxAttempts: settings().maxSupervisorRpcAttempts,
-        clock,
-        signal: options.signal,
-      }),
+    supervisor,
+    watcher: createWatcher({ layout, log, settings, supervisor }),
   };
 }
 

@@ -1,7 +1,7 @@
 /** Works off the entries of the command that has been taken over, one transaction each. */
 import { matchArtifactName, parseArtifactName } from '../artifact/name.ts';
 import { describeError, GweError } from '../base/errors.ts';
-import { acquireLock } from '../base/lock.ts';
+import { acquireLock, type LockOwner } from '../base/lock.ts';
 import { renderFetchStatus } from '../protocol/messages.ts';
 import { type RunnerDependencies, runTransaction } from '../update/runner.ts';
 import { finishCommand } from './check-in.ts';
@@ -84,18 +84,47 @@ function reject(context: AgentContext, id: string, entry: CommandEntry, problem:
   context.outbox.put(id, 'fetch_status', renderFetchStatus(status, format));
 }
 
-/** One transaction at a time on a root, the agent's or a command line's. Throws STORE_LOCKED, naming the owner. */
-export async function withTransactionLock<T>(context: AgentContext, work: () => Promise<T>): Promise<T> {
-  const lock = acquireLock(context.layout.transactionLock, 'transaction');
-  if ('heldBy' in lock) {
-    throw new GweError(
-      'STORE_LOCKED',
-      `cannot start an update: process ${lock.heldBy.pid} is in the middle of one`,
-    );
+export interface LockWait {
+  /** How long to wait for whoever is in the middle of an update. */
+  waitMs: number;
+  /** Called once, before the wait begins. */
+  onWait(owner: LockOwner): void;
+  signal: AbortSignal;
+}
+
+const LOCK_POLL_MS = 200;
+
+/**
+ * One transaction at a time on a root, the agent's or a command line's. Throws STORE_LOCKED, naming the owner, when
+ * the lock is not free at once or, with `wait`, in time.
+ */
+export async function withTransactionLock<T>(
+  context: AgentContext,
+  work: () => Promise<T>,
+  wait?: LockWait,
+): Promise<T> {
+  const endMs = context.clock.monotonicMs() + (wait?.waitMs ?? 0);
+  let hasSaid = false;
+  for (;;) {
+    const lock = acquireLock(context.layout.transactionLock, 'transaction');
+    if ('release' in lock) {
+      try {
+        return await work();
+      } finally {
+        lock.release();
+      }
+    }
+    if (wait === undefined || wait.signal.aborted || context.clock.monotonicMs() >= endMs)
+      throw busy(lock.heldBy);
+    if (!hasSaid) wait.onWait(lock.heldBy);
+    hasSaid = true;
+    await context.clock.sleep(LOCK_POLL_MS, wait.signal);
   }
-  try {
-    return await work();
-  } finally {
-    lock.release();
-  }
+}
+
+function busy(owner: LockOwner): GweError {
+  return new GweError(
+    'STORE_LOCKED',
+    `cannot start an update: process ${owner.pid} is in the middle of one; try again when it is done`,
+  );
 }

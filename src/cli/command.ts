@@ -27,6 +27,8 @@ export interface CommandIo {
   cwd: string;
   /** Whether stdout is a terminal. */
   isTerminal: boolean;
+  /** stderr, when it is a terminal: for what is redrawn in place. */
+  terminal?: NodeJS.WritableStream;
   /** Width of the terminal; 80 when it is not one. */
   columns: number;
   /** Aborts on SIGINT and SIGTERM. */

@@ -66,6 +66,16 @@ export function showCik(layout: Layout): string {
   return `${cik === '' ? "''" : cik}\n`;
 }
 
+/** Throws STORE_IO if there is no such interface. */
+export function showMacAddress(layout: Layout, iface: string): string {
+  const mac = interfaceMac(iface, layout.root);
+  if (mac !== undefined) return `${mac}\n`;
+  throw new GweError(
+    'STORE_IO',
+    `cannot read the MAC of interface '${iface}': there is no such interface, see 'ip link'`,
+  );
+}
+
 function readChanges(options: ParsedOptions): Changes {
   const device: Partial<DeviceConfig> = {};
   const product = options.text('set-product-id');

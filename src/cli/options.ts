@@ -5,6 +5,7 @@ const RUN = 'Running';
 const SHOW = 'Showing';
 const IDENTITY = 'Who this gateway is';
 const BEHAVIOUR = 'How it behaves';
+const INSTALLING = 'Installing';
 const BUILDING = 'Building apps';
 
 /** Options that every command takes. */
@@ -13,9 +14,33 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
   { name: 'help', short: 'h', group: SHOW, help: 'show this help' },
 ];
 
+export const JSON_OPTION: OptionSpec = { name: 'json', help: 'print one JSON document instead of text' };
+
 export const FLAG_OPTIONS: readonly OptionSpec[] = [
   { name: 'once', short: 'o', group: RUN, help: 'check in once, carry out what is there, and end' },
   ...GLOBAL_OPTIONS,
+  {
+    name: 'install-apps',
+    short: 'I',
+    value: 'TARBALL',
+    many: true,
+    group: INSTALLING,
+    help: 'install tarballs of this machine, in order; a failed one does not stop the others',
+  },
+  { ...JSON_OPTION, group: INSTALLING, help: 'with -I: print one JSON document instead of text' },
+  {
+    name: 'download-latest',
+    value: 'AREA',
+    group: INSTALLING,
+    help: 'fetch the latest package of an area of release_url into this directory',
+  },
+  { name: 'path', short: 'p', group: SHOW, help: 'show the directory that apps are installed into' },
+  {
+    name: 'mac-address',
+    value: 'IFACE',
+    group: SHOW,
+    help: 'show the MAC of a network interface, as it would be the serial number',
+  },
   { name: 'version', short: 'v', group: SHOW, help: 'show the version' },
   { name: 'engine-conf', short: 'e', group: SHOW, help: 'show Engine.config' },
   { name: 'gateway-cfg', short: 'g', group: SHOW, help: 'show Gateway.cfg' },

@@ -112,15 +112,42 @@ function unknownOption(given: string, specs: readonly OptionSpec[]): GweError {
   );
 }
 
-/** The candidate with the smallest edit distance to `word`, if it is close at all. */
+/**
+ * The candidate that `word` was probably meant to be, if any is close at all: by the letters of the whole, or by its
+ * parts between dashes (`--set-intervall` for `--set-update-interval`).
+ */
 export function nearestWord(word: string, candidates: readonly string[]): string | undefined {
+  const given = word.toLowerCase();
+  // Every short option is one letter from every other: only the wrong case says what was meant.
+  if (given.length <= 2) return candidates.find((candidate) => candidate.toLowerCase() === given);
   const ranked = candidates
-    .map((candidate) => ({ candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()) }))
+    .map((candidate) => ({ candidate, distance: wordDistance(given, candidate.toLowerCase()) }))
     .sort((a, b) => a.distance - b.distance);
   const best = ranked[0];
   return best !== undefined && best.distance <= Math.max(1, Math.floor(word.length / 2.5))
     ? best.candidate
     : undefined;
+}
+
+function wordDistance(a: string, b: string): number {
+  return Math.min(editDistance(a, b), partDistance(parts(a), parts(b)));
+}
+
+function parts(word: string): string[] {
+  return word.split('-').filter((part) => part !== '');
+}
+
+/** Each part of `given` against its best partner in `candidate`; a part that only one of them has costs a half. */
+function partDistance(given: readonly string[], candidate: readonly string[]): number {
+  const left = [...candidate];
+  let sum = 0;
+  for (const part of given) {
+    const distances = left.map((other) => (other.startsWith(part) ? 0 : editDistance(part, other)));
+    const best = Math.min(...distances, part.length);
+    if (best < part.length) left.splice(distances.indexOf(best), 1);
+    sum += best;
+  }
+  return sum + left.length / 2;
 }
 
 function editDistance(a: string, b: string): number {

@@ -2,9 +2,8 @@
 import { GweError } from '../base/errors.ts';
 import { readTextBounded } from '../base/fs.ts';
 import type { CommandCall, OptionSpec } from './command.ts';
+import { JSON_OPTION } from './options.ts';
 import { type ClientReply, createPlatformClient, firstLine, type PlatformClient } from './platform-client.ts';
-
-export const JSON_OPTION: OptionSpec = { name: 'json', help: 'print one JSON document instead of text' };
 
 const MAX_FILE_BYTES = 1024 * 1024;
 

@@ -62,6 +62,12 @@ export const ENGINE_SETTINGS = {
     default: '',
     help: 'URL of the platform; empty: https://PRODUCT.m2.exosite.io',
   },
+  releaseUrl: {
+    key: 'release_url',
+    type: 'text',
+    default: '',
+    help: 'URL above the release areas of --download-latest',
+  },
   insecureHttp: {
     key: 'insecure_http',
     type: 'boolean',
@@ -179,6 +185,22 @@ export const ENGINE_SETTINGS = {
     min: 0,
     max: Number.MAX_SAFE_INTEGER,
     help: 'bytes of the disk that an update leaves free',
+  },
+  watchWindowS: {
+    key: 'watch_window',
+    type: 'whole',
+    default: 300,
+    min: 0,
+    max: 86_400,
+    help: 'seconds after an update in which a crash loop still rolls back',
+  },
+  maxDeferralS: {
+    key: 'max_deferral',
+    type: 'whole',
+    default: 3600,
+    min: 0,
+    max: 604_800,
+    help: 'seconds that an app may put an update off by a lease',
   },
   keepVersions: {
     key: 'keep_versions',

@@ -1,8 +1,9 @@
 /** The durable record of the one update that is under way: written before each effect, read at every start. */
+import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { ContentFactsSchema, VersionRecordSchema } from '../artifact/record.ts';
 import { GweError } from '../base/errors.ts';
-import { readTextBounded, removeFileDurable, writeFileDurable } from '../base/fs.ts';
+import { ensureDirectory, readTextBounded, removeFileDurable, writeFileDurable } from '../base/fs.ts';
 import { FINAL_STATES, WORKING_STATES } from './machine.ts';
 
 const JOURNAL_VERSION = 1;
@@ -11,7 +12,7 @@ const LARGEST_JOURNAL_BYTES = 1024 * 1024;
 const FailureSchema = v.object({ state: v.string(), code: v.string(), message: v.string() });
 export type Failure = v.InferOutput<typeof FailureSchema>;
 
-const TransactionSchema = v.object({
+export const TransactionSchema = v.object({
   id: v.string(),
   app: v.string(),
   version: v.string(),
@@ -72,6 +73,7 @@ export function createJournal(path: string): Journal {
       return text === undefined ? undefined : decodeJournal(path, text);
     },
     write(transaction) {
+      ensureDirectory(dirname(path));
       writeFileDurable(path, `${JSON.stringify({ version: JOURNAL_VERSION, transaction })}\n`, 0o600);
     },
     setAside() {

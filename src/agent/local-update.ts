@@ -1,0 +1,86 @@
+/** Updates that an operator asks for on the gateway itself: the agent's engine, journal and reports. */
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
+import { parseArtifactName } from '../artifact/name.ts';
+import { describeError, GweError } from '../base/errors.ts';
+import { versionDirectory } from '../store/layout.ts';
+import type { Transaction } from '../update/journal.ts';
+import {
+  type NewTransaction,
+  type RunnerDependencies,
+  resumeTransaction,
+  runTransaction,
+} from '../update/runner.ts';
+import { createId, digestText } from './command.ts';
+import { composeRunner } from './compose.ts';
+import type { AgentContext } from './context.ts';
+import { type LockWait, withTransactionLock } from './work.ts';
+
+/**
+ * Installs the tarball at the absolute `path` and returns the finished transaction, whatever its outcome. Throws
+ * ARTIFACT_NAME or STORE_IO for a file that is none, STORE_LOCKED when another update does not end in time, CANCELLED.
+ */
+export async function installTarball(
+  context: AgentContext,
+  path: string,
+  wait: LockWait,
+): Promise<Transaction> {
+  if (!existsSync(path)) throw new GweError('STORE_IO', `cannot install '${path}': there is no such file`);
+  const contentId = basename(path);
+  const { name, version } = parseArtifactName(contentId);
+  return runLocal(context, { app: name, version, contentId, source: { kind: 'file', path } }, wait);
+}
+
+/**
+ * Goes back to the version before the active one; the active one becomes the one before. Throws STORE_IO when there
+ * is none, and as `installTarball`.
+ */
+export async function rollBackApp(context: AgentContext, app: string, wait: LockWait): Promise<Transaction> {
+  const { previous } = context.installed.get(app);
+  const directory =
+    previous === undefined
+      ? undefined
+      : versionDirectory(context.layout, app, previous.version, previous.digest);
+  if (previous === undefined || directory === undefined || !existsSync(directory)) {
+    throw new GweError(
+      'STORE_IO',
+      `cannot roll back '${app}': this gateway has no earlier version of it, expected one to go back to`,
+    );
+  }
+  const { version, contentId } = previous;
+  return runLocal(context, { app, version, contentId, source: { kind: 'previous' } }, wait);
+}
+
+async function runLocal(
+  context: AgentContext,
+  what: Pick<NewTransaction, 'app' | 'version' | 'contentId' | 'source'>,
+  wait: LockWait,
+): Promise<Transaction> {
+  const runner = composeRunner(context, undefined, wait.signal);
+  return withTransactionLock(
+    context,
+    async () => {
+      await finishOpen(context, runner);
+      const id = createId(context.clock.wallMs());
+      // A person who types it again means it: no refusal of the same bytes outlives the command line.
+      return runTransaction({ id, commandDigest: digestText(id), ...what }, runner);
+    },
+    wait,
+  );
+}
+
+/**
+ * There is one journal: what a power cut left in the middle is finished or undone first. A download of the agent is
+ * left out: its command is still written down, so it begins again from the bytes that are there.
+ */
+async function finishOpen(context: AgentContext, runner: RunnerDependencies): Promise<void> {
+  try {
+    const open = context.journal.read();
+    if (open === undefined || open.closed) return;
+    if (open.source.kind === 'content' && (open.state === 'planned' || open.state === 'downloading')) return;
+    await resumeTransaction(runner);
+  } catch (error) {
+    if (!(error instanceof GweError) || error.code !== 'JOURNAL_UNREADABLE') throw error;
+    context.log.error('journal.set-aside', { kept: context.journal.setAside() }, describeError(error));
+  }
+}

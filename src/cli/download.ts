@@ -1,0 +1,43 @@
+/** `--download-latest AREA`: the newest release package, into the working directory; its path on stdout. */
+
+import { GweError } from '../base/errors.ts';
+import { VERSION } from '../base/version.ts';
+import { loadEngineConfig } from '../config/files.ts';
+import { fetchLatest } from '../protocol/release.ts';
+import { createTransport } from '../protocol/transport.ts';
+import type { Layout } from '../store/layout.ts';
+import type { CommandIo } from './command.ts';
+import { EXIT } from './exit.ts';
+
+export async function downloadLatest(io: CommandIo, layout: Layout, area: string): Promise<number> {
+  const settings = loadEngineConfig(layout.engineConfig).values;
+  if (!URL.canParse(settings.releaseUrl) || !/^https?:/.test(settings.releaseUrl)) {
+    throw new GweError(
+      'CONFIG_INVALID',
+      `cannot download from area '${area}': release_url is '${settings.releaseUrl}', expected a URL; ` +
+        "set it with 'gwe --set release_url=https://HOST/PATH'",
+    );
+  }
+  const optional = (key: string, value: string) => (value === '' ? {} : { [key]: value });
+  const path = await fetchLatest({
+    releaseUrl: settings.releaseUrl,
+    area,
+    directory: io.cwd,
+    maxBytes: settings.maxArtifactBytes,
+    signal: io.signal,
+    connect: (baseUrl) =>
+      createTransport(
+        {
+          baseUrl,
+          userAgent: settings.userAgent === '' ? `GatewayEngine-v${VERSION}` : settings.userAgent,
+          timeoutMs: settings.httpTimeoutS * 1000,
+          allowInsecureHttp: settings.insecureHttp,
+          env: io.env,
+          ...optional('caFile', settings.caFile),
+        },
+        { clock: io.clock },
+      ),
+  });
+  io.stdout(`${path}\n`);
+  return EXIT.ok;
+}

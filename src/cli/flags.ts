@@ -1,0 +1,142 @@
+/** The original's way to say what to do: options without a command (spec §4.10). */
+import { GweError } from '../base/errors.ts';
+import { VERSION } from '../base/version.ts';
+import type { Layout } from '../store/layout.ts';
+import type { CommandIo, ParsedOptions } from './command.ts';
+import { configure, showCik, showEngineConfig, showGatewayConfig, showMacAddress } from './configure.ts';
+import { EXIT } from './exit.ts';
+import { type CommandSummary, renderMainHelp } from './help.ts';
+import { FLAG_OPTIONS } from './options.ts';
+import { parseArguments } from './parse.ts';
+import { layoutOf } from './root.ts';
+
+export interface FlagOptions {
+  /** SIGHUP: check in at once. */
+  onWake(wake: () => void): void;
+  commands: readonly CommandSummary[];
+}
+
+/** A developer's actions, on files of the working directory; no gateway is touched. */
+const BUILD_ACTIONS = [
+  'create-buildfile',
+  'check-buildfile',
+  'build-app',
+  'check-tarball',
+  'build-app-tarball',
+] as const;
+
+/** What a command line can be about; one of them at a time. */
+const ACTIONS: readonly string[] = [...BUILD_ACTIONS, 'install-apps', 'download-latest', 'once'];
+
+/** Options that mean nothing without one of others. */
+const COMPANIONS: Readonly<Record<string, readonly string[]>> = {
+  'app-name': ['create-buildfile', 'build-app-tarball'],
+  'app-version': ['create-buildfile', 'build-app-tarball'],
+  file: ['create-buildfile'],
+  json: ['install-apps'],
+};
+
+/** Carries out the options; without any, runs the agent until a signal. */
+export async function runFlags(
+  argv: readonly string[],
+  io: CommandIo,
+  flagOptions: FlagOptions,
+): Promise<number> {
+  const { options, positionals } = parseArguments(argv, FLAG_OPTIONS);
+  if (positionals[0] !== undefined) {
+    throw new GweError(
+      'USAGE_BAD_OPTION',
+      `unexpected argument '${positionals[0]}'; a command comes before all options`,
+    );
+  }
+  if (options.has('help')) {
+    io.stdout(renderMainHelp(FLAG_OPTIONS, flagOptions.commands));
+    return EXIT.ok;
+  }
+  if (options.has('version')) {
+    io.stdout(`${VERSION}\n`);
+    return EXIT.ok;
+  }
+  const action = requireOneAction(options);
+  requireCompanions(options);
+  const layout = layoutOf(io, options);
+  if (BUILD_ACTIONS.some((name) => name === action)) return runBuild(io, options, layout);
+  const hasSet = configure(io, options, layout);
+  const hasShown = show(io, options, layout);
+  if (action === 'install-apps') {
+    const { installApps } = await import('./install.ts');
+    return installApps(io, layout, options.list('install-apps'), options.has('json'));
+  }
+  const area = options.text('download-latest');
+  if (area !== undefined) {
+    const { downloadLatest } = await import('./download.ts');
+    return downloadLatest(io, layout, area);
+  }
+  if ((hasSet || hasShown) && action !== 'once') return EXIT.ok;
+  const { runCommand } = await import('./run.ts');
+  return runCommand(io, { layout, once: action === 'once', onWake: flagOptions.onWake });
+}
+
+/** Throws USAGE_BAD_OPTION for two actions, and for a developer's action beside options of a gateway. */
+function requireOneAction(options: ParsedOptions): string | undefined {
+  const given = ACTIONS.filter((name) => options.has(name));
+  if (given.length > 1) throw contradiction(given);
+  const [action] = given;
+  const isBuild = BUILD_ACTIONS.some((name) => name === action);
+  const ofGateway = FLAG_OPTIONS.map(({ name }) => name).filter(
+    (name) => (name.startsWith('set') && name !== 'set-debug-level') || SHOWS.includes(name),
+  );
+  const other = isBuild ? ofGateway.find((name) => options.has(name)) : undefined;
+  if (action !== undefined && other !== undefined) throw contradiction([action, other]);
+  return action;
+}
+
+function contradiction(names: readonly string[]): GweError {
+  const list = names.map((name) => `--${name}`).join(' and ');
+  return new GweError(
+    'USAGE_BAD_OPTION',
+    `${list} do not go together; give one of them; nothing was changed`,
+  );
+}
+
+function requireCompanions(options: ParsedOptions): void {
+  for (const [name, others] of Object.entries(COMPANIONS)) {
+    if (!options.has(name) || others.some((other) => options.has(other))) continue;
+    const list = others.map((other) => `--${other}`).join(' or ');
+    throw new GweError('USAGE_BAD_OPTION', `--${name} goes only with ${list}; nothing was changed`);
+  }
+}
+
+async function runBuild(io: CommandIo, options: ParsedOptions, layout: Layout): Promise<number> {
+  // -d goes with any command (spec §4.10), but stdout belongs to the path of the tarball.
+  configure({ ...io, stdout: io.stderr }, options, layout);
+  const { buildActions } = await import('./build.ts');
+  const name = options.text('app-name');
+  const version = options.text('app-version');
+  const file = options.text('file');
+  const named = { ...(name === undefined ? {} : { name }), ...(version === undefined ? {} : { version }) };
+  if (options.has('create-buildfile')) {
+    return buildActions.createBuildfile(io, { ...named, ...(file === undefined ? {} : { file }) });
+  }
+  if (options.has('build-app-tarball')) return buildActions.buildAppTarball(io, named);
+  const buildfile = options.text('check-buildfile');
+  if (buildfile !== undefined) return buildActions.checkBuildfile(io, buildfile);
+  const tarball = options.text('check-tarball');
+  if (tarball !== undefined) return buildActions.checkTarball(io, tarball);
+  return buildActions.buildApp(io, options.text('build-app') ?? '');
+}
+
+const SHOWS: readonly string[] = ['path', 'gateway-cfg', 'engine-conf', 'gateway-cik', 'mac-address'];
+
+function show(io: CommandIo, options: ParsedOptions, layout: Layout): boolean {
+  const iface = options.text('mac-address');
+  const shown = [
+    options.has('path') ? `${layout.appsDirectory}\n` : '',
+    options.has('gateway-cfg') ? showGatewayConfig(layout) : '',
+    options.has('engine-conf') ? showEngineConfig(layout) : '',
+    options.has('gateway-cik') ? showCik(layout) : '',
+    iface === undefined ? '' : showMacAddress(layout, iface),
+  ].filter((text) => text !== '');
+  io.stdout(shown.join(''));
+  return shown.length > 0;
+}

@@ -1,0 +1,94 @@
+/** How far an update is: a bar on a terminal, a line for each step otherwise. Both on stderr. */
+import cliProgress from 'cli-progress';
+import type { Logger } from '../base/log.ts';
+import type { CommandIo } from './command.ts';
+import { warningLog } from './gateway.ts';
+
+/** The states that the update core logs, in the order in which they come. */
+const STEPS: Readonly<Record<string, string>> = {
+  'update.downloading': 'reading',
+  'update.verified': 'unpacking',
+  'update.staged': 'checking',
+  'update.promoted': 'checking',
+  'update.installing': 'running install.sh',
+  'update.activating': 'starting',
+  'update.probing': 'watching it run',
+  'update.committed': 'done',
+};
+const OTHER_STEPS: Readonly<Record<string, string>> = {
+  'update.rolling-back': 'going back',
+  'update.resume': 'finishing an earlier update',
+};
+const NAME_COLUMNS = 28;
+
+export interface Progress {
+  /** To be given to the update: its events move the bar. */
+  log: Logger;
+  end(): void;
+}
+
+/** `isQuiet` shows nothing but warnings: for output that a program reads. */
+export function openProgress(io: CommandIo, name: string, isQuiet: boolean): Progress {
+  const show = isQuiet ? { step: () => undefined, end: () => undefined } : openView(io, name);
+  // Warnings would tear the bar apart: they come after it.
+  const held: string[] = [];
+  const warnings = warningLog({ ...io, stderr: (text) => void held.push(text) });
+  const see = (event: string): void => {
+    const position = Object.keys(STEPS).indexOf(event);
+    const label = STEPS[event] ?? OTHER_STEPS[event];
+    if (label !== undefined) show.step(position === -1 ? undefined : position + 1, label);
+  };
+  const log: Logger = {
+    debug: () => undefined,
+    info: (event) => see(event),
+    warn(event, fields, message) {
+      see(event);
+      warnings.warn(event, fields, message);
+    },
+    error: (event, fields, message) => warnings.error(event, fields, message),
+    with: () => log,
+  };
+  return {
+    log,
+    end() {
+      show.end();
+      io.stderr(held.splice(0).join(''));
+    },
+  };
+}
+
+interface View {
+  /** `position` from 1 to the number of steps; undefined keeps the bar where it is. */
+  step(position: number | undefined, label: string): void;
+  end(): void;
+}
+
+function openView(io: CommandIo, name: string): View {
+  if (io.terminal === undefined || io.env.TERM === 'dumb') {
+    let last = '';
+    return {
+      step(_position, label) {
+        if (label !== last) io.stderr(`${name}: ${label}\n`);
+        last = label;
+      },
+      end: () => undefined,
+    };
+  }
+  const bar = new cliProgress.SingleBar({
+    stream: io.terminal,
+    format: '{name} [{bar}] {percentage}% {label}',
+    barsize: 16,
+    barCompleteChar: '=',
+    barIncompleteChar: ' ',
+    clearOnComplete: true,
+    hideCursor: true,
+    gracefulExit: false,
+  });
+  const shown = name.length <= NAME_COLUMNS ? name : `${name.slice(0, NAME_COLUMNS - 1)}\u2026`;
+  bar.start(Object.keys(STEPS).length, 0, { name: shown, label: 'waiting' });
+  return {
+    step: (position, label) =>
+      position === undefined ? bar.update({ label }) : bar.update(position, { label }),
+    end: () => bar.stop(),
+  };
+}
