@@ -11,6 +11,7 @@ import type { Transaction } from '../update/journal.ts';
 import type { EffectContext, EffectResult, UpdateEffects } from '../update/ports.ts';
 import type { AgentContext } from './context.ts';
 import { endOrphan, runHealthScript, runInstaller, ScriptFailure, type ScriptRun } from './install-script.ts';
+import { waitForLease } from './lease.ts';
 import { readProgram } from './programs.ts';
 
 type ActivateEffects = Pick<
@@ -27,7 +28,7 @@ interface Version {
 
 export function createActivateEffects(context: AgentContext): ActivateEffects {
   return {
-    promoted: (effect) => prepare(context, effect.transaction),
+    promoted: (effect) => prepare(context, effect),
     installing: (effect) => install(context, effect),
     activating: (effect) => switchOver(context, effect.transaction),
     probing: (effect) => probe(context, target(effect.transaction), effect.signal),
@@ -35,13 +36,15 @@ export function createActivateEffects(context: AgentContext): ActivateEffects {
   };
 }
 
-/** Last look before anything that runs is touched: is supervisord there, and is the program's name ours? */
-async function prepare(context: AgentContext, transaction: Transaction): Promise<EffectResult> {
+/** Last look before anything that runs is touched: is supervisord there, is the program's name ours, may we now? */
+async function prepare(context: AgentContext, { transaction, signal }: EffectContext): Promise<EffectResult> {
   if (transaction.hasProgram === true) {
     await context.supervisor().getState();
     await assertOwnProgram(context.supervisor(), context.layout.programsDirectory, transaction.app);
   }
-  return { event: 'done' };
+  const deferral = await waitForLease(context, transaction.app, signal);
+  if (deferral === undefined) return { event: 'done' };
+  return { event: 'done', learnt: { notes: [...transaction.notes, deferral] } };
 }
 
 async function install(context: AgentContext, effect: EffectContext): Promise<EffectResult> {

@@ -3,25 +3,16 @@ import { join } from 'node:path';
 import { describeError, GweError } from '../base/errors.ts';
 import { ensureDirectory } from '../base/fs.ts';
 import { acquireLock, type Lock } from '../base/lock.ts';
-import { createDataApi, createHybridMemory, type HybridMemory } from '../protocol/data.ts';
-import { sweep } from '../store/versions.ts';
-import { type RunnerDependencies, resumeTransaction, supersedeTransaction } from '../update/runner.ts';
-import { type CheckInParts, checkIn, logCheckInFailure, retryAfterMs } from './check-in.ts';
-import { type CommandStore, createCommandStore } from './command.ts';
-import {
-  type ComposeOptions,
-  composeContentApi,
-  composeContext,
-  composeRunner,
-  composeTransport,
-} from './compose.ts';
+import { createHybridMemory } from '../protocol/data.ts';
+import { logCheckInFailure, retryAfterMs } from './check-in.ts';
+import { type ComposeOptions, composeContext } from './compose.ts';
 import type { AgentContext } from './context.ts';
 import { requireProduct, resolveSerial } from './identity.ts';
-import { activateKey } from './provisioner.ts';
+import { type Kept, pass } from './pass.ts';
+import { recover, takeBackLoopers } from './recover.ts';
 import { createReportMemory } from './report-memory.ts';
 import { createSchedule } from './schedule.ts';
-import { createTrafficCounter, type TrafficCounter } from './traffic.ts';
-import { withTransactionLock, workOff } from './work.ts';
+import { createTrafficCounter } from './traffic.ts';
 
 export interface AgentOptions extends ComposeOptions {
   /** One pass through the loop, then the end. */
@@ -74,10 +65,12 @@ function takeAgentLock(context: AgentContext): Lock {
 async function loop(context: AgentContext, options: AgentOptions): Promise<boolean> {
   const { signal, once } = options;
   const schedule = createSchedule(Math.random);
-  const traffic = createTrafficCounter();
-  const memory = createReportMemory(join(context.layout.runDirectory, 'reports.json'));
-  const hybrid = createHybridMemory();
-  const startedMs = context.clock.monotonicMs();
+  const kept: Kept = {
+    traffic: createTrafficCounter(),
+    memory: createReportMemory(join(context.layout.runDirectory, 'reports.json')),
+    hybrid: createHybridMemory(),
+    startedMs: context.clock.monotonicMs(),
+  };
   let wake = new AbortController();
   options.onWake?.(() => wake.abort());
   context.log.info('agent.start', {
@@ -91,7 +84,7 @@ async function loop(context: AgentContext, options: AgentOptions): Promise<boole
     wake = new AbortController();
     const passStartedMs = context.clock.monotonicMs();
     try {
-      const goOn = await pass(context, { traffic, memory, startedMs, hybrid }, signal);
+      const goOn = await pass(context, kept, signal);
       isGood = true;
       schedule.succeeded();
       if (goOn) {
@@ -108,84 +101,31 @@ async function loop(context: AgentContext, options: AgentOptions): Promise<boole
     if (once) break;
     const delayMs = schedule.delayMs(context.settings().updateIntervalS * 1000);
     context.log.debug('agent.sleep', { ms: Math.round(delayMs) });
-    await context.clock.sleep(delayMs, AbortSignal.any([signal, wake.signal]));
+    await rest(context, delayMs, signal, wake.signal);
   }
   context.log.info('agent.stop', {});
   return isGood;
 }
 
-/** Finishes or undoes what a power cut or kill left in the middle; needs no platform. */
-async function recover(context: AgentContext, signal: AbortSignal): Promise<void> {
-  try {
-    const open = context.journal.read();
-    sweep(context.layout, open === undefined || open.closed ? undefined : open.id);
-    if (open === undefined || open.closed || open.state === 'planned' || open.state === 'downloading') return;
-    const runner = composeRunner(context, undefined, signal);
-    await withTransactionLock(context, () => resumeTransaction(runner));
-  } catch (error) {
-    if (signal.aborted) return;
-    if (error instanceof GweError && error.code === 'JOURNAL_UNREADABLE') {
-      context.log.error('journal.set-aside', { kept: context.journal.setAside() }, describeError(error));
-    } else {
-      context.log.error('agent.recover', {}, describeError(error));
-    }
-  }
-}
+/** Between two looks at programs that have just been updated. */
+const WATCH_POLL_MS = 2000;
 
-/** One pass: key, check-in, command. True if another check-in is wanted at once (a report is waiting). */
-async function pass(
+/**
+ * Sleeps until the next check-in, a wake-up or the end. While an update is being watched it looks at its program now
+ * and then, and ends early when it took one back: that report should not wait.
+ */
+async function rest(
   context: AgentContext,
-  kept: Pick<CheckInParts, 'memory' | 'startedMs'> & { traffic: TrafficCounter; hybrid: HybridMemory },
+  delayMs: number,
   signal: AbortSignal,
-): Promise<boolean> {
-  const transport = composeTransport(context, kept.traffic);
-  try {
-    const data = createDataApi(transport, () => context.device().cik || undefined, {
-      clock: context.clock,
-      signal,
-      hybrid: kept.hybrid,
-    });
-    const commands = createCommandStore(join(context.layout.stateDirectory, 'command.json'));
-    const parts: CheckInParts = { context, data, commands, ...kept };
-    if (context.device().cik === '') await requireKey(context, transport, signal);
-    const hasWork = await checkIn(parts).catch(async (error: unknown) => {
-      if (!(error instanceof GweError) || error.code !== 'PROTOCOL_UNAUTHORIZED') throw error;
-      context.log.warn(
-        'provision.key-refused',
-        {},
-        'the platform refuses the stored key (401): asking for another',
-      );
-      await requireKey(context, transport, signal);
-      kept.memory.forget();
-      return checkIn(parts);
-    });
-    const content = composeContentApi(context, transport);
-    const runner = composeRunner(context, content, signal);
-    await withTransactionLock(context, () => continueTransaction(commands, runner));
-    if (hasWork) await workOff(context, commands, runner);
-    return context.outbox.size() > 0;
-  } finally {
-    transport.close();
-  }
-}
-
-/** Goes on with an unfinished transaction, unless a newer command than the one it belongs to has been taken over. */
-async function continueTransaction(commands: CommandStore, runner: RunnerDependencies): Promise<void> {
-  const open = runner.journal.read();
-  const command = commands.read().current;
-  const isOfOldCommand = command !== undefined && open !== undefined && !open.id.startsWith(`${command.id}-`);
-  if (isOfOldCommand && open.source.kind === 'content') await supersedeTransaction(runner);
-  await resumeTransaction(runner);
-}
-
-/** Throws PROTOCOL_REFUSED when the platform gives no key for now; the loop asks again later. */
-async function requireKey(
-  context: AgentContext,
-  transport: Parameters<typeof activateKey>[1],
-  signal: AbortSignal,
+  wake: AbortSignal,
 ): Promise<void> {
-  if (await activateKey(context, transport, signal)) return;
-  throw new GweError('PROTOCOL_REFUSED', 'no key from the platform', {
-    facts: { retryAfterMs: context.settings().activationRetryS * 1000 },
-  });
+  const { clock, watcher } = context;
+  const endMs = clock.monotonicMs() + delayMs;
+  const until = AbortSignal.any([signal, wake]);
+  while (!until.aborted && clock.monotonicMs() < endMs) {
+    if (watcher.isOpen() && (await takeBackLoopers(context, signal))) return;
+    const leftMs = endMs - clock.monotonicMs();
+    await clock.sleep(watcher.isOpen() ? Math.min(leftMs, WATCH_POLL_MS) : leftMs, until);
+  }
 }

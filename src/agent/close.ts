@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { VersionRecord } from '../artifact/record.ts';
 import { renderFetchStatus } from '../protocol/messages.ts';
 import { removePartialFile } from '../protocol/partial-file.ts';
-import { withRefusal } from '../store/installed.ts';
+import { type InstalledApp, withRefusal } from '../store/installed.ts';
 import { versionDirectoryName } from '../store/layout.ts';
 import { prune, sweep } from '../store/versions.ts';
 import type { Transaction } from '../update/journal.ts';
@@ -14,9 +14,12 @@ import { downloadFile } from './fetch-effects.ts';
 import { appendHistory } from './history.ts';
 
 export function createClosing(context: AgentContext): Pick<UpdatePorts, 'close' | 'cleanUp'> {
+  const { watcher } = context;
   return {
     close(transaction) {
       recordInstalled(context, transaction);
+      if (transaction.state === 'committed') watcher.open(transaction);
+      else if (transaction.state !== 'failed') watcher.end(transaction.app);
       appendHistory(join(context.layout.stateDirectory, 'history.json'), historyEntry(transaction));
       context.outbox.put(transaction.id, 'fetch_status', renderOutcome(context, transaction));
     },
@@ -40,7 +43,7 @@ function recordInstalled(context: AgentContext, transaction: Transaction): void 
   } else if (isBadArtifact(transaction)) {
     context.installed.set(
       app,
-      withRefusal(record, {
+      withRefusal(takenBack(record, transaction), {
         contentId: transaction.contentId,
         digest,
         commandDigest: transaction.commandDigest,
@@ -49,6 +52,13 @@ function recordInstalled(context: AgentContext, transaction: Transaction): void 
       }),
     );
   }
+}
+
+/** A version that was accepted and then failed within its watch window is not the active one any more. */
+function takenBack(record: InstalledApp, transaction: Transaction): InstalledApp {
+  if (transaction.state === 'failed' || record.active?.digest !== transaction.digest) return record;
+  const { previous } = transaction;
+  return { refused: record.refused, ...(previous === undefined ? {} : { active: previous }) };
 }
 
 function activeRecord(transaction: Transaction, digest: string): VersionRecord {
@@ -129,6 +139,6 @@ function pruneVersions(context: AgentContext, app: string): void {
   const keep = [active, previous].flatMap((record) =>
     record === undefined ? [] : [versionDirectoryName(record.version, record.digest)],
   );
-  const removed = prune(context.layout, app, keep);
+  const removed = prune(context.layout, app, keep, context.settings().keepVersions);
   if (removed.length > 0) context.log.info('store.prune', { app, removed: removed.join(',') });
 }

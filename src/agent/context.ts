@@ -8,6 +8,7 @@ import type { Layout } from '../store/layout.ts';
 import type { SupervisorClient } from '../supervisor/client.ts';
 import type { Journal } from '../update/journal.ts';
 import type { Outbox } from './outbox.ts';
+import type { Watcher } from './watch.ts';
 
 export interface AgentContext {
   layout: Layout;
@@ -22,4 +23,5 @@ export interface AgentContext {
   journal: Journal;
   outbox: Outbox;
   supervisor(): SupervisorClient;
+  watcher: Watcher;
 }

@@ -15,8 +15,14 @@ export interface Layout {
   /** Where supervisord includes program entries from. */
   programsDirectory: string;
   logDirectory: string;
+  /** etc/systemd/system: for gwe's own unit. */
+  unitsDirectory: string;
   journal: string;
   installed: string;
+  /** Updates that have been accepted and are still watched. */
+  watches: string;
+  /** Where apps say "not now": one file each. */
+  leasesDirectory: string;
   agentLock: string;
   transactionLock: string;
 }
@@ -35,8 +41,11 @@ export function createLayout(root: string): Layout {
     appsDirectory: at('opt/gwe/apps'),
     programsDirectory: at('etc/supervisor/conf.d'),
     logDirectory: at('var/log'),
+    unitsDirectory: at('etc/systemd/system'),
     journal: at('var/lib/gwe/journal.json'),
     installed: at('var/lib/gwe/installed.json'),
+    watches: at('var/lib/gwe/watch.json'),
+    leasesDirectory: at('run/gwe/leases'),
     agentLock: at('run/gwe/agent.lock'),
     transactionLock: at('run/gwe/transaction.lock'),
   };
@@ -58,6 +67,11 @@ export function versionDirectory(layout: Layout, app: string, version: string, d
 
 export function currentLink(layout: Layout, app: string): string {
   return join(appDirectory(layout, app), 'current');
+}
+
+/** What the launcher goes back to; only gwe itself has one, the versions of other apps are in installed.json. */
+export function previousLink(layout: Layout, app: string): string {
+  return join(appDirectory(layout, app), 'previous');
 }
 
 /** etc/supervisor/conf.d/NAME.conf */

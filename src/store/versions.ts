@@ -1,5 +1,5 @@
 /** Version directories: staging, promotion by rename, switching `current`, pruning. */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { GweError } from '../base/errors.ts';
 import {
@@ -77,19 +77,33 @@ export function activate(
   if (readLink(link) !== name) swapLink(name, link);
 }
 
-/** The version directories of `app`, `current` and leftovers not counted. */
+/** The version directories of `app`, links and leftovers not counted. */
 export function listVersions(layout: Layout, app: string): string[] {
   return listDirectory(appDirectory(layout, app)).filter(
-    (name) => name !== 'current' && !name.startsWith('.'),
+    (name) => name !== 'current' && name !== 'previous' && !name.startsWith('.'),
   );
 }
 
-/** Removes the versions that are not in `keep`, never what `current` points at. Returns the names removed. */
-export function prune(layout: Layout, app: string, keep: readonly string[]): string[] {
+/**
+ * Removes versions until `most` are left (0: all others): the oldest first, never one of `keep`, never what `current` points at.
+ * Returns the names removed.
+ */
+export function prune(layout: Layout, app: string, keep: readonly string[], most = 0): string[] {
+  const directory = appDirectory(layout, app);
   const active = readLink(currentLink(layout, app));
-  const remove = listVersions(layout, app).filter((name) => name !== active && !keep.includes(name));
-  for (const name of remove) removeTree(join(appDirectory(layout, app), name));
-  return remove;
+  const isKept = (name: string): boolean => name === active || keep.includes(name);
+  const names = listVersions(layout, app);
+  const spare = Math.max(0, most - names.filter(isKept).length);
+  const byAge = names
+    .filter((name) => !isKept(name))
+    .sort((a, b) => changedAtMs(join(directory, b)) - changedAtMs(join(directory, a)));
+  const removed = byAge.slice(spare);
+  for (const name of removed) removeTree(join(directory, name));
+  return removed;
+}
+
+function changedAtMs(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.ctimeMs ?? 0;
 }
 
 /** Removes what crashed transactions left: staging and trash directories but `keepTransaction`'s, and temporaries. */

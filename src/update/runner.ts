@@ -62,6 +62,16 @@ export async function resumeTransaction(deps: RunnerDependencies): Promise<Trans
   return advance({ ...found, resumes: found.resumes + 1 }, deps);
 }
 
+/** Takes back a transaction that was accepted: its program has failed since. */
+export async function reopenTransaction(
+  accepted: Transaction,
+  reason: string,
+  deps: RunnerDependencies,
+): Promise<Transaction> {
+  const failure: Failure = { state: 'committed', code: 'SUPERVISOR_UNHEALTHY', message: reason };
+  return advance({ ...accepted, state: 'rolling-back', failure, saves: 0, resumes: 0, closed: false }, deps);
+}
+
 /** Gives up a transaction that still waits for its bytes, because a newer command has come. */
 export async function supersedeTransaction(deps: RunnerDependencies): Promise<void> {
   const found = deps.journal.read();
@@ -121,7 +131,8 @@ async function perform(
   }
 }
 
-function isFetching(state: UpdateState): boolean {
+/** The bytes are not on the gateway yet: the states that may take days. */
+export function isFetching(state: UpdateState): boolean {
   return state === 'planned' || state === 'downloading';
 }
 

@@ -1,0 +1,46 @@
+/** What gwe does about updates without the platform's help: after a crash, and while it rests between check-ins. */
+import { describeError, GweError } from '../base/errors.ts';
+import { sweep } from '../store/versions.ts';
+import { reopenTransaction, resumeTransaction } from '../update/runner.ts';
+import { composeRunner } from './compose.ts';
+import type { AgentContext } from './context.ts';
+import { withTransactionLock } from './work.ts';
+
+/** Finishes or undoes what a power cut or kill left in the middle; needs no platform. */
+export async function recover(context: AgentContext, signal: AbortSignal): Promise<void> {
+  try {
+    const open = context.journal.read();
+    sweep(context.layout, open === undefined || open.closed ? undefined : open.id);
+    if (open === undefined || open.closed || open.state === 'planned' || open.state === 'downloading') return;
+    const runner = composeRunner(context, undefined, signal);
+    await withTransactionLock(context, () => resumeTransaction(runner));
+  } catch (error) {
+    if (signal.aborted) return;
+    if (error instanceof GweError && error.code === 'JOURNAL_UNREADABLE') {
+      context.log.error('journal.set-aside', { kept: context.journal.setAside() }, describeError(error));
+    } else {
+      context.log.error('agent.recover', {}, describeError(error));
+    }
+  }
+}
+
+/** Takes back accepted updates whose program has begun to loop. True if there was one: its report is waiting. */
+export async function takeBackLoopers(context: AgentContext, signal: AbortSignal): Promise<boolean> {
+  try {
+    const loopers = await context.watcher.look();
+    const runner = composeRunner(context, undefined, signal);
+    for (const { transaction, reason } of loopers) {
+      context.log.warn(
+        'watch.loop',
+        { tx: transaction.id, app: transaction.app, version: transaction.version },
+        reason,
+      );
+      const message = `program '${transaction.app}' does not stay up: ${reason}`;
+      await withTransactionLock(context, () => reopenTransaction(transaction, message, runner));
+    }
+    return loopers.length > 0;
+  } catch (error) {
+    if (!signal.aborted) context.log.error('watch.failed', {}, describeError(error));
+    return false;
+  }
+}

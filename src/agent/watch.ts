@@ -1,0 +1,136 @@
+/**
+ * After an update has been accepted its program is watched a while longer: a crash loop that begins after the settle
+ * time still rolls back (design.md §5 "Probe"). Only the program's own ends count, never the network's.
+ */
+
+import { dirname } from 'node:path';
+import * as v from 'valibot';
+import { describeError } from '../base/errors.ts';
+import { ensureDirectory, readTextBounded, removeFileDurable, writeFileDurable } from '../base/fs.ts';
+import type { Logger } from '../base/log.ts';
+import { bootId } from '../base/process.ts';
+import type { EngineSettings } from '../config/schema.ts';
+import type { Layout } from '../store/layout.ts';
+import type { ProcessInfo, SupervisorClient } from '../supervisor/client.ts';
+import { type Transaction, TransactionSchema } from '../update/journal.ts';
+
+const LARGEST_WATCH_BYTES = 1024 * 1024;
+/** Ends within the window after which a program counts as looping; one or two may be bad luck. */
+const RESTARTS_ALLOWED = 2;
+
+const WatchSchema = v.object({
+  transaction: TransactionSchema,
+  /** On the clock that starts at boot; another boot begins the window again. */
+  bootId: v.string(),
+  untilUptimeMs: v.number(),
+});
+type Watch = v.InferOutput<typeof WatchSchema>;
+const FileSchema = v.object({ version: v.literal(1), watches: v.array(WatchSchema) });
+
+export interface WatcherParts {
+  layout: Layout;
+  log: Logger;
+  settings(): EngineSettings;
+  supervisor(): SupervisorClient;
+}
+
+export interface Watcher {
+  /** Begins to watch the program of a committed transaction; the app's earlier watch ends. */
+  open(transaction: Transaction): void;
+  /** Ends the watch of `app`, whose update is over one way or the other. */
+  end(app: string): void;
+  isOpen(): boolean;
+  /** Looks at the programs once. The transactions whose program loops; their watches are still open. */
+  look(): Promise<{ transaction: Transaction; reason: string }[]>;
+}
+
+/** Milliseconds since boot: goes on while gwe restarts, and does not jump. */
+function uptimeMs(): number {
+  return Number.parseFloat(readTextBounded('/proc/uptime', 4096) ?? '0') * 1000;
+}
+
+export function createWatcher(context: WatcherParts): Watcher {
+  /** Starts of each process as last seen, and how often that changed. */
+  const seen = new Map<string, { start: number; restarts: number }>();
+  const path = context.layout.watches;
+  const read = (): Watch[] => readWatches(path);
+  const write = (watches: Watch[]): void => {
+    ensureDirectory(dirname(path));
+    if (watches.length === 0) removeFileDurable(path);
+    else writeFileDurable(path, JSON.stringify({ version: 1, watches }), 0o600);
+  };
+  const end = (app: string): void => {
+    seen.clear();
+    const watches = read();
+    const others = watches.filter((watch) => watch.transaction.app !== app);
+    if (others.length < watches.length) write(others);
+  };
+  return {
+    open(transaction) {
+      const windowMs = context.settings().watchWindowS * 1000;
+      if (windowMs === 0 || transaction.hasProgram !== true) return end(transaction.app);
+      seen.clear();
+      const { output: _output, ...kept } = transaction;
+      const others = read().filter((watch) => watch.transaction.app !== transaction.app);
+      write([...others, { transaction: kept, bootId: bootId(), untilUptimeMs: uptimeMs() + windowMs }]);
+    },
+    end,
+    isOpen: () => read().length > 0,
+    async look() {
+      const watches = keepOpen(read(), context.settings().watchWindowS * 1000);
+      if (JSON.stringify(watches) !== JSON.stringify(read())) write(watches);
+      if (watches.length === 0) return [];
+      const processes = await listProcesses(context);
+      return watches.flatMap(({ transaction }) => {
+        const group = processes.filter((info) => info.group === transaction.app);
+        const reason = group.map((info) => judge(info, seen)).find((text) => text !== undefined);
+        return reason === undefined ? [] : [{ transaction, reason }];
+      });
+    },
+  };
+}
+
+/** Those whose window is still open; a window that a reboot cut begins again. */
+function keepOpen(watches: readonly Watch[], windowMs: number): Watch[] {
+  const now = uptimeMs();
+  const boot = bootId();
+  return watches
+    .map((watch) =>
+      watch.bootId === boot ? watch : { ...watch, bootId: boot, untilUptimeMs: now + windowMs },
+    )
+    .filter((watch) => watch.untilUptimeMs > now);
+}
+
+/** Why a process counts as looping, or `undefined`. A stop by the operator is none of the app's doing. */
+function judge(
+  info: ProcessInfo,
+  seen: Map<string, { start: number; restarts: number }>,
+): string | undefined {
+  const key = `${info.group}:${info.name}`;
+  const before = seen.get(key);
+  const hasRestarted = before !== undefined && info.start !== before.start;
+  const restarts = (before?.restarts ?? 0) + (hasRestarted ? 1 : 0);
+  seen.set(key, { start: info.start, restarts });
+  if (info.statename === 'FATAL') return `supervisord gave it up: ${info.description}`;
+  if (restarts <= RESTARTS_ALLOWED) return undefined;
+  return `it ended and was started again ${restarts} times within the watch window`;
+}
+
+/** supervisord's absence is not the app's fault: nothing is seen then. */
+async function listProcesses(context: WatcherParts): Promise<ProcessInfo[]> {
+  try {
+    return await context.supervisor().getAllProcessInfo();
+  } catch (error) {
+    context.log.debug('watch.supervisor', {}, describeError(error));
+    return [];
+  }
+}
+
+/** A damaged file ends the watch: the update was accepted already. */
+function readWatches(path: string): Watch[] {
+  try {
+    return v.parse(FileSchema, JSON.parse(readTextBounded(path, LARGEST_WATCH_BYTES) ?? 'null')).watches;
+  } catch {
+    return [];
+  }
+}
