@@ -3,14 +3,23 @@ import { describeError, GweError } from '../base/errors.ts';
 import { saveEngineConfig } from '../config/files.ts';
 import type { DataApi } from '../protocol/data.ts';
 import { decodeInstruction, decodeInterval } from '../protocol/messages.ts';
-import { type Command, type CommandEntry, type CommandStore, createId, digestText } from './command.ts';
+import {
+  type Command,
+  type CommandEntry,
+  type CommandStore,
+  createId,
+  digestText,
+  entryId,
+} from './command.ts';
 import type { AgentContext } from './context.ts';
 import { renderDeviceInfo } from './device-info.ts';
 import { type Report, renderEngineReport, renderUsageReport } from './engine-report.ts';
+import { renderEntryReport, reportEntry } from './entry-report.ts';
+import type { PendingReport } from './outbox.ts';
 import type { ReportMemory } from './report-memory.ts';
 import { type TrafficCounter, trafficInterface } from './traffic.ts';
 
-const FETCH_ALIAS = 'engine_fetch';
+export const FETCH_ALIAS = 'engine_fetch';
 const INTERVAL_ALIAS = 'update_interval';
 const STATUS_ALIAS = 'fetch_status';
 
@@ -23,17 +32,17 @@ export interface CheckInParts {
   startedMs: number;
 }
 
+/** In the place of the digest of a command that was too long to be read. */
+const TOO_LONG = 'too long';
+
 /** Sends what is due and takes over what is there. Returns true when there is a command to work on. */
 export async function checkIn(parts: CheckInParts): Promise<boolean> {
-  const { context, data, memory } = parts;
+  const { context, memory } = parts;
   const reports = await buildReports(parts);
   const due = memory.select(reports, context.clock.wallMs());
   const pending = context.outbox.oldest();
-  const writes: [string, string][] = [
-    ...due,
-    ...(pending === undefined ? [] : [[pending.alias, pending.value] as [string, string]]),
-  ];
-  const { values } = await data.exchange(writes, [FETCH_ALIAS, INTERVAL_ALIAS]);
+  const values = await exchangeReports(parts, due, pending);
+  if (values === undefined) return false;
   memory.sent(
     reports,
     due.map(([alias]) => alias),
@@ -47,29 +56,111 @@ export async function checkIn(parts: CheckInParts): Promise<boolean> {
   return takeOver(parts, values);
 }
 
+type Pair = [alias: string, value: string];
+
+/**
+ * The values of the two command aliases. A report that the platform alone refuses is dropped: kept, it would stand
+ * before every command for ever. `undefined` for a command too long to be read: reported and cleared unread.
+ */
+async function exchangeReports(
+  parts: CheckInParts,
+  due: readonly Pair[],
+  pending: PendingReport | undefined,
+): Promise<ReadonlyMap<string, string> | undefined> {
+  const { context, data } = parts;
+  const reads = [FETCH_ALIAS, INTERVAL_ALIAS];
+  const writes: Pair[] = pending === undefined ? [...due] : [...due, [pending.alias, pending.value]];
+  try {
+    return (await data.exchange(writes, reads)).values;
+  } catch (error) {
+    if (!(error instanceof GweError)) throw error;
+    if (error.code === 'PROTOCOL_TOO_LARGE' && (await clearTooLong(parts, error))) return undefined;
+    const isRefused =
+      error.code === 'PROTOCOL_REFUSED' && [400, 413, 422].includes(Number(error.facts.status));
+    if (pending === undefined || !isRefused) throw error;
+    const { values } = await data.exchange([...due], reads);
+    context.log.error(
+      'report.dropped',
+      { key: pending.key, bytes: pending.value.length },
+      describeError(error),
+    );
+    return values;
+  }
+}
+
+/** False if that has been done already and did not help: the failure stands then. */
+async function clearTooLong({ context, data, commands }: CheckInParts, error: GweError): Promise<boolean> {
+  const state = commands.read();
+  if (state.stuckDigest === TOO_LONG) return false;
+  const reason = `cannot use engine_fetch or update_interval: ${describeError(error)}; both were cleared`;
+  reportEntry(
+    context,
+    createId(context.clock.wallMs()),
+    { contentId: '' },
+    { outcome: 'rejected', code: 'COMMAND_INVALID', reason },
+  );
+  commands.write({ ...state, stuckDigest: TOO_LONG });
+  await data.writeAliases([
+    [FETCH_ALIAS, ''],
+    [INTERVAL_ALIAS, ''],
+  ]);
+  return true;
+}
+
 async function buildReports({ context, traffic, startedMs }: CheckInParts): Promise<Record<string, Report>> {
   const iface = trafficInterface(context.device().iface);
+  const engine = await renderEngineReport(context, startedMs).catch((error: unknown) => {
+    // A damaged record of what is installed must not keep a command from coming through.
+    context.log.error('report.failed', { report: 'engine_report' }, describeError(error));
+    return undefined;
+  });
   return {
     usage_report: renderUsageReport(iface, traffic.totals()),
     device_info: renderDeviceInfo({ arch: process.arch, gwe: context.gweVersion }),
-    engine_report: await renderEngineReport(context, startedMs),
+    ...(engine === undefined ? {} : { engine_report: engine }),
   };
 }
 
 /** Makes durable what was read, then clears it on the platform. */
 async function takeOver(parts: CheckInParts, values: ReadonlyMap<string, string>): Promise<boolean> {
   const intervalText = values.get(INTERVAL_ALIAS) ?? '';
-  if (intervalText !== '') applyInterval(parts.context, intervalText);
-  const text = values.get(FETCH_ALIAS) ?? '';
-  const isNew = noteCommand(parts, text);
-  const clears: [string, string][] = [
-    ...(intervalText === '' ? [] : [[INTERVAL_ALIAS, ''] as [string, string]]),
-    ...(isNew || parts.commands.read().current?.clear === 'pending'
-      ? [[FETCH_ALIAS, ''] as [string, string]]
-      : []),
-  ];
-  if (clears.length > 0) await clearAliases(parts, clears);
+  const isNewInterval = noteInterval(parts, intervalText);
+  await noteCommandOrTell(parts, values.get(FETCH_ALIAS) ?? '');
+  const clears: Pair[] = [];
+  if (isNewInterval) clears.push([INTERVAL_ALIAS, '']);
+  if (parts.commands.read().current?.clear === 'pending') clears.push([FETCH_ALIAS, '']);
+  if (clears.length > 0) await clearAliases(parts, clears, intervalText);
   return parts.commands.read().current !== undefined;
+}
+
+/** True if there is an interval to be cleared: it has been applied, or reported as unusable. */
+function noteInterval({ context, commands }: CheckInParts, text: string): boolean {
+  const state = commands.read();
+  const isStuck = state.stuckInterval === digestText(text);
+  if (state.stuckInterval !== undefined && !isStuck) commands.write({ ...state, stuckInterval: undefined });
+  if (text === '' || isStuck) return false;
+  applyInterval(context, text);
+  return true;
+}
+
+/** With a full disk a command cannot be taken over. It stays where it is, and the platform is told why, once. */
+async function noteCommandOrTell(parts: CheckInParts, text: string): Promise<void> {
+  const { context, data } = parts;
+  const { toldWithoutDisk } = parts.memory;
+  try {
+    noteCommand(parts, text);
+    toldWithoutDisk.clear();
+  } catch (error) {
+    if (!(error instanceof GweError) || error.code !== 'STORE_NO_SPACE') throw error;
+    if (!toldWithoutDisk.has(digestText(text))) {
+      const reason = `${describeError(error)}; the command waits until there is space`;
+      const end = { outcome: 'failed-no-change', code: error.code, reason } as const;
+      const report = renderEntryReport(context, createId(context.clock.wallMs()), { contentId: '' }, end);
+      await data.writeAliases([[STATUS_ALIAS, report]]);
+      toldWithoutDisk.add(digestText(text));
+    }
+    throw error;
+  }
 }
 
 /** An unusable value is reported and cleared like a usable one: left there it would be read for ever. */
@@ -89,8 +180,8 @@ function applyInterval(context: AgentContext, text: string): void {
   context.log.info('config.interval', { seconds: decoded.seconds });
 }
 
-/** Writes a command down before anything is done about it. True if `text` is one that is not known yet. */
-function noteCommand({ context, commands }: CheckInParts, text: string): boolean {
+/** Writes a command down before anything is done about it. */
+function noteCommand({ context, commands }: CheckInParts, text: string): void {
   const state = commands.read();
   const digest = digestText(text);
   if (state.current !== undefined) {
@@ -99,14 +190,26 @@ function noteCommand({ context, commands }: CheckInParts, text: string): boolean
     if (state.current.clear === 'pending' && isOther) {
       commands.write({ ...state, current: { ...state.current, clear: 'shown' } });
     }
-    if (text === '' || !isOther) return false;
+    if (text === '' || !isOther) return;
     context.log.info('command.superseded', { command: state.current.id }, 'a newer command takes its place');
+    reportGivenUp(context, state.current);
   }
   if (state.stuckDigest !== undefined && state.stuckDigest !== digest && state.current === undefined)
-    commands.write({});
-  if (text === '' || state.stuckDigest === digest) return false;
-  commands.write({ current: { ...decodeCommand(context, text), digest } });
-  return true;
+    commands.write({ ...state, stuckDigest: undefined });
+  if (text === '' || state.stuckDigest === digest) return;
+  const { stuckInterval } = state;
+  commands.write({ current: { ...decodeCommand(context, text), digest }, stuckInterval });
+}
+
+/** Entries that nobody has begun with. The one that is under way is reported by its transaction. */
+function reportGivenUp(context: AgentContext, command: Command): void {
+  const begun = context.journal.read()?.id;
+  for (const [index, entry] of command.entries.entries()) {
+    const id = entryId(command, index);
+    if (index < command.next || id === begun) continue;
+    const reason = `cannot carry out '${entry.contentId}': a newer command came before its turn`;
+    reportEntry(context, id, entry, { outcome: 'failed-no-change', code: 'CANCELLED', reason });
+  }
 }
 
 function decodeCommand(context: AgentContext, text: string): Omit<Command, 'digest'> {
@@ -122,14 +225,18 @@ function decodeCommand(context: AgentContext, text: string): Omit<Command, 'dige
   return { id, clear: 'pending', entries, next: 0 };
 }
 
-/** One hybrid call that empties the aliases and reads `engine_fetch` back: empty means that a later text is a new command. */
+/** One hybrid call that empties aliases and reads them back: empty means that a later text is a new command. */
 async function clearAliases(
   { context, data, commands }: CheckInParts,
-  clears: [string, string][],
+  clears: readonly Pair[],
+  intervalText: string,
 ): Promise<void> {
-  const { values } = await data.exchange(clears, [FETCH_ALIAS]);
+  const names = clears.map(([alias]) => alias);
+  const { values } = await data.exchange([...clears], names);
+  if (names.includes(INTERVAL_ALIAS) && values.get(INTERVAL_ALIAS) === intervalText)
+    commands.write({ ...commands.read(), stuckInterval: digestText(intervalText) });
   const state = commands.read();
-  if (state.current?.clear !== 'pending') return;
+  if (!names.includes(FETCH_ALIAS) || state.current?.clear !== 'pending') return;
   const left = values.get(FETCH_ALIAS) ?? '';
   const isStuck = left !== '' && digestText(left) === state.current.digest;
   commands.write({ ...state, current: { ...state.current, clear: isStuck ? 'not-shown' : 'shown' } });
@@ -139,11 +246,6 @@ async function clearAliases(
       { command: state.current.id },
       'the platform still shows the command after it was cleared',
     );
-}
-
-/** The last entry is done: forget the command, or remember it where the platform goes on showing it. */
-export function finishCommand(commands: CommandStore, command: Command): void {
-  commands.write(command.clear === 'not-shown' ? { stuckDigest: command.digest } : {});
 }
 
 /** How long the platform asks us to stay away, in ms; 0 if it does not. */

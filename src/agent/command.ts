@@ -5,7 +5,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import * as v from 'valibot';
 import { wrapError } from '../base/errors.ts';
-import { readTextBounded, removeFileDurable, writeFileDurable } from '../base/fs.ts';
+import { readTextBounded, removeFileDurable, renameDurable, writeFileDurable } from '../base/fs.ts';
 
 const LARGEST_COMMAND_FILE_BYTES = 512 * 1024;
 
@@ -33,30 +33,53 @@ const FileSchema = v.object({
   current: v.optional(CommandSchema),
   /** The last command on a platform that still shows it: not a new one until it has shown something else. */
   stuckDigest: v.optional(v.string()),
+  /** The same of the last `update_interval`. */
+  stuckInterval: v.optional(v.string()),
 });
 export type CommandState = v.InferOutput<typeof FileSchema>;
 
 export interface CommandStore {
   read(): CommandState;
   write(state: Omit<CommandState, 'version'>): void;
+  /** Puts an unreadable file aside, so that the next command can be taken over; returns its new path. */
+  setAside(): string;
 }
 
 export function createCommandStore(path: string): CommandStore {
   return {
     read() {
-      const text = readTextBounded(path, LARGEST_COMMAND_FILE_BYTES);
-      if (text === undefined) return { version: 1 };
       try {
+        const text = readTextBounded(path, LARGEST_COMMAND_FILE_BYTES);
+        if (text === undefined) return { version: 1 };
         return v.parse(FileSchema, JSON.parse(text));
       } catch (error) {
         throw wrapError(error, 'JOURNAL_UNREADABLE', `cannot read '${path}'`);
       }
     },
     write(state) {
-      if (state.current === undefined && state.stuckDigest === undefined) removeFileDurable(path);
+      const isEmpty = [state.current, state.stuckDigest, state.stuckInterval].every(
+        (part) => part === undefined,
+      );
+      if (isEmpty) removeFileDurable(path);
       else writeFileDurable(path, `${JSON.stringify({ version: 1, ...state })}\n`, 0o600);
     },
+    setAside() {
+      const aside = `${path}.unreadable`;
+      renameDurable(path, aside);
+      return aside;
+    },
   };
+}
+
+/** The id of the transaction of one entry. */
+export function entryId(command: Pick<Command, 'id'>, index: number): string {
+  return `${command.id}-${String(index).padStart(2, '0')}`;
+}
+
+/** The last entry is done: forget the command, or remember it where the platform goes on showing it. */
+export function finishCommand(commands: CommandStore, command: Command): void {
+  const stuckDigest = command.clear === 'not-shown' ? command.digest : undefined;
+  commands.write({ stuckDigest, stuckInterval: commands.read().stuckInterval });
 }
 
 export function digestText(text: string): string {

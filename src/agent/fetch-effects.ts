@@ -59,13 +59,16 @@ async function plan(
     requireSpace(context, transaction.contentId, 0);
     return { event: 'done', learnt };
   }
-  const facts = factsOf(await requireContent(context, content, effect));
+  const info = await requireContent(context, content, effect);
+  const facts = factsOf(info);
+  const isAsked = holdsAsked(transaction, info);
   refuseKnownBad(
     context,
     transaction,
     (refusal) => sameFacts(refusal.content, facts) && refusal.contentId === transaction.contentId,
   );
   if (
+    isAsked &&
     active?.contentId === transaction.contentId &&
     sameFacts(active.content, facts) &&
     isThere(context, transaction.app, active)
@@ -78,6 +81,20 @@ async function plan(
   }
   requireSpace(context, transaction.contentId, facts.sizeBytes);
   return { event: 'done', learnt: { ...learnt, content: facts } };
+}
+
+/**
+ * Whether the item has the digest that the command asks for, as far as its info tells. Throws DOWNLOAD_DIGEST where
+ * that says another one: not a byte needs to be fetched to know.
+ */
+function holdsAsked({ expectedSha256, contentId }: Transaction, info: ContentInfo): boolean {
+  if (expectedSha256 === undefined) return true;
+  if (info.digest?.algorithm !== 'sha256') return false;
+  if (info.digest.hex === expectedSha256) return true;
+  throw new GweError(
+    'DOWNLOAD_DIGEST',
+    `cannot fetch '${contentId}': the content area has sha256 ${info.digest.hex}, expected ${expectedSha256} (the command)`,
+  );
 }
 
 /** What the content area says of the tarball; checks its size before a byte is fetched. */

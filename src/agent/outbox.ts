@@ -39,7 +39,7 @@ export function createOutbox(directory: string): Outbox {
     },
     oldest() {
       for (const key of keys()) {
-        const report = decodeReport(readTextBounded(path(key), LARGEST_REPORT_BYTES));
+        const report = readReport(path(key));
         if (report !== undefined) return { ...report, key };
         remove(key);
       }
@@ -50,9 +50,10 @@ export function createOutbox(directory: string): Outbox {
   };
 }
 
-function decodeReport(text: string | undefined): v.InferOutput<typeof ReportSchema> | undefined {
+/** A damaged one counts as none: it must not stand before the others for ever. */
+function readReport(path: string): v.InferOutput<typeof ReportSchema> | undefined {
   try {
-    return v.parse(ReportSchema, JSON.parse(text ?? ''));
+    return v.parse(ReportSchema, JSON.parse(readTextBounded(path, LARGEST_REPORT_BYTES) ?? ''));
   } catch {
     return undefined;
   }

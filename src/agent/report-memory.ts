@@ -16,14 +16,20 @@ export interface ReportMemory {
   sent(reports: Readonly<Record<string, Report>>, aliases: readonly string[], nowMs: number): void;
   /** The platform may have lost them (new key): send all again. */
   forget(): void;
+  /** Commands whose failure was told although nothing could be written to the disk, by their digests. */
+  toldWithoutDisk: Set<string>;
 }
 
 /** The memory lives in `path` (tmpfs: it is worth no flash), so that it outlives a restart but not a reboot. */
 export function createReportMemory(path: string): ReportMemory {
   let memory = readMemory(path);
   const save = (): void => {
-    ensureDirectory(dirname(path));
-    writeFileDurable(path, JSON.stringify(memory));
+    try {
+      ensureDirectory(dirname(path));
+      writeFileDurable(path, JSON.stringify(memory));
+    } catch {
+      // Worth no failed check-in: on a full disk reports are sent once more after a restart.
+    }
   };
   return {
     select: (reports, nowMs) =>
@@ -42,6 +48,7 @@ export function createReportMemory(path: string): ReportMemory {
     forget() {
       memory = {};
     },
+    toldWithoutDisk: new Set(),
   };
 }
 

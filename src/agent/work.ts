@@ -1,12 +1,11 @@
 /** Works off the entries of the command that has been taken over, one transaction each. */
-import { matchArtifactName, parseArtifactName } from '../artifact/name.ts';
+import { parseArtifactName } from '../artifact/name.ts';
 import { describeError, GweError } from '../base/errors.ts';
 import { acquireLock, type LockOwner } from '../base/lock.ts';
-import { renderFetchStatus } from '../protocol/messages.ts';
 import { type RunnerDependencies, runTransaction } from '../update/runner.ts';
-import { finishCommand } from './check-in.ts';
-import type { Command, CommandEntry, CommandStore } from './command.ts';
+import { type Command, type CommandEntry, type CommandStore, entryId, finishCommand } from './command.ts';
 import type { AgentContext } from './context.ts';
+import { reportEntry } from './entry-report.ts';
 
 /** Each entry is carried out once, in order, whatever became of the ones before it. Throws CANCELLED on stop. */
 export async function workOff(
@@ -31,12 +30,12 @@ async function workOffEntry(
   entry: CommandEntry,
   runner: RunnerDependencies,
 ): Promise<void> {
-  const id = `${command.id}-${String(command.next).padStart(2, '0')}`;
+  const id = entryId(command, command.next);
   const done = runner.journal.read();
   if (done?.id === id && done.closed) return;
   const problem = entry.problem ?? nameProblem(entry.contentId);
   if (problem !== undefined) {
-    reject(context, id, entry, problem);
+    reportEntry(context, id, entry, { outcome: 'rejected', code: 'COMMAND_INVALID', reason: problem });
     return;
   }
   const { name, version } = parseArtifactName(entry.contentId);
@@ -63,25 +62,6 @@ function nameProblem(contentId: string): string | undefined {
   } catch (error) {
     return describeError(error);
   }
-}
-
-function reject(context: AgentContext, id: string, entry: CommandEntry, problem: string): void {
-  context.log.warn('command.rejected', { tx: id, name: entry.contentId.slice(0, 160) }, problem);
-  const parsed = matchArtifactName(entry.contentId);
-  const status = {
-    name: parsed?.name ?? entry.contentId.slice(0, 160),
-    version: parsed?.version ?? '',
-    status: 'failure',
-    exitcode: -1,
-    test: problem,
-    info: '',
-    outcome: 'rejected',
-    tx: id,
-    code: 'COMMAND_INVALID',
-    reason: problem,
-  };
-  const format = context.settings().fetchStatusFormat === 'text' ? 'text' : 'json';
-  context.outbox.put(id, 'fetch_status', renderFetchStatus(status, format));
 }
 
 export interface LockWait {

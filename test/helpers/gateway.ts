@@ -1,5 +1,5 @@
 /** A gateway of its own below a fresh root: gwe as a process, from source or as the executable. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdtempSync,
@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { TestPlatform } from './platform.ts';
 import { until } from './supervisord.ts';
 
@@ -76,7 +77,9 @@ export async function createGateway(platform: TestPlatform, options: GatewayOpti
     return { status, stdout, stderr };
   };
   await platform.addDevice(product, serial);
-  gwe('-P', product, '-u', serial, '-t', '1', '-l', '1', '--set-platform-url', platform.url);
+  // Not by spawnSync: the platform of another test may live in this process and must go on answering.
+  const setUp = ['-P', product, '-u', serial, '-t', '1', '-l', '1', '--set-platform-url', platform.url];
+  await promisify(execFile)(program, [...first, ...setUp], { env });
   appendSettings(root, { settle_time: 1, start_deadline: 20, http_timeout: 5, ...options.settings });
   const end = async (signal: NodeJS.Signals): Promise<number | null> => {
     if (agent === undefined) return null;

@@ -1,0 +1,47 @@
+/** The report about an entry of a command that never became a transaction. */
+import { matchArtifactName } from '../artifact/name.ts';
+import type { ErrorCode, Outcome } from '../base/errors.ts';
+import { renderFetchStatus } from '../protocol/messages.ts';
+import type { CommandEntry } from './command.ts';
+import type { AgentContext } from './context.ts';
+
+export interface EntryEnd {
+  outcome: Extract<Outcome, 'rejected' | 'failed-no-change'>;
+  code: ErrorCode;
+  reason: string;
+}
+
+/** Hands the report to the outbox under `id`, so that the same again is one report. */
+export function reportEntry(context: AgentContext, id: string, entry: CommandEntry, end: EntryEnd): void {
+  context.log.warn(
+    'command.rejected',
+    { tx: id, name: entry.contentId.slice(0, 160), code: end.code },
+    end.reason,
+  );
+  const text = renderEntryReport(context, id, entry, end);
+  context.outbox.put(id, 'fetch_status', text);
+}
+
+export function renderEntryReport(
+  context: AgentContext,
+  id: string,
+  entry: CommandEntry,
+  end: EntryEnd,
+): string {
+  const parsed = matchArtifactName(entry.contentId);
+  return renderFetchStatus(
+    {
+      name: parsed?.name ?? entry.contentId.slice(0, 160),
+      version: parsed?.version ?? '',
+      status: 'failure',
+      exitcode: -1,
+      test: end.outcome === 'rejected' ? end.reason : 'passed',
+      info: '',
+      outcome: end.outcome,
+      tx: id,
+      code: end.code,
+      reason: end.reason,
+    },
+    context.settings().fetchStatusFormat === 'text' ? 'text' : 'json',
+  );
+}
