@@ -11,6 +11,7 @@ import { requireProduct, resolveSerial } from './identity.ts';
 import { type Kept, pass } from './pass.ts';
 import { recover, takeBackLoopers } from './recover.ts';
 import { createReportMemory } from './report-memory.ts';
+import { createStatusWriter } from './run-status.ts';
 import { createSchedule } from './schedule.ts';
 import { createTrafficCounter } from './traffic.ts';
 
@@ -65,8 +66,11 @@ function takeAgentLock(context: AgentContext): Lock {
 async function loop(context: AgentContext, options: AgentOptions): Promise<boolean> {
   const { signal, once } = options;
   const schedule = createSchedule(Math.random);
+  const traffic = createTrafficCounter();
+  const status = createStatusWriter(context, traffic);
   const kept: Kept = {
-    traffic: createTrafficCounter(),
+    traffic,
+    status,
     memory: createReportMemory(join(context.layout.runDirectory, 'reports.json')),
     hybrid: createHybridMemory(),
     startedMs: context.clock.monotonicMs(),
@@ -96,11 +100,13 @@ async function loop(context: AgentContext, options: AgentOptions): Promise<boole
       if (signal.aborted) break;
       isGood = false;
       logCheckInFailure(context, error);
+      status.failed(describeError(error));
       schedule.failed(retryAfterMs(error));
     }
     if (once) break;
     const delayMs = schedule.delayMs(context.settings().updateIntervalS * 1000);
     context.log.debug('agent.sleep', { ms: Math.round(delayMs) });
+    status.resting(delayMs);
     await rest(context, delayMs, signal, wake.signal);
   }
   context.log.info('agent.stop', {});

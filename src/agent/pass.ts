@@ -14,6 +14,7 @@ import { type CommandStore, createCommandStore, digestText } from './command.ts'
 import { composeContentApi, composeRunner, composeTransport } from './compose.ts';
 import type { AgentContext } from './context.ts';
 import { activateKey } from './provisioner.ts';
+import type { StatusWriter } from './run-status.ts';
 import type { TrafficCounter } from './traffic.ts';
 import { withTransactionLock, workOff } from './work.ts';
 
@@ -21,6 +22,7 @@ import { withTransactionLock, workOff } from './work.ts';
 export interface Kept extends Pick<CheckInParts, 'memory' | 'startedMs'> {
   traffic: TrafficCounter;
   hybrid: HybridMemory;
+  status: StatusWriter;
 }
 
 /** The parts of one pass. */
@@ -39,6 +41,7 @@ export async function pass(context: AgentContext, kept: Kept, signal: AbortSigna
     const parts: Pass = { context, data, commands, transport, signal, ...kept };
     if (context.device().cik === '') await requireKey(context, transport, signal);
     const hasWork = await checkInWithKey(parts);
+    kept.status.checkedIn();
     return (await work(parts, hasWork)) || context.outbox.size() > 0;
   } finally {
     transport.close();

@@ -1,0 +1,96 @@
+/** What the running agent tells the command line about itself: a small file on tmpfs, written at each check-in. */
+import { dirname, join } from 'node:path';
+import * as v from 'valibot';
+import type { Clock } from '../base/clock.ts';
+import { ensureDirectory, readTextBounded, writeFileDurable } from '../base/fs.ts';
+import type { Layout } from '../store/layout.ts';
+import type { TrafficCounter } from './traffic.ts';
+
+const LARGEST_STATUS_BYTES = 64 * 1024;
+
+const TrafficSchema = v.object({
+  rxBytes: v.number(),
+  txBytes: v.number(),
+  maxRxBytes: v.number(),
+  maxTxBytes: v.number(),
+  requests: v.number(),
+});
+
+const RunStatusSchema = v.object({
+  version: v.literal(1),
+  pid: v.number(),
+  gweVersion: v.string(),
+  startedAtMs: v.number(),
+  lastCheckIn: v.optional(
+    v.object({ atMs: v.number(), isGood: v.boolean(), reason: v.optional(v.string()) }),
+  ),
+  lastGoodCheckInAtMs: v.optional(v.number()),
+  /** Absent while a check-in or what it brought is being worked on. */
+  nextCheckInAtMs: v.optional(v.number()),
+  /** Since the start of this agent, by purpose. */
+  traffic: v.record(v.string(), TrafficSchema),
+});
+export type RunStatus = v.InferOutput<typeof RunStatusSchema>;
+
+export function runStatusFile(layout: Layout): string {
+  return join(layout.runDirectory, 'status.json');
+}
+
+export interface StatusWriter {
+  /** The platform has answered; what it asked for is being worked on now. */
+  checkedIn(): void;
+  failed(reason: string): void;
+  /** Nothing to do until the next check-in. */
+  resting(delayMs: number): void;
+}
+
+/** Keeps the file up to date for this process. */
+export function createStatusWriter(
+  context: { layout: Layout; clock: Clock; gweVersion: string },
+  traffic: TrafficCounter,
+): StatusWriter {
+  const { layout, clock, gweVersion } = context;
+  const before = readRunStatus(layout)?.lastGoodCheckInAtMs;
+  let status: RunStatus = {
+    version: 1,
+    pid: process.pid,
+    gweVersion,
+    startedAtMs: clock.wallMs(),
+    traffic: {},
+    ...(before === undefined ? {} : { lastGoodCheckInAtMs: before }),
+  };
+  const write = (facts: Partial<RunStatus>): void => {
+    const { nextCheckInAtMs: _old, ...kept } = status;
+    status = { ...kept, ...facts, traffic: traffic.totals() };
+    writeRunStatus(layout, status);
+  };
+  return {
+    checkedIn() {
+      const atMs = clock.wallMs();
+      write({ lastCheckIn: { atMs, isGood: true }, lastGoodCheckInAtMs: atMs });
+    },
+    failed: (reason) => write({ lastCheckIn: { atMs: clock.wallMs(), isGood: false, reason } }),
+    resting: (delayMs) => write({ nextCheckInAtMs: Math.round(clock.wallMs() + delayMs) }),
+  };
+}
+
+/** It is for people, so a fault of the disk is not the agent's end: the check-in itself says when it is full. */
+function writeRunStatus(layout: Layout, status: RunStatus): void {
+  const path = runStatusFile(layout);
+  try {
+    ensureDirectory(dirname(path));
+    writeFileDurable(path, JSON.stringify(status));
+  } catch {
+    return;
+  }
+}
+
+/** What the last agent wrote since the gateway was started, whether or not it still runs. */
+export function readRunStatus(layout: Layout): RunStatus | undefined {
+  try {
+    const text = readTextBounded(runStatusFile(layout), LARGEST_STATUS_BYTES);
+    return text === undefined ? undefined : v.parse(RunStatusSchema, JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
