@@ -38,8 +38,39 @@ export interface ScriptResult {
 export async function runInstaller(context: AgentContext, run: ScriptRun): Promise<ScriptResult> {
   const isShell = existsSync(join(run.directory, 'install.sh'));
   const argv = isShell ? ['./install.sh'] : [findPython(context), 'setup.py', 'install'];
-  const result = await runScript(context, run, argv, context.settings().installTimeoutS * 1000);
+  const { signal, ...unstoppable } = run;
+  const running = runScript(context, unstoppable, argv, context.settings().installTimeoutS * 1000);
+  const result = await orStopped(running, signal, run.app);
   return judge(isShell ? 'install.sh' : 'setup.py', run, result);
+}
+
+/**
+ * When gwe is told to stop it leaves the installer alone: what stops gwe may be the installer itself, in the middle of
+ * `supervisorctl restart gwe`, and ending that would leave gwe stopped for good. The next start ends what is left.
+ */
+async function orStopped(
+  running: Promise<RunResult>,
+  signal: AbortSignal | undefined,
+  app: string,
+): Promise<RunResult> {
+  const settled = new AbortController();
+  const stopped = new Promise<never>((_resolve, reject) => {
+    const stop = (): void =>
+      reject(
+        new GweError(
+          'CANCELLED',
+          `stopped while install.sh of '${app}' runs: the next start ends it and runs it again`,
+        ),
+      );
+    signal?.addEventListener('abort', stop, { signal: settled.signal });
+    if (signal?.aborted === true) stop();
+  });
+  running.catch(() => undefined);
+  try {
+    return await Promise.race([running, stopped]);
+  } finally {
+    settled.abort();
+  }
 }
 
 /** Runs health.sh if the version has one. Throws SUPERVISOR_UNHEALTHY if it does not exit 0 within its deadline. */

@@ -97,13 +97,18 @@ async function watchForNewer(parts: Pass, newer: AbortController, done: AbortSig
   while (!done.aborted) {
     const pauseMs = Math.min(context.settings().updateIntervalS * 1000, LONGEST_WATCH_PAUSE_MS);
     await context.clock.sleep(pauseMs, done);
-    const open = done.aborted ? undefined : context.journal.read();
-    if (open === undefined || open.closed || !isFetching(open.state)) continue;
+    if (done.aborted || !isDownloading(context)) continue;
     const text = await readCommand(data);
     const { current, stuckDigest } = commands.read();
     const digest = digestText(text);
-    if (text !== '' && digest !== current?.digest && digest !== stuckDigest) newer.abort();
+    const isNewer = text !== '' && digest !== current?.digest && digest !== stuckDigest;
+    if (isNewer && isDownloading(context)) newer.abort();
   }
+}
+
+function isDownloading(context: AgentContext): boolean {
+  const open = context.journal.read();
+  return open !== undefined && !open.closed && isFetching(open.state);
 }
 
 /** The present command, or nothing where it cannot be read: a download is not given up for that. */
