@@ -12,6 +12,7 @@ import {
 import { type CheckInParts, checkIn, FETCH_ALIAS } from './check-in.ts';
 import { type CommandStore, createCommandStore, digestText } from './command.ts';
 import { composeContentApi, composeRunner, composeTransport } from './compose.ts';
+import { confirmLaunch } from './confirm.ts';
 import type { AgentContext } from './context.ts';
 import { activateKey } from './provisioner.ts';
 import type { StatusWriter } from './run-status.ts';
@@ -42,6 +43,7 @@ export async function pass(context: AgentContext, kept: Kept, signal: AbortSigna
     if (context.device().cik === '') await requireKey(context, transport, signal);
     const hasWork = await checkInWithKey(parts);
     kept.status.checkedIn();
+    confirmLaunch(context);
     return (await work(parts, hasWork)) || context.outbox.size() > 0;
   } finally {
     transport.close();

@@ -34,6 +34,29 @@ export function writeFileDurable(path: string, data: string | Uint8Array, mode =
   }
 }
 
+/**
+ * Makes `to` a copy of `from`, in bounded memory: temporary beside it, fsync, rename, fsync of the directory. After a
+ * crash `to` is what it was, or whole.
+ */
+export function copyFileDurable(from: string, to: string, mode: number): void {
+  const temporary = temporaryBeside(to);
+  try {
+    fs.copyFileSync(from, temporary, fs.constants.COPYFILE_EXCL);
+    const fd = fs.openSync(temporary, 'r+');
+    try {
+      fs.fchmodSync(fd, mode);
+      fs.fsyncSync(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+    fs.renameSync(temporary, to);
+    fsyncDirectory(dirname(to));
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw wrapError(error, 'STORE_IO', `cannot copy '${from}' to '${to}'`);
+  }
+}
+
 /** Makes `link` point at `target` (kept as given), atomically whether or not the link exists. */
 export function swapLink(target: string, link: string): void {
   const temporary = temporaryBeside(link);

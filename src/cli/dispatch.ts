@@ -1,5 +1,6 @@
 /** argv -> command -> exit status: the only place where errors become text. */
 import { describeError, GweError } from '../base/errors.ts';
+import { SELF_TEST_ANSWER } from '../service/self-test.ts';
 import type { CommandIo, CommandSpec } from './command.ts';
 import { EXIT, exitStatusOf } from './exit.ts';
 import { type FlagOptions, runFlags } from './flags.ts';
@@ -18,6 +19,12 @@ const COMMAND_GROUPS: readonly (CommandSummary & {
     summary: 'run the embedded platform, or talk to one',
     load: async () => (await import('./platform.ts')).platformCommands,
   },
+  {
+    word: 'service',
+    words: 'service ...',
+    summary: 'have gwe started at every boot, or no longer',
+    load: async () => (await import('./service.ts')).serviceCommands,
+  },
 ];
 
 export type DispatchOptions = Pick<FlagOptions, 'onWake'>;
@@ -30,11 +37,21 @@ export async function dispatch(
 ): Promise<number> {
   try {
     const [first] = argv;
+    if (first === SELF_TEST && argv.length === 1) return await selfTest(io);
     if (first !== undefined && !first.startsWith('-')) return await runNamedCommand(first, argv, io);
     return await runFlags(argv, io, { ...options, commands: COMMAND_GROUPS });
   } catch (error) {
     return reportError(error, io);
   }
+}
+
+/** Asked for by the launcher and before an executable is installed; not in the tables, so that --help is silent. */
+const SELF_TEST = '--self-test';
+
+/** Loads all that an agent needs, then says so: an executable that is damaged or lacks a library does not get so far. */
+async function selfTest(io: CommandIo): Promise<number> {
+  await import('./run.ts');
+  return say(io, `${SELF_TEST_ANSWER}\n`);
 }
 
 async function runNamedCommand(first: string, argv: readonly string[], io: CommandIo): Promise<number> {

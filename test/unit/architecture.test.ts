@@ -18,8 +18,22 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   platform: ['base', 'protocol/codec', 'protocol/messages', 'artifact/name'],
   // record.ts is the schema of what the journal remembers of an artifact: a type that is checked when it is read back.
   update: ['base', 'type artifact', 'artifact/record'],
-  agent: ['base', 'config', 'artifact', 'protocol', 'supervisor', 'store', 'update'],
-  cli: ['base', 'config', 'artifact', 'protocol', 'supervisor', 'store', 'platform', 'update', 'agent'],
+  service: ['base', 'config', 'supervisor', 'store'],
+  agent: ['base', 'config', 'artifact', 'protocol', 'supervisor', 'store', 'update', 'service'],
+  doctor: ['base', 'config', 'protocol', 'supervisor', 'store', 'service', 'agent'],
+  cli: [
+    'base',
+    'config',
+    'artifact',
+    'protocol',
+    'supervisor',
+    'store',
+    'platform',
+    'update',
+    'service',
+    'agent',
+    'doctor',
+  ],
   // The entry makes the one clock that everything else is handed.
   main: ['cli', 'base/clock'],
 };

@@ -1,0 +1,2 @@
+/** What `gwe --self-test` prints, alone. */
+export const SELF_TEST_ANSWER = 'ok';
