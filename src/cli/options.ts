@@ -109,14 +109,24 @@ export const FLAG_OPTIONS: readonly OptionSpec[] = [
     group: BEHAVIOUR,
     help: 'any key of Engine.config: --set settle_time=2 install_timeout=600',
   },
-  { name: 'set-ca-file', value: 'FILE', group: BEHAVIOUR, help: "PEM file of a private CA; '' for none" },
+  {
+    name: 'set-ca-file',
+    value: 'FILE',
+    group: BEHAVIOUR,
+    help: "PEM file of CAs to trust besides the built-in ones; '' for none",
+  },
   {
     name: 'set-client-cert',
     value: 'FILE',
     group: BEHAVIOUR,
-    help: "PEM file of a client certificate; '' for none",
+    help: "PEM file of a client certificate, which may hold its private key as well; '' for none",
   },
-  { name: 'set-client-key', value: 'FILE', group: BEHAVIOUR, help: 'PEM file of its private key' },
+  {
+    name: 'set-client-key',
+    value: 'FILE',
+    group: BEHAVIOUR,
+    help: 'PEM file of its private key, if it is another',
+  },
   {
     name: 'create-buildfile',
     short: 'x',

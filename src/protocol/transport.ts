@@ -20,16 +20,20 @@ import {
 
 export type { TicketStore } from './transport-wire.ts';
 
-export interface TransportSettings {
+export interface TlsFiles {
+  /** PEM; these CAs are trusted besides the built-in ones. */
+  caFile?: string;
+  clientCertFile?: string;
+  /** When left out, the certificate's file holds the key as well. */
+  clientKeyFile?: string;
+}
+
+export interface TransportSettings extends TlsFiles {
   /** `https://HOST[:PORT]`; plain http only to this machine or with `allowInsecureHttp`. */
   baseUrl: string;
   userAgent: string;
   /** How long no byte may come before a request is given up. */
   timeoutMs: number;
-  /** PEM; when set, only these CAs are trusted. */
-  caFile?: string;
-  clientCertFile?: string;
-  clientKeyFile?: string;
   allowInsecureHttp: boolean;
   /** For the proxy variables. */
   env: Environment;
@@ -179,13 +183,15 @@ function checkBaseUrl(settings: TransportSettings): URL {
   return url;
 }
 
-function loadSecureContext(settings: TransportSettings): tls.SecureContext {
-  const { caFile, clientCertFile, clientKeyFile } = settings;
-  if ((clientCertFile === undefined) !== (clientKeyFile === undefined)) {
-    const found = clientCertFile === undefined ? 'key' : 'certificate';
+/** What TLS is spoken with. Throws CONFIG_INVALID for files that cannot be used. */
+export function loadSecureContext(settings: TlsFiles): tls.SecureContext {
+  const { caFile, clientCertFile } = settings;
+  // One file may hold both, as many tools make it.
+  const clientKeyFile = settings.clientKeyFile ?? clientCertFile;
+  if (clientCertFile === undefined && clientKeyFile !== undefined) {
     throw new GweError(
       'CONFIG_INVALID',
-      `cannot use the client ${found}: only one of certificate and key is set, expected both`,
+      'cannot use the client key: there is no client certificate, expected both (--set-client-cert)',
     );
   }
   const ca = readPem(caFile, 'CA file');
@@ -194,20 +200,26 @@ function loadSecureContext(settings: TransportSettings): tls.SecureContext {
   if (ca?.includes('-----BEGIN CERTIFICATE-----') === false) {
     throw new GweError('CONFIG_INVALID', `cannot use CA file '${caFile}': no PEM certificate in it`);
   }
+  if (key !== undefined && !/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(key.toString('latin1'))) {
+    throw new GweError(
+      'CONFIG_INVALID',
+      `cannot use client key '${clientKeyFile}': no PEM private key in it; set the file that holds it (--set-client-key)`,
+    );
+  }
   try {
     return tls.createSecureContext({
       minVersion: 'TLSv1.2',
       // A key share of 32 bytes; the runtime's own first choice costs more than 1 KB each way.
       ecdhCurve: 'X25519:P-256:P-384',
-      ...(ca === undefined ? {} : { ca }),
+      ...(ca === undefined ? {} : { ca: [...tls.rootCertificates, ca] }),
       ...(cert === undefined ? {} : { cert }),
       ...(key === undefined ? {} : { key }),
     });
   } catch (error) {
-    const files = [caFile, clientCertFile, clientKeyFile].filter((file) => file !== undefined).join("', '");
+    const given = [caFile, clientCertFile, clientKeyFile].filter((file) => file !== undefined);
     throw new GweError(
       'CONFIG_INVALID',
-      `cannot use the TLS files '${files}': not valid PEM, or key and certificate do not belong together`,
+      `cannot use the TLS files '${[...new Set(given)].join("', '")}': not valid PEM, or key and certificate do not belong together`,
       { cause: error },
     );
   }

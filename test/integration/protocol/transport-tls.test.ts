@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import * as net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { after, mock, test } from 'node:test';
 import type * as tls from 'node:tls';
+import tlsModule from 'node:tls';
 import { createSystemClock } from '../../../src/base/clock.ts';
 import { GweError } from '../../../src/base/errors.ts';
 import {
@@ -83,6 +85,16 @@ test('a server of a private CA is trusted through the CA file', async () => {
   assert.equal(response.body.toString(), 'hello');
 });
 
+test('a CA file adds to the built-in CAs', () => {
+  const created = mock.method(tlsModule, 'createSecureContext');
+  syncBuiltinESMExports();
+  open('https://x.test', { caFile: certificates.caFile });
+  const ca = created.mock.calls[0]?.arguments[0]?.ca;
+  created.mock.restore();
+  syncBuiltinESMExports();
+  assert.ok(Array.isArray(ca) && ca.length === tlsModule.rootCertificates.length + 1);
+});
+
 test('a server of an unknown CA is refused in plain words, whatever NODE_TLS_REJECT_UNAUTHORIZED says', async () => {
   const server = await serveTls();
   process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
@@ -110,6 +122,9 @@ test('a client certificate is shown to a server that asks for one', async () => 
   });
   const { caFile, clientCertFile, clientKeyFile } = certificates;
   assert.equal((await open(server.url, { caFile, clientCertFile, clientKeyFile }).request(GET)).status, 200);
+  const both = join(directory, 'both.pem');
+  fs.writeFileSync(both, Buffer.concat([fs.readFileSync(clientCertFile), fs.readFileSync(clientKeyFile)]));
+  assert.equal((await open(server.url, { caFile, clientCertFile: both }).request(GET)).status, 200);
   await assert.rejects(open(server.url, { caFile }).request(GET), failsWith('PROTOCOL_OFFLINE'));
 });
 
@@ -121,9 +136,13 @@ test('certificate files that cannot be used are named', () => {
     assert.throws(() => open('https://x.test', settings), failsWith('CONFIG_INVALID', pattern));
   invalid({ caFile: join(directory, 'none.pem') }, /none\.pem': no such file/);
   invalid({ caFile: empty }, /empty\.pem': no PEM certificate/);
-  invalid({ clientCertFile }, /expected both/);
+  invalid({ clientCertFile }, /client\.pem': no PEM private key in it/);
+  invalid({ clientKeyFile }, /expected both/);
   invalid({ clientCertFile, clientKeyFile: join(directory, 'server.key') }, /do not belong together/);
-  invalid({ caFile, clientCertFile, clientKeyFile: caFile }, /not valid PEM/);
+  invalid({ caFile, clientCertFile, clientKeyFile: caFile }, /ca\.pem': no PEM private key/);
+  const broken = join(directory, 'broken.pem');
+  fs.writeFileSync(broken, '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n');
+  invalid({ caFile, clientCertFile, clientKeyFile: broken }, /not valid PEM/);
   assert.ok(clientKeyFile !== undefined);
 });
 
