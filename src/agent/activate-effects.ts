@@ -38,10 +38,11 @@ export function createActivateEffects(context: AgentContext): ActivateEffects {
 
 /** Last look before anything that runs is touched: is supervisord there, is the program's name ours, may we now? */
 async function prepare(context: AgentContext, { transaction, signal }: EffectContext): Promise<EffectResult> {
-  if (transaction.hasProgram === true) {
+  // Without supervisord neither could the new program be started nor the old one be stopped.
+  if (transaction.hasProgram === true || transaction.previous?.hasProgram === true)
     await context.supervisor().getState();
+  if (transaction.hasProgram === true)
     await assertOwnProgram(context.supervisor(), context.layout.programsDirectory, transaction.app);
-  }
   const deferral = await waitForLease(context, transaction.app, signal);
   if (deferral === undefined) return { event: 'done' };
   return { event: 'done', learnt: { notes: [...transaction.notes, deferral] } };
@@ -121,15 +122,31 @@ async function rollBack(context: AgentContext, effect: EffectContext): Promise<E
     };
   }
   const version = { app, version: previous.version, digest: previous.digest };
-  if (previous.digest !== transaction.digest) {
+  const failure =
+    previous.digest === transaction.digest ? undefined : await reinstall(context, version, effect);
+  // Its program may well run all the same: that is better than none, or than the new one.
+  if (await startProgram(context, version)) await probe(context, version, signal);
+  if (failure !== undefined) throw failure;
+  return { event: 'done' };
+}
+
+/** Runs the installer of the version before once more; what it failed with, if it did. */
+async function reinstall(
+  context: AgentContext,
+  version: Version,
+  { record, signal }: EffectContext,
+): Promise<unknown> {
+  try {
     await runInstaller(context, {
       ...scriptRun(context, version, undefined),
       signal,
-      onStart: (script) => effect.record({ script }),
+      onStart: (script) => record({ script }),
     });
+    return undefined;
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return error;
   }
-  if (await startProgram(context, version)) await probe(context, version, signal);
-  return { event: 'done' };
 }
 
 function scriptRun(context: AgentContext, version: Version, previous: VersionRecord | undefined): ScriptRun {

@@ -1,13 +1,18 @@
 /** The device's key: asked for when there is none or the stored one is refused, never thrown away (spec §2.2). */
+import { assertWritable } from '../base/fs.ts';
 import { saveGatewayConfig } from '../config/files.ts';
 import { provision } from '../protocol/provision.ts';
 import type { Transport } from '../protocol/transport.ts';
 import type { AgentContext } from './context.ts';
 import { requireProduct, resolveSerial } from './identity.ts';
 
+/** More than Gateway.cfg with a key needs. */
+const KEY_ROOM_BYTES = 16 * 1024;
+
 /**
  * Asks the platform for a key and stores it. False if the platform refuses one for now: the stored key, if there is
- * one, stays in use. Throws PROTOCOL_* when there is no answer.
+ * one, stays in use. Throws PROTOCOL_* when there is no answer, STORE_NO_SPACE or
+ * CONFIG_UNWRITABLE without asking where the key could not be stored: the platform gives it out once.
  */
 export async function activateKey(
   context: AgentContext,
@@ -17,6 +22,7 @@ export async function activateKey(
   const device = context.device();
   const { vendor, model } = requireProduct(device);
   const { serial, fromInterface } = resolveSerial(device, context.layout.root);
+  assertWritable(context.layout.gatewayConfig, KEY_ROOM_BYTES);
   if (fromInterface) saveGatewayConfig(context.layout.gatewayConfig, { uuid: serial });
   const style = context.settings().activationStyle === 'id' ? 'id' : 'triple';
   const result = await provision(

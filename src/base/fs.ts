@@ -175,6 +175,26 @@ export function diskSpace(path: string): DiskSpace {
   };
 }
 
+/**
+ * Throws STORE_NO_SPACE or CONFIG_UNWRITABLE where `writeFileDurable(path)` with `sizeBytes` would fail now, as far as
+ * can be told without writing (flash wears out).
+ */
+export function assertWritable(path: string, sizeBytes: number): void {
+  const directory = dirname(path);
+  ensureDirectory(directory);
+  try {
+    fs.accessSync(directory, fs.constants.W_OK);
+  } catch (error) {
+    throw wrapError(error, 'CONFIG_UNWRITABLE', `cannot write '${path}'`);
+  }
+  const { freeBytes, freeInodes, countsInodes } = diskSpace(directory);
+  if (freeBytes >= sizeBytes && (!countsInodes || freeInodes > 0)) return;
+  throw new GweError(
+    'STORE_NO_SPACE',
+    `cannot write '${path}': ${freeBytes} bytes and ${freeInodes} inodes free, expected ${sizeBytes} bytes and 1 inode`,
+  );
+}
+
 /** Removes temporaries that a crash left directly in `directory`; returns how many. */
 export function sweepTemporaries(directory: string): number {
   const left = listDirectory(directory).filter((name) => name.startsWith(TEMPORARY_PREFIX));
@@ -182,12 +202,12 @@ export function sweepTemporaries(directory: string): number {
   return left.length;
 }
 
-/** Sorted names in `directory`; none if it does not exist. */
+/** Sorted names in `directory`; none if there is no directory of that name. */
 export function listDirectory(directory: string): string[] {
   try {
     return fs.readdirSync(directory).sort();
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return [];
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return [];
     throw wrapError(error, 'STORE_IO', `cannot list '${directory}'`);
   }
 }

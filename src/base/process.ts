@@ -52,7 +52,7 @@ export async function runProcess(argv: readonly string[], options: RunOptions): 
   child.stdout?.on('data', capture.add);
   child.stderr?.on('data', capture.add);
   const pid = await started(child, command);
-  options.onStart?.(pid);
+  await tell(options, pid);
   const end = await waitForEnd(child, pid, options);
   const leftBehind = await endGroup(pid, options.graceMs ?? 2000, options.clock);
   await drained(child, options.clock);
@@ -88,6 +88,16 @@ export async function runInteractive(
   const end = await exited;
   options.signal?.removeEventListener('abort', stop);
   return options.signal?.aborted ? { kind: 'cancelled' } : end;
+}
+
+/** A caller that cannot take note of the pid would never know of the group: it is ended. */
+async function tell(options: RunOptions, pid: number): Promise<void> {
+  try {
+    options.onStart?.(pid);
+  } catch (error) {
+    await endGroup(pid, 0, options.clock);
+    throw error;
+  }
 }
 
 /** Waits for the rest of the output; a daemon that left the group may hold the pipe open for ever, so not for long. */
