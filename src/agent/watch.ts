@@ -23,6 +23,8 @@ const WatchSchema = v.object({
   /** On the clock that starts at boot; another boot begins the window again. */
   bootId: v.string(),
   untilUptimeMs: v.number(),
+  /** When the operator last started or stopped the program: ends up to then are not the app's doing. */
+  excusedUptimeMs: v.optional(v.number()),
 });
 type Watch = v.InferOutput<typeof WatchSchema>;
 const FileSchema = v.object({ version: v.literal(1), watches: v.array(WatchSchema) });
@@ -39,6 +41,8 @@ export interface Watcher {
   open(transaction: Transaction): void;
   /** Ends the watch of `app`, whose update is over one way or the other. */
   end(app: string): void;
+  /** The operator has just started or stopped the program of `app`: what was counted so far does not count. */
+  excuse(app: string): void;
   isOpen(): boolean;
   /** Looks at the programs once. The transactions whose program loops; their watches are still open. */
   look(): Promise<{ transaction: Transaction; reason: string }[]>;
@@ -75,15 +79,23 @@ export function createWatcher(context: WatcherParts): Watcher {
       write([...others, { transaction: kept, bootId: bootId(), untilUptimeMs: uptimeMs() + windowMs }]);
     },
     end,
+    excuse(app) {
+      const watches = read();
+      if (!watches.some((watch) => watch.transaction.app === app)) return;
+      const excusedUptimeMs = uptimeMs();
+      write(watches.map((watch) => (watch.transaction.app === app ? { ...watch, excusedUptimeMs } : watch)));
+    },
     isOpen: () => read().length > 0,
     async look() {
       const watches = keepOpen(read(), context.settings().watchWindowS * 1000);
       if (JSON.stringify(watches) !== JSON.stringify(read())) write(watches);
       if (watches.length === 0) return [];
       const processes = await listProcesses(context);
-      return watches.flatMap(({ transaction }) => {
+      return watches.flatMap(({ transaction, excusedUptimeMs = 0 }) => {
+        // Another process may have begun the watch anew: a command line that installed, rolled back or restarted.
+        const watchKey = `${transaction.id}:${excusedUptimeMs}`;
         const group = processes.filter((info) => info.group === transaction.app);
-        const reason = group.map((info) => judge(info, seen)).find((text) => text !== undefined);
+        const reason = group.map((info) => judge(info, watchKey, seen)).find((text) => text !== undefined);
         return reason === undefined ? [] : [{ transaction, reason }];
       });
     },
@@ -104,9 +116,10 @@ function keepOpen(watches: readonly Watch[], windowMs: number): Watch[] {
 /** Why a process counts as looping, or `undefined`. A stop by the operator is none of the app's doing. */
 function judge(
   info: ProcessInfo,
+  watchKey: string,
   seen: Map<string, { start: number; restarts: number }>,
 ): string | undefined {
-  const key = `${info.group}:${info.name}`;
+  const key = `${watchKey}:${info.group}:${info.name}`;
   const before = seen.get(key);
   const hasRestarted = before !== undefined && info.start !== before.start;
   const restarts = (before?.restarts ?? 0) + (hasRestarted ? 1 : 0);

@@ -7,12 +7,73 @@ import { type FlagOptions, runFlags } from './flags.ts';
 import { type CommandSummary, renderCommandHelp, renderGroupHelp } from './help.ts';
 import { GLOBAL_OPTIONS } from './options.ts';
 import { nearestWord, parseArguments } from './parse.ts';
+import { foldText } from './screen.ts';
 
 /** Words that begin a command. They are loaded when used: a gateway that only checks in pays for none of them. */
 const COMMAND_GROUPS: readonly (CommandSummary & {
   word: string;
   load(): Promise<readonly CommandSpec[]>;
 })[] = [
+  {
+    word: 'status',
+    words: 'status',
+    summary: 'who this gateway is, its check-ins and its last update',
+    load: async () => [(await import('./status.ts')).statusCommand],
+  },
+  {
+    word: 'list',
+    words: 'list',
+    summary: 'the installed apps and the state of their programs',
+    load: async () => [(await import('./list.ts')).listCommand],
+  },
+  {
+    word: 'history',
+    words: 'history [APP]',
+    summary: 'the last updates and how they ended',
+    load: async () => [(await import('./history.ts')).historyCommand],
+  },
+  {
+    word: 'logs',
+    words: 'logs APP',
+    summary: 'what the program of an app wrote',
+    load: async () => [(await import('./logs.ts')).logsCommand],
+  },
+  {
+    word: 'start',
+    words: 'start APP',
+    summary: 'start the program of an app',
+    load: async () => [(await import('./control.ts')).startCommand],
+  },
+  {
+    word: 'stop',
+    words: 'stop APP',
+    summary: 'stop it',
+    load: async () => [(await import('./control.ts')).stopCommand],
+  },
+  {
+    word: 'restart',
+    words: 'restart APP',
+    summary: 'stop and start it',
+    load: async () => [(await import('./control.ts')).restartCommand],
+  },
+  {
+    word: 'rollback',
+    words: 'rollback APP',
+    summary: 'go back to the version before',
+    load: async () => [(await import('./rollback.ts')).rollbackCommand],
+  },
+  {
+    word: 'remove',
+    words: 'remove APP',
+    summary: 'take an app away',
+    load: async () => [(await import('./remove.ts')).removeCommand],
+  },
+  {
+    word: 'check-in',
+    words: 'check-in',
+    summary: 'have the running gwe check in at once',
+    load: async () => [(await import('./check-in.ts')).checkInCommand],
+  },
   {
     word: 'platform',
     words: 'platform ...',
@@ -123,7 +184,8 @@ function say(io: CommandIo, text: string): number {
 }
 
 function reportError(error: unknown, io: CommandIo): number {
-  io.stderr(`gwe: ${describeError(error)}\n`);
+  const text = `gwe: ${describeError(error)}`;
+  io.stderr(`${io.terminal === undefined ? text : foldText(text, io.columns, 2).join('\n')}\n`);
   if (!(error instanceof GweError)) return EXIT.failed;
   const status = exitStatusOf(error.code);
   if (status === EXIT.usage) io.stderr("gwe: see 'gwe --help'\n");

@@ -1,0 +1,84 @@
+/**
+ * `gwe history [APP]`: the last updates and how they ended, newest last.
+ *
+ * `--json`: {version, updates: [{tx, app, appVersion, from, outcome, startedAt, endedAt, bytesFetched, code, reason}]};
+ * times are unix seconds; what is not known is null. `outcome` is one of fetch_status, or `removed`.
+ */
+import { join } from 'node:path';
+import { type HistoryEntry, readHistory } from '../agent/history.ts';
+import type { CommandCall, CommandIo, CommandSpec } from './command.ts';
+import { EXIT } from './exit.ts';
+import { readWholeNumber } from './logs.ts';
+import { JSON_OPTION } from './options.ts';
+import { layoutOf } from './root.ts';
+import { cell, printDocument, printParagraph, printTable, renderMoment, type Tone } from './screen.ts';
+
+const DEFAULT_ENTRIES = 20;
+const MOST_ENTRIES = 1000;
+
+export const historyCommand: CommandSpec = {
+  path: ['history'],
+  positionals: ['[APP]'],
+  summary: 'Show the last updates and how they ended',
+  options: [
+    { name: 'lines', short: 'n', value: 'N', help: 'how many updates', default: String(DEFAULT_ENTRIES) },
+    JSON_OPTION,
+  ],
+  run: runHistory,
+};
+
+/** An app that is gone has a history all the same, so any name will do. */
+async function runHistory(call: CommandCall): Promise<number> {
+  const { io, options } = call;
+  const [app] = call.positionals;
+  const count = readWholeNumber(call, 'lines', DEFAULT_ENTRIES, MOST_ENTRIES);
+  const all = readHistory(join(layoutOf(io, options).stateDirectory, 'history.json'));
+  const mine = all.filter((entry) => app === undefined || entry.app === app);
+  const entries = count === 0 ? [] : mine.slice(-count);
+  if (options.has('json')) printDocument(io, { updates: entries.map(renderEntry) });
+  else if (entries.length === 0) io.stdout(`no updates${app === undefined ? '' : ` of ${app}`} yet\n`);
+  else printEntries(io, entries);
+  return EXIT.ok;
+}
+
+function printEntries(io: CommandIo, entries: readonly HistoryEntry[]): void {
+  // A reason is a sentence: it stands below the row that it belongs to.
+  printTable(
+    io,
+    entries.map((entry) => [
+      cell(renderMoment(entry.endedAtMs)),
+      cell(entry.app),
+      cell(entry.from === undefined ? entry.version : `${entry.from} -> ${entry.version}`),
+      cell(entry.outcome, outcomeTone(entry.outcome)),
+    ]),
+  );
+  for (const entry of entries) {
+    if (entry.reason === undefined) continue;
+    printParagraph(
+      io,
+      `${renderMoment(entry.endedAtMs)} ${entry.app} ${entry.version}: ${entry.reason}`,
+      2,
+      'dim',
+    );
+  }
+}
+
+function outcomeTone(outcome: string): Tone {
+  if (outcome === 'installed' || outcome === 'unchanged') return 'good';
+  return outcome === 'removed' ? 'plain' : 'bad';
+}
+
+function renderEntry(entry: HistoryEntry) {
+  return {
+    tx: entry.tx,
+    app: entry.app,
+    appVersion: entry.version,
+    from: entry.from ?? null,
+    outcome: entry.outcome,
+    startedAt: Math.round(entry.startedAtMs / 1000),
+    endedAt: Math.round(entry.endedAtMs / 1000),
+    bytesFetched: entry.bytesFetched,
+    code: entry.code ?? null,
+    reason: entry.reason ?? null,
+  };
+}
