@@ -10,7 +10,7 @@ import type { Transaction } from '../update/journal.ts';
 import type { UpdatePorts } from '../update/ports.ts';
 import { outcomeOf, REINSTALLED } from '../update/runner.ts';
 import type { AgentContext } from './context.ts';
-import { downloadFile } from './fetch-effects.ts';
+import { downloadFile } from './preflight.ts';
 import { appendHistory } from './history.ts';
 
 export function createClosing(context: AgentContext): Pick<UpdatePorts, 'close' | 'cleanUp'> {

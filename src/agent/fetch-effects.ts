@@ -1,29 +1,24 @@
 /** The first half of an update: plan, download, unpack into staging, promote. Nothing that runs is touched. */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ArtifactContents, extractArtifact } from '../artifact/extract.ts';
 import { assertLayout } from '../artifact/layout.ts';
 import { type ArtifactLimits, DEFAULT_LIMITS } from '../artifact/limits.ts';
 import { RESERVED_APP_NAME } from '../artifact/name.ts';
-import type { ContentFacts, VersionRecord } from '../artifact/record.ts';
+import type { VersionRecord } from '../artifact/record.ts';
 import { GweError } from '../base/errors.ts';
 import { diskSpace, ensureDirectory } from '../base/fs.ts';
-import {
-  type ContentApi,
-  type ContentInfo,
-  contentInfo,
-  type Digest,
-  downloadContent,
-  verifyFileDigest,
-} from '../protocol/content.ts';
-import { removePartialFile } from '../protocol/partial-file.ts';
+import { type ContentApi, type Digest, downloadContent, verifyFileDigest } from '../protocol/content.ts';
+import { partialBytes, removePartialFile } from '../protocol/partial-file.ts';
 import { versionDirectory } from '../store/layout.ts';
 import { promote, resetStaging } from '../store/versions.ts';
 import type { Transaction } from '../update/journal.ts';
 import type { EffectContext, EffectResult, UpdateEffects } from '../update/ports.ts';
 import { REINSTALLED } from '../update/runner.ts';
 import type { AgentContext } from './context.ts';
+import { downloadFile, factsOf, knownBad, preflight, requireApi, requireContent } from './preflight.ts';
 import { readProgram } from './programs.ts';
+import { lackOfRoom, surveyRooms } from './space.ts';
 
 type FetchEffects = Pick<UpdateEffects, 'planned' | 'downloading' | 'verified' | 'staged'>;
 
@@ -49,76 +44,17 @@ async function plan(
       "cannot install 'gwe': the name is reserved for gwe's own update, which this version does not do yet",
     );
   }
-  const { active, previous } = context.installed.get(transaction.app);
-  const learnt: Partial<Transaction> = active === undefined ? {} : { previous: active };
-  if (transaction.source.kind === 'previous') {
-    if (previous === undefined) throw noPrevious(transaction.app);
-    return reuse(context, transaction, previous, learnt);
+  const found = await preflight(context, content, transaction, effect.signal);
+  const learnt: Partial<Transaction> = found.active === undefined ? {} : { previous: found.active };
+  if (found.refusal !== undefined) throw found.refusal;
+  if (found.action === 'roll-back' && found.present !== undefined)
+    return reuse(context, transaction, found.present, learnt);
+  const facts = found.info === undefined ? {} : { content: factsOf(found.info) };
+  if (found.action === 'rerun' && found.present !== undefined) {
+    const notes = [...transaction.notes, REINSTALLED];
+    return reuse(context, transaction, found.present, { ...learnt, ...facts, notes });
   }
-  if (transaction.source.kind === 'file') {
-    requireSpace(context, transaction.contentId, 0);
-    return { event: 'done', learnt };
-  }
-  const info = await requireContent(context, content, effect);
-  const facts = factsOf(info);
-  const isAsked = holdsAsked(transaction, info);
-  refuseKnownBad(
-    context,
-    transaction,
-    (refusal) => sameFacts(refusal.content, facts) && refusal.contentId === transaction.contentId,
-  );
-  if (
-    isAsked &&
-    active?.contentId === transaction.contentId &&
-    sameFacts(active.content, facts) &&
-    isThere(context, transaction.app, active)
-  ) {
-    const reused = await reuse(context, transaction, active, learnt);
-    return {
-      ...reused,
-      learnt: { ...reused.learnt, content: facts, notes: [...transaction.notes, REINSTALLED] },
-    };
-  }
-  requireSpace(context, transaction.contentId, facts.sizeBytes);
-  return { event: 'done', learnt: { ...learnt, content: facts } };
-}
-
-/**
- * Whether the item has the digest that the command asks for, as far as its info tells. Throws DOWNLOAD_DIGEST where
- * that says another one: not a byte needs to be fetched to know.
- */
-function holdsAsked({ expectedSha256, contentId }: Transaction, info: ContentInfo): boolean {
-  if (expectedSha256 === undefined) return true;
-  if (info.digest?.algorithm !== 'sha256') return false;
-  if (info.digest.hex === expectedSha256) return true;
-  throw new GweError(
-    'DOWNLOAD_DIGEST',
-    `cannot fetch '${contentId}': the content area has sha256 ${info.digest.hex}, expected ${expectedSha256} (the command)`,
-  );
-}
-
-/** What the content area says of the tarball; checks its size before a byte is fetched. */
-async function requireContent(
-  context: AgentContext,
-  content: ContentApi | undefined,
-  effect: EffectContext,
-): Promise<ContentInfo> {
-  const id = effect.transaction.contentId;
-  const info = await contentInfo(requireApi(content), id, effect.signal);
-  if (info === undefined) {
-    throw new GweError(
-      'DOWNLOAD_NOT_FOUND',
-      `cannot fetch '${id}': the content area has no item of that name; upload it and send the command again`,
-    );
-  }
-  const limit = context.settings().maxArtifactBytes;
-  if (info.sizeBytes > limit) {
-    throw new GweError(
-      'DOWNLOAD_TOO_LARGE',
-      `cannot fetch '${id}': ${info.sizeBytes} bytes, expected at most ${limit} (max_artifact_bytes)`,
-    );
-  }
-  return info;
+  return { event: 'done', learnt: { ...learnt, ...facts } };
 }
 
 async function reuse(
@@ -143,12 +79,18 @@ async function download(
 ): Promise<EffectResult> {
   const { transaction, signal } = effect;
   if (transaction.source.kind === 'file') return { event: 'done' };
-  const info = await requireContent(context, content, effect);
-  requireSpace(context, transaction.contentId, info.sizeBytes);
+  const { contentId: id } = transaction;
+  const info = await requireContent(context, requireApi(content), id, signal);
   ensureDirectory(context.layout.downloadsDirectory);
   const file = downloadFile(context, transaction);
+  const fetchBytes = info.sizeBytes - partialBytes(file, { id, ...info });
+  const refusal = lackOfRoom(
+    `fetch '${id}'`,
+    surveyRooms(context, { fetchBytes, unpackedBytes: 0, entries: 0 }),
+  );
+  if (refusal !== undefined) throw refusal;
   const fetched = await downloadContent(requireApi(content), {
-    id: transaction.contentId,
+    id,
     partialFile: file,
     expected: info,
     maxBytes: context.settings().maxArtifactBytes,
@@ -181,10 +123,6 @@ function commandDigest(transaction: Transaction): Digest | undefined {
   return hex === undefined ? undefined : { algorithm: 'sha256', hex };
 }
 
-function factsOf(info: ContentInfo): ContentFacts {
-  return { sizeBytes: info.sizeBytes, updated: info.updated, meta: info.meta };
-}
-
 /** Unpacks into a fresh staging directory and checks everything before anything of it can run. */
 async function unpack(context: AgentContext, effect: EffectContext): Promise<EffectResult> {
   const { transaction, signal } = effect;
@@ -194,7 +132,8 @@ async function unpack(context: AgentContext, effect: EffectContext): Promise<Eff
   try {
     const contents = await extractWithin(context, file, staging, signal);
     assertLayout(contents);
-    refuseKnownBad(context, transaction, (refusal) => refusal.digest === contents.digest);
+    const bad = knownBad(context, transaction, (refusal) => refusal.digest === contents.digest);
+    if (bad !== undefined) throw bad;
     const root = join(staging, contents.rootPrefix);
     const program = await readProgram(context, transaction.app, root, 'before-install');
     for (const warning of program?.warnings ?? []) {
@@ -253,22 +192,6 @@ function tarballFile(context: AgentContext, transaction: Transaction): string {
   return transaction.source.kind === 'file' ? transaction.source.path : downloadFile(context, transaction);
 }
 
-/** One partial file per content id, so that a command sent again goes on where the last one stopped. */
-export function downloadFile(context: AgentContext, transaction: Pick<Transaction, 'contentId'>): string {
-  return join(context.layout.downloadsDirectory, transaction.contentId);
-}
-
-function requireSpace(context: AgentContext, contentId: string, sizeBytes: number): void {
-  const { freeBytes, freeInodes, countsInodes } = diskSpace(context.layout.downloadsDirectory);
-  const needed = sizeBytes + context.settings().diskReserveBytes;
-  if (freeBytes < needed) throw noSpace(`fetch '${contentId}'`, freeBytes, needed);
-  if (countsInodes && freeInodes < 16)
-    throw new GweError(
-      'STORE_NO_SPACE',
-      `cannot fetch '${contentId}': ${freeInodes} inodes free, expected 16`,
-    );
-}
-
 function noSpace(what: string, freeBytes: number, needed: number | undefined, cause?: unknown): GweError {
   const expected = needed === undefined ? 'more' : `${needed} with the reserve`;
   return new GweError(
@@ -276,40 +199,4 @@ function noSpace(what: string, freeBytes: number, needed: number | undefined, ca
     `cannot ${what}: ${freeBytes} bytes free on the disk, expected ${expected}; nothing was changed`,
     cause === undefined ? {} : { cause },
   );
-}
-
-function refuseKnownBad(
-  context: AgentContext,
-  transaction: Transaction,
-  matches: (refusal: { contentId: string; digest: string; content?: ContentFacts | undefined }) => boolean,
-): void {
-  const refusal = context.installed
-    .get(transaction.app)
-    .refused.find((known) => known.commandDigest === transaction.commandDigest && matches(known));
-  if (refusal === undefined) return;
-  throw new GweError(
-    'ARTIFACT_REFUSED',
-    `cannot install '${transaction.contentId}' again: the same command failed with the same bytes (${refusal.reason}); ` +
-      'upload a mended tarball, or add any key to the command ("id": 2) to try it once more',
-  );
-}
-
-function sameFacts(known: ContentFacts | undefined, found: ContentFacts): boolean {
-  return known?.sizeBytes === found.sizeBytes && known.updated === found.updated && known.meta === found.meta;
-}
-
-function isThere(context: AgentContext, app: string, record: VersionRecord): boolean {
-  const directory = versionDirectory(context.layout, app, record.version, record.digest);
-  return ['install.sh', 'setup.py'].some(
-    (name) => statSync(join(directory, name), { throwIfNoEntry: false })?.isFile() === true,
-  );
-}
-
-function requireApi(content: ContentApi | undefined): ContentApi {
-  if (content !== undefined) return content;
-  throw new GweError('PROTOCOL_OFFLINE', 'cannot fetch: this run has no platform to fetch from');
-}
-
-function noPrevious(app: string): GweError {
-  return new GweError('STORE_IO', `cannot go back with '${app}': the gateway has no earlier version of it`);
 }

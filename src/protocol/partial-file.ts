@@ -86,6 +86,13 @@ function isSameSource(path: string, source: PartialSource): boolean {
   );
 }
 
+/** Bytes of `source` that an earlier download left in `path`; 0 where it left none, or of something else. */
+export function partialBytes(path: string, source: PartialSource): number {
+  if (!isSameSource(path, source)) return 0;
+  const sizeBytes = fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  return sizeBytes > source.sizeBytes ? 0 : sizeBytes;
+}
+
 /** Removes a partial file and its note. */
 export function removePartialFile(path: string): void {
   removeFileDurable(path);

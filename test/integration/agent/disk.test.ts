@@ -80,7 +80,7 @@ describe('a full disk', { concurrency: true }, () => {
       [report?.outcome, report?.code, report?.bytes],
       ['failed-no-change', 'STORE_NO_SPACE', 0],
     );
-    assert.match(String(report?.reason), /\d+ bytes free on the disk, expected \d+ with the reserve/);
+    assert.match(String(report?.reason), /\d+ bytes free on the disk of .+, expected \d+ with the reserve/);
     assert.equal(gateway.gwe('--set', 'disk_reserve_bytes=0').status, 0);
     const [again] = await sendCommand(platform, gateway, installCommand('app.v1.tar.gz'));
     assert.equal(again?.outcome, 'installed', JSON.stringify(again));

@@ -1,0 +1,91 @@
+/** How large a tarball is unpacked: by reading all of it, or by the last four bytes of its gzip data alone. */
+import * as fs from 'node:fs';
+import { inspectArtifact } from '../artifact/extract.ts';
+import { assertLayout } from '../artifact/layout.ts';
+import { DEFAULT_LIMITS } from '../artifact/limits.ts';
+import { GweError, wrapError } from '../base/errors.ts';
+import { type ContentApi, type ContentInfo, readContentRange } from '../protocol/content.ts';
+import type { AgentContext } from './context.ts';
+
+export interface Measure {
+  /** Of the files when exact, else of the tar stream. */
+  unpackedBytes: number;
+  /** Otherwise it is a lower bound. */
+  isExact: boolean;
+  /** 0 where they have not been counted. */
+  entries: number;
+  /** Whether it has a supervisor.conf, where that is known. */
+  hasProgram?: boolean;
+  digest?: string;
+}
+
+export const NOT_MEASURED: Measure = { unpackedBytes: 0, isExact: false, entries: 0 };
+
+/** ISIZE (RFC 1952 §2.3.1): modulo 2^32, and of the last member alone where there are several. */
+const TRAILER_BYTES = 4;
+/** A smaller item is not worth a request of its own: what it unpacks to is found out soon enough. */
+const WORTH_ASKING_BYTES = 1024 * 1024;
+
+/** By the trailer of a file on this gateway; nothing is known of a file that cannot be read. */
+export function measureTrailer(path: string): Measure {
+  const sizeBytes = fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  if (sizeBytes < TRAILER_BYTES) return NOT_MEASURED;
+  const trailer = Buffer.alloc(TRAILER_BYTES);
+  try {
+    const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+    try {
+      fs.readSync(fd, trailer, 0, TRAILER_BYTES, sizeBytes - TRAILER_BYTES);
+    } finally {
+      fs.closeSync(fd);
+    }
+  } catch (error) {
+    throw wrapError(error, 'STORE_IO', `cannot read '${path}'`);
+  }
+  return { ...NOT_MEASURED, unpackedBytes: trailer.readUInt32LE() };
+}
+
+/**
+ * By the trailer of an item that has not been fetched: one request for four bytes, for large items only. A platform
+ * that does not answer it leaves the size unknown; the download itself will tell what is wrong.
+ */
+export async function measureContent(
+  content: ContentApi,
+  id: string,
+  info: Pick<ContentInfo, 'sizeBytes'>,
+  signal: AbortSignal,
+): Promise<Measure> {
+  if (info.sizeBytes <= WORTH_ASKING_BYTES) return NOT_MEASURED;
+  try {
+    const { bytes } = await readContentRange(content, id, { suffix: TRAILER_BYTES }, TRAILER_BYTES, signal);
+    return bytes.length < TRAILER_BYTES
+      ? NOT_MEASURED
+      : { ...NOT_MEASURED, unpackedBytes: bytes.readUInt32LE() };
+  } catch (error) {
+    if (!(error instanceof GweError) || error.code === 'CANCELLED') throw error;
+    return NOT_MEASURED;
+  }
+}
+
+/** By reading a whole file with every check of an installation. Throws ARTIFACT_*, STORE_IO, CANCELLED. */
+export async function measureWhole(
+  context: AgentContext,
+  path: string,
+  signal: AbortSignal,
+): Promise<Measure> {
+  const settings = context.settings();
+  const limits = {
+    ...DEFAULT_LIMITS,
+    compressedBytes: settings.maxArtifactBytes,
+    unpackedBytes: settings.maxUnpackedBytes,
+    entries: settings.maxEntries,
+  };
+  const contents = await inspectArtifact(path, { limits, signal });
+  assertLayout(contents);
+  return {
+    unpackedBytes: contents.unpackedBytes,
+    isExact: true,
+    entries: contents.entries,
+    hasProgram: contents.files.has('supervisor.conf'),
+    digest: contents.digest,
+  };
+}

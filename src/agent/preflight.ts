@@ -1,0 +1,245 @@
+/** What an update would do, and whether it can, before a byte is fetched: for `gwe plan` and for every update itself. */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ContentFacts, VersionRecord } from '../artifact/record.ts';
+import { GweError } from '../base/errors.ts';
+import { type ContentApi, type ContentInfo, contentInfo } from '../protocol/content.ts';
+import { partialBytes } from '../protocol/partial-file.ts';
+import { versionDirectory } from '../store/layout.ts';
+import type { Transaction } from '../update/journal.ts';
+import type { AgentContext } from './context.ts';
+import { type Measure, measureContent, measureTrailer, NOT_MEASURED } from './measure.ts';
+import { lackOfRoom, type Room, surveyRooms } from './space.ts';
+
+/** What is asked for. Without a command every refusal of the past counts, whichever command it came from. */
+export type Asked = Pick<Transaction, 'app' | 'version' | 'contentId' | 'source'> &
+  Partial<Pick<Transaction, 'expectedSha256' | 'commandDigest'>>;
+
+export interface Preflight {
+  /** `rerun`: it is the active one; its install.sh runs again and nothing is fetched. */
+  action: 'install' | 'update' | 'rerun' | 'roll-back';
+  /** The version that is active now. */
+  active?: VersionRecord;
+  /** What is on the gateway already and would be used, with `rerun` and `roll-back`. */
+  present?: VersionRecord;
+  /** What a failure or `gwe rollback` would go back to afterwards. */
+  wayBack?: VersionRecord;
+  /** What the content area says of it. */
+  info?: ContentInfo;
+  /** Bytes of the tarball, and how many of them are here already. */
+  tarball: { sizeBytes: number; haveBytes: number };
+  measure: Measure;
+  rooms: Room[];
+  /** Why it would not be carried out. */
+  refusal?: GweError;
+}
+
+/**
+ * Throws what keeps it from finding out: DOWNLOAD_NOT_FOUND, PROTOCOL_*, CANCELLED. What it found and must refuse is
+ * in the result (STORE_NO_SPACE, DOWNLOAD_TOO_LARGE, DOWNLOAD_DIGEST, ARTIFACT_LIMIT, ARTIFACT_REFUSED). Writes
+ * nothing and needs no lock. `measure` is for a local file; by itself only its trailer is looked at.
+ */
+export async function preflight(
+  context: AgentContext,
+  content: ContentApi | undefined,
+  asked: Asked,
+  signal: AbortSignal,
+  measure: (path: string) => Promise<Measure> = async (path) => measureTrailer(path),
+): Promise<Preflight> {
+  switch (asked.source.kind) {
+    case 'previous':
+      return preflightPrevious(context, asked.app);
+    case 'file':
+      return preflightFile(context, asked, asked.source.path, measure);
+    case 'content':
+      return preflightContent(context, requireApi(content), asked, signal);
+  }
+}
+
+function preflightPrevious(context: AgentContext, app: string): Preflight {
+  const { active, previous } = context.installed.get(app);
+  if (previous === undefined) {
+    throw new GweError('STORE_IO', `cannot go back with '${app}': the gateway has no earlier version of it`);
+  }
+  return {
+    ...nothingToFetch(context),
+    action: 'roll-back',
+    present: previous,
+    ...(active === undefined ? {} : { active, wayBack: active }),
+  };
+}
+
+function nothingToFetch(context: AgentContext): Pick<Preflight, 'tarball' | 'measure' | 'rooms'> {
+  return {
+    tarball: { sizeBytes: 0, haveBytes: 0 },
+    measure: NOT_MEASURED,
+    rooms: surveyRooms(context, { fetchBytes: 0, unpackedBytes: 0, entries: 0 }),
+  };
+}
+
+async function preflightFile(
+  context: AgentContext,
+  asked: Asked,
+  path: string,
+  measure: (path: string) => Promise<Measure>,
+): Promise<Preflight> {
+  const { active } = context.installed.get(asked.app);
+  const sizeBytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  const found = await measure(path);
+  const rooms = surveyRooms(context, { fetchBytes: 0, ...found });
+  const refusal = lackOfRoom(`install '${asked.contentId}'`, rooms);
+  return {
+    ...newVersion(active),
+    tarball: { sizeBytes, haveBytes: sizeBytes },
+    measure: found,
+    rooms,
+    ...(refusal === undefined ? {} : { refusal }),
+  };
+}
+
+async function preflightContent(
+  context: AgentContext,
+  content: ContentApi,
+  asked: Asked,
+  signal: AbortSignal,
+): Promise<Preflight> {
+  const { app, contentId } = asked;
+  const { active, previous } = context.installed.get(app);
+  const info = await requireContent(context, content, contentId, signal);
+  const refusal = refusalOf(context, asked, info);
+  const isActive =
+    active?.contentId === contentId &&
+    isSameItem(active.content, info) &&
+    (asked.expectedSha256 === undefined || info.digest?.hex === asked.expectedSha256) &&
+    isThere(context, app, active);
+  if (isActive) {
+    return {
+      ...nothingToFetch(context),
+      action: 'rerun',
+      active,
+      present: active,
+      info,
+      ...(previous === undefined ? {} : { wayBack: previous }),
+      ...(refusal === undefined ? {} : { refusal }),
+    };
+  }
+  const file = downloadFile(context, asked);
+  const haveBytes = partialBytes(file, { id: contentId, ...info });
+  const isHere = haveBytes === info.sizeBytes;
+  const measure =
+    refusal !== undefined
+      ? NOT_MEASURED
+      : isHere
+        ? measureTrailer(file)
+        : await measureContent(content, contentId, info, signal);
+  const rooms = surveyRooms(context, { fetchBytes: info.sizeBytes - haveBytes, ...measure });
+  const stop =
+    refusal ?? tooLargeUnpacked(context, contentId, measure) ?? lackOfRoom(`fetch '${contentId}'`, rooms);
+  return {
+    ...newVersion(active),
+    info,
+    tarball: { sizeBytes: info.sizeBytes, haveBytes },
+    measure,
+    rooms,
+    ...(stop === undefined ? {} : { refusal: stop }),
+  };
+}
+
+function newVersion(active: VersionRecord | undefined): Pick<Preflight, 'action' | 'active' | 'wayBack'> {
+  return active === undefined ? { action: 'install' } : { action: 'update', active, wayBack: active };
+}
+
+/** What the content area says of the tarball. Throws DOWNLOAD_NOT_FOUND, DOWNLOAD_TOO_LARGE, PROTOCOL_*. */
+export async function requireContent(
+  context: AgentContext,
+  content: ContentApi,
+  id: string,
+  signal: AbortSignal,
+): Promise<ContentInfo> {
+  const info = await contentInfo(content, id, signal);
+  if (info === undefined) {
+    throw new GweError(
+      'DOWNLOAD_NOT_FOUND',
+      `cannot fetch '${id}': the content area has no item of that name; upload it and send the command again`,
+    );
+  }
+  const limit = context.settings().maxArtifactBytes;
+  if (info.sizeBytes > limit) {
+    throw new GweError(
+      'DOWNLOAD_TOO_LARGE',
+      `cannot fetch '${id}': ${info.sizeBytes} bytes, expected at most ${limit} (max_artifact_bytes)`,
+    );
+  }
+  return info;
+}
+
+/** Faults that the content area's word is enough for: another digest than asked for, or bytes that failed before. */
+function refusalOf(context: AgentContext, asked: Asked, info: ContentInfo): GweError | undefined {
+  const { expectedSha256, contentId } = asked;
+  const { digest } = info;
+  if (expectedSha256 !== undefined && digest?.algorithm === 'sha256' && digest.hex !== expectedSha256) {
+    return new GweError(
+      'DOWNLOAD_DIGEST',
+      `cannot fetch '${contentId}': the content area has sha256 ${digest.hex}, expected ${expectedSha256} (the command)`,
+    );
+  }
+  return knownBad(
+    context,
+    asked,
+    (refusal) => isSameItem(refusal.content, info) && refusal.contentId === contentId,
+  );
+}
+
+/** ARTIFACT_REFUSED if bytes that match failed under the same command before. */
+export function knownBad(
+  context: AgentContext,
+  asked: Pick<Asked, 'app' | 'contentId' | 'commandDigest'>,
+  matches: (refusal: { contentId: string; digest: string; content?: ContentFacts | undefined }) => boolean,
+): GweError | undefined {
+  const { refused } = context.installed.get(asked.app);
+  const refusal = refused.find(
+    (known) =>
+      (asked.commandDigest === undefined || known.commandDigest === asked.commandDigest) && matches(known),
+  );
+  if (refusal === undefined) return undefined;
+  return new GweError(
+    'ARTIFACT_REFUSED',
+    `cannot install '${asked.contentId}' again: the same command failed with the same bytes (${refusal.reason}); ` +
+      'upload a mended tarball, or add any key to the command ("id": 2) to try it once more',
+  );
+}
+
+function tooLargeUnpacked(context: AgentContext, id: string, measure: Measure): GweError | undefined {
+  const limit = context.settings().maxUnpackedBytes;
+  if (measure.unpackedBytes <= limit) return undefined;
+  return new GweError(
+    'ARTIFACT_LIMIT',
+    `cannot fetch '${id}': at least ${measure.unpackedBytes} bytes unpacked, expected at most ${limit} (max_unpacked_bytes)`,
+  );
+}
+
+export function factsOf({ sizeBytes, updated, meta }: ContentInfo): ContentFacts {
+  return { sizeBytes, updated, meta };
+}
+
+function isSameItem(known: ContentFacts | undefined, found: ContentFacts): boolean {
+  return known?.sizeBytes === found.sizeBytes && known.updated === found.updated && known.meta === found.meta;
+}
+
+function isThere(context: AgentContext, app: string, record: VersionRecord): boolean {
+  const directory = versionDirectory(context.layout, app, record.version, record.digest);
+  return ['install.sh', 'setup.py'].some(
+    (name) => statSync(join(directory, name), { throwIfNoEntry: false })?.isFile() === true,
+  );
+}
+
+/** One partial file per content id, so that a command sent again goes on where the last one stopped. */
+export function downloadFile(context: AgentContext, asked: Pick<Asked, 'contentId'>): string {
+  return join(context.layout.downloadsDirectory, asked.contentId);
+}
+
+/** Throws PROTOCOL_OFFLINE where there is no platform to fetch from (a local install). */
+export function requireApi(content: ContentApi | undefined): ContentApi {
+  if (content !== undefined) return content;
+  throw new GweError('PROTOCOL_OFFLINE', 'cannot fetch: this run has no platform to fetch from');
+}
