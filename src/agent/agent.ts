@@ -13,6 +13,7 @@ import { recover, takeBackLoopers } from './recover.ts';
 import { createReportMemory } from './report-memory.ts';
 import { createStatusWriter } from './run-status.ts';
 import { createSchedule } from './schedule.ts';
+import { awaitsCheckIn } from './self-update.ts';
 import { createTrafficCounter } from './traffic.ts';
 
 export interface AgentOptions extends ComposeOptions {
@@ -29,7 +30,10 @@ const BETWEEN_CHECK_INS_MS = 1000;
  * Runs until `signal` aborts, or for one pass. Resolves to true if the last check-in was a good one. Throws
  * CONFIG_NO_IDENTITY without a serial number or product, STORE_LOCKED if another agent runs on this root.
  */
-export async function runAgent(options: AgentOptions): Promise<boolean> {
+export async function runAgent(wanted: AgentOptions): Promise<boolean> {
+  const restarting = new AbortController();
+  const signal = AbortSignal.any([wanted.signal, restarting.signal]);
+  const options = { ...wanted, signal, restart: () => restarting.abort() };
   const context = composeContext(options);
   requireIdentity(context);
   const lock = takeAgentLock(context);
@@ -102,8 +106,9 @@ async function loop(context: AgentContext, options: AgentOptions): Promise<boole
       logCheckInFailure(context, error);
       status.failed(describeError(error));
       schedule.failed(retryAfterMs(error));
+      giveUpOverdueStart(context, kept.startedMs);
     }
-    if (once) break;
+    if (once || signal.aborted) break;
     const delayMs = schedule.delayMs(context.settings().updateIntervalS * 1000);
     context.log.debug('agent.sleep', { ms: Math.round(delayMs) });
     status.resting(delayMs);
@@ -111,6 +116,23 @@ async function loop(context: AgentContext, options: AgentOptions): Promise<boole
   }
   context.log.info('agent.stop', {});
   return isGood;
+}
+
+/**
+ * A new gwe that cannot come to a check-in ends itself, so that the launcher counts its start and goes back to the
+ * one before after three.
+ */
+function giveUpOverdueStart(context: AgentContext, startedMs: number): void {
+  const open = context.journal.read();
+  if (open === undefined || open.closed || !awaitsCheckIn(context, open)) return;
+  const spentMs = context.clock.monotonicMs() - startedMs;
+  if (spentMs < context.settings().selfUpdateDeadlineS * 1000) return;
+  context.log.error(
+    'self-update.overdue',
+    { version: context.gweVersion, ms: Math.round(spentMs) },
+    'no check-in: giving this start up',
+  );
+  context.restart();
 }
 
 /** Between two looks at programs that have just been updated. */

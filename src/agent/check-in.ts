@@ -15,12 +15,13 @@ import type { AgentContext } from './context.ts';
 import { renderDeviceInfo } from './device-info.ts';
 import { type Report, renderEngineReport, renderUsageReport } from './engine-report.ts';
 import { renderEntryReport, reportEntry } from './entry-report.ts';
+import { nextReport } from './next-report.ts';
 import type { PendingReport } from './outbox.ts';
 import type { ReportMemory } from './report-memory.ts';
 import { type TrafficCounter, trafficInterface } from './traffic.ts';
 
 export const FETCH_ALIAS = 'engine_fetch';
-const INTERVAL_ALIAS = 'update_interval';
+export const INTERVAL_ALIAS = 'update_interval';
 const STATUS_ALIAS = 'fetch_status';
 
 export interface CheckInParts {
@@ -40,15 +41,17 @@ export async function checkIn(parts: CheckInParts): Promise<boolean> {
   const { context, memory } = parts;
   const reports = await buildReports(parts);
   const due = memory.select(reports, context.clock.wallMs());
-  const pending = context.outbox.oldest();
+  const pending = await nextReport(parts);
+  memory.isInDoubt = pending !== undefined;
   const values = await exchangeReports(parts, due, pending);
   if (values === undefined) return false;
+  if (pending !== undefined) context.outbox.remove(pending.key);
+  memory.isInDoubt = false;
   memory.sent(
     reports,
     due.map(([alias]) => alias),
     context.clock.wallMs(),
   );
-  if (pending !== undefined) context.outbox.remove(pending.key);
   context.log.info('checkin.done', {
     reports: due.map(([alias]) => alias).join(',') || 'none',
     fetch_status: pending?.key,

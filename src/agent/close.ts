@@ -1,10 +1,12 @@
 /** The end of a transaction: what is installed now, the history, the report; then the clean-up. */
 import { join } from 'node:path';
+import { RESERVED_APP_NAME } from '../artifact/name.ts';
 import type { VersionRecord } from '../artifact/record.ts';
+import { readLink } from '../base/fs.ts';
 import { renderFetchStatus } from '../protocol/messages.ts';
 import { removePartialFile } from '../protocol/partial-file.ts';
 import { type InstalledApp, withRefusal } from '../store/installed.ts';
-import { versionDirectoryName } from '../store/layout.ts';
+import { previousLink, versionDirectoryName } from '../store/layout.ts';
 import { prune, sweep } from '../store/versions.ts';
 import type { Transaction } from '../update/journal.ts';
 import type { UpdatePorts } from '../update/ports.ts';
@@ -139,6 +141,8 @@ function pruneVersions(context: AgentContext, app: string): void {
   const keep = [active, previous].flatMap((record) =>
     record === undefined ? [] : [versionDirectoryName(record.version, record.digest)],
   );
+  const fallback = app === RESERVED_APP_NAME ? readLink(previousLink(context.layout, app)) : undefined;
+  if (fallback !== undefined) keep.push(fallback);
   const removed = prune(context.layout, app, keep, context.settings().keepVersions);
   if (removed.length > 0) context.log.info('store.prune', { app, removed: removed.join(',') });
 }

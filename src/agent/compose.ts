@@ -1,5 +1,6 @@
 /** Builds the objects of the agent from the files of a root. The one place that knows all of them. */
 import { join } from 'node:path';
+import { RESERVED_APP_NAME } from '../artifact/name.ts';
 import { createSystemClock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
@@ -10,6 +11,8 @@ import { createInstalledStore } from '../store/installed.ts';
 import type { Layout } from '../store/layout.ts';
 import { createSupervisorClient, findSupervisorSocket } from '../supervisor/client.ts';
 import { createJournal } from '../update/journal.ts';
+import type { WorkingState } from '../update/machine.ts';
+import type { EffectContext, EffectResult, UpdateEffects } from '../update/ports.ts';
 import type { RunnerDependencies } from '../update/runner.ts';
 import { createActivateEffects } from './activate-effects.ts';
 import { createClosing } from './close.ts';
@@ -17,6 +20,7 @@ import type { AgentContext } from './context.ts';
 import { createFetchEffects } from './fetch-effects.ts';
 import { requireProduct } from './identity.ts';
 import { createOutbox } from './outbox.ts';
+import { createSelfEffects } from './self-update.ts';
 import { createTicketFile } from './ticket-file.ts';
 import type { TrafficCounter } from './traffic.ts';
 import { createWatcher } from './watch.ts';
@@ -31,6 +35,8 @@ export interface ComposeOptions {
   signal: AbortSignal;
   /** Tries of a call to supervisord instead of the configured ones: a person does not wait long for an answer. */
   supervisorAttempts?: number;
+  /** How to bring about a restart of the agent; without it the next start takes the new gwe anyway. */
+  restart?(): void;
 }
 
 const SUPERVISOR_TIMEOUT_MS = 30_000;
@@ -58,9 +64,10 @@ export function composeContext(options: ComposeOptions): AgentContext {
     device: () => loadGatewayConfig(layout.gatewayConfig).values,
     installed: createInstalledStore(layout.installed),
     journal: createJournal(layout.journal),
-    outbox: createOutbox(join(layout.stateDirectory, 'outbox')),
+    outbox: createOutbox(layout.outboxDirectory),
     supervisor,
     watcher: createWatcher({ layout, log, settings, supervisor }),
+    restart: options.restart ?? (() => undefined),
   };
 }
 
@@ -76,10 +83,24 @@ export function composeRunner(
     log: context.log,
     signal,
     ports: {
-      effects: { ...createFetchEffects(context, content), ...createActivateEffects(context) },
+      effects: chooseEffects(
+        { ...createFetchEffects(context, content), ...createActivateEffects(context) },
+        createSelfEffects(context),
+      ),
       ...createClosing(context),
     },
   };
+}
+
+/** gwe itself goes through the same states as an app, with other work behind some of them. */
+function chooseEffects(apps: UpdateEffects, self: Partial<UpdateEffects>): UpdateEffects {
+  const chosen = Object.entries(apps).map(([state, work]) => {
+    const own = self[state as WorkingState];
+    const choose = (effect: EffectContext): Promise<EffectResult> =>
+      effect.transaction.app === RESERVED_APP_NAME && own !== undefined ? own(effect) : work(effect);
+    return [state, choose];
+  });
+  return Object.fromEntries(chosen) as UpdateEffects;
 }
 
 /** The connection to the platform by the present configuration. Throws CONFIG_* for one that cannot work. */

@@ -24,4 +24,6 @@ export interface AgentContext {
   outbox: Outbox;
   supervisor(): SupervisorClient;
   watcher: Watcher;
+  /** Asks for the end of this process, so that whatever runs it starts the gwe that is `current` now. */
+  restart(): void;
 }

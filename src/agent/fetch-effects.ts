@@ -18,6 +18,7 @@ import { REINSTALLED } from '../update/runner.ts';
 import type { AgentContext } from './context.ts';
 import { downloadFile, factsOf, knownBad, preflight, requireApi, requireContent } from './preflight.ts';
 import { readProgram } from './programs.ts';
+import { requireLauncher } from './self-update.ts';
 import { lackOfRoom, surveyRooms } from './space.ts';
 
 type FetchEffects = Pick<UpdateEffects, 'planned' | 'downloading' | 'verified' | 'staged'>;
@@ -38,12 +39,7 @@ async function plan(
   effect: EffectContext,
 ): Promise<EffectResult> {
   const { transaction } = effect;
-  if (transaction.app === RESERVED_APP_NAME) {
-    throw new GweError(
-      'ARTIFACT_REFUSED',
-      "cannot install 'gwe': the name is reserved for gwe's own update, which this version does not do yet",
-    );
-  }
+  if (transaction.app === RESERVED_APP_NAME) requireLauncher(context);
   const found = await preflight(context, content, transaction, effect.signal);
   const learnt: Partial<Transaction> = found.active === undefined ? {} : { previous: found.active };
   if (found.refusal !== undefined) throw found.refusal;

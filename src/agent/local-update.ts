@@ -1,7 +1,7 @@
 /** Updates that an operator asks for on the gateway itself: the agent's engine, journal and reports. */
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
-import { parseArtifactName } from '../artifact/name.ts';
+import { parseArtifactName, RESERVED_APP_NAME } from '../artifact/name.ts';
 import { describeError, GweError } from '../base/errors.ts';
 import { versionDirectory } from '../store/layout.ts';
 import type { Transaction } from '../update/journal.ts';
@@ -14,10 +14,12 @@ import {
 import { createId, digestText } from './command.ts';
 import { composeRunner } from './compose.ts';
 import type { AgentContext } from './context.ts';
+import { stopAgent } from './running-agent.ts';
 import { type LockWait, withTransactionLock } from './work.ts';
 
 /**
- * Installs the tarball at the absolute `path` and returns the finished transaction, whatever its outcome. Throws
+ * Installs the tarball at the absolute `path` and returns the finished transaction, whatever its outcome; one of gwe
+ * itself is put in place, and the agent restarted into it. Throws
  * ARTIFACT_NAME or STORE_IO for a file that is none, STORE_LOCKED when another update does not end in time, CANCELLED.
  */
 export async function installTarball(
@@ -56,14 +58,31 @@ async function runLocal(
   what: Pick<NewTransaction, 'app' | 'version' | 'contentId' | 'source'>,
   wait: LockWait,
 ): Promise<Transaction> {
-  const runner = composeRunner(context, undefined, wait.signal);
+  const restarting = new AbortController();
+  const restart = (): void => {
+    restarting.abort();
+    stopAgent(context.layout);
+  };
+  const signal = AbortSignal.any([wait.signal, restarting.signal]);
+  const runner = composeRunner({ ...context, restart }, undefined, signal);
   return withTransactionLock(
     context,
     async () => {
       await finishOpen(context, runner);
       const id = createId(context.clock.wallMs());
       // A person who types it again means it: no refusal of the same bytes outlives the command line.
-      return runTransaction({ id, commandDigest: digestText(id), ...what }, runner);
+      return runTransaction({ id, commandDigest: digestText(id), ...what }, runner).catch(
+        (error: unknown) => {
+          const left = restarting.signal.aborted ? context.journal.read() : undefined;
+          if (left === undefined) throw error;
+          // What is left belongs to the next gwe; for the one who typed the command it is done.
+          return {
+            ...left,
+            state: 'committed',
+            notes: [...left.notes, 'gwe restarts into it and judges it at its first check-in'],
+          };
+        },
+      );
     },
     wait,
   );
@@ -77,6 +96,12 @@ async function finishOpen(context: AgentContext, runner: RunnerDependencies): Pr
   try {
     const open = context.journal.read();
     if (open === undefined || open.closed) return;
+    if (open.app === RESERVED_APP_NAME && open.state === 'probing') {
+      throw new GweError(
+        'STORE_LOCKED',
+        'cannot start an update: that of gwe itself waits for its first check-in',
+      );
+    }
     if (open.source.kind === 'content' && (open.state === 'planned' || open.state === 'downloading')) return;
     await resumeTransaction(runner);
   } catch (error) {

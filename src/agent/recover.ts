@@ -4,6 +4,7 @@ import { sweep } from '../store/versions.ts';
 import { reopenTransaction, resumeTransaction } from '../update/runner.ts';
 import { composeRunner } from './compose.ts';
 import type { AgentContext } from './context.ts';
+import { awaitsCheckIn } from './self-update.ts';
 import { withTransactionLock } from './work.ts';
 
 /** Finishes or undoes what a power cut or kill left in the middle; needs no platform. */
@@ -11,7 +12,10 @@ export async function recover(context: AgentContext, signal: AbortSignal): Promi
   try {
     const open = context.journal.read();
     sweep(context.layout, open === undefined || open.closed ? undefined : open.id);
+    // A power cut may have come between the end and the clean-up.
+    if (open?.closed === true) composeRunner(context, undefined, signal).ports.cleanUp(open);
     if (open === undefined || open.closed || open.state === 'planned' || open.state === 'downloading') return;
+    if (awaitsCheckIn(context, open)) return;
     const runner = composeRunner(context, undefined, signal);
     await withTransactionLock(context, () => resumeTransaction(runner));
   } catch (error) {

@@ -99,6 +99,7 @@ export async function dispatch(
   try {
     const [first] = argv;
     if (first === SELF_TEST && argv.length === 1) return await selfTest(io);
+    if (first === CANARY && argv.length === 1) return await canary(io);
     if (first !== undefined && !first.startsWith('-')) return await runNamedCommand(first, argv, io);
     return await runFlags(argv, io, { ...options, commands: COMMAND_GROUPS });
   } catch (error) {
@@ -113,6 +114,14 @@ const SELF_TEST = '--self-test';
 async function selfTest(io: CommandIo): Promise<number> {
   await import('./run.ts');
   return say(io, `${SELF_TEST_ANSWER}\n`);
+}
+
+/** Asked for by the running gwe before a new executable takes its place. */
+const CANARY = '--canary';
+
+async function canary(io: CommandIo): Promise<number> {
+  const { canaryCommand } = await import('./canary.ts');
+  return canaryCommand(io);
 }
 
 async function runNamedCommand(first: string, argv: readonly string[], io: CommandIo): Promise<number> {

@@ -202,6 +202,14 @@ export const ENGINE_SETTINGS = {
     max: 604_800,
     help: 'seconds that an app may put an update off by a lease',
   },
+  selfUpdateDeadlineS: {
+    key: 'self_update_deadline',
+    type: 'whole',
+    default: 600,
+    min: 5,
+    max: 86_400,
+    help: 'seconds in which a new gwe has to come to a check-in',
+  },
   keepVersions: {
     key: 'keep_versions',
     type: 'whole',

@@ -1,0 +1,114 @@
+/** gwe updates itself under the launcher and a real supervisord; what cannot do the job never stays. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { createGateway, EXECUTABLE, type Gateway } from '../helpers/gateway.ts';
+import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
+import { type Supervisord, startSupervisord, until } from '../helpers/supervisord.ts';
+
+const INSTALL = '#!/bin/sh\nset -e\nchmod 755 gwe\n';
+
+/** A port that was free a moment ago, for a platform that goes away and comes back. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+describe('gwe as a service', () => {
+  let platform: TestPlatform;
+  let gateway: Gateway;
+  let supervisord: Supervisord;
+  let port: number;
+  let platformDirectory: string;
+
+  /** The tarball of a gwe whose executable is a copy of `executable`. */
+  const pack = (version: string, executable: string, install = INSTALL): Buffer => {
+    const directory = mkdtempSync(join(gateway.root, 'pack-'));
+    copyFileSync(executable, join(directory, 'gwe'));
+    writeFileSync(join(directory, 'install.sh'), install, { mode: 0o755 });
+    writeFileSync(
+      join(directory, 'b.json'),
+      JSON.stringify({ name: 'gwe', version, includes: ['gwe', 'install.sh'] }),
+    );
+    const built = spawnSync(EXECUTABLE, ['--build-app', 'b.json'], { cwd: directory, encoding: 'utf8' });
+    assert.equal(built.status, 0, built.stderr);
+    return readFileSync(built.stdout.trim());
+  };
+  const current = (): string => readlinkSync(join(gateway.root, 'opt/gwe/apps/gwe/current'));
+  const command = (version: string): Promise<Record<string, unknown>> =>
+    gateway.command(platform, JSON.stringify({ install: [{ name: `gwe.v${version}.tar.gz` }] }), 60_000);
+
+  before(async () => {
+    port = await freePort();
+    platform = await startPlatform({ port });
+    platformDirectory = mkdtempSync('/tmp/gwe-self-');
+    await platform.close();
+    platform = await startPlatform({ port, dir: platformDirectory });
+    gateway = await createGateway(platform, {
+      command: [EXECUTABLE],
+      settings: { self_update_deadline: 5, http_timeout: 2 },
+    });
+    supervisord = await startSupervisord(gateway.root);
+    const installed = gateway.gwe('service', 'install');
+    assert.equal(installed.status, 0, installed.stderr);
+    await until(async () => (await supervisord.processInfo('gwe'))?.statename === 'RUNNING', 20_000);
+    await until(async () => (await platform.read('p1', 'gw-1', 'engine_report')) !== undefined, 20_000);
+  });
+  after(async () => {
+    await supervisord.stop();
+    await gateway.remove();
+    await platform.close();
+  });
+
+  test('a new gwe is tried beside the old one, restarted into, and accepted at its first check-in', async () => {
+    const pid = (await supervisord.processInfo('gwe'))?.pid;
+    await platform.putContent('p1', 'gwe.v9.0.0.tar.gz', pack('9.0.0', EXECUTABLE));
+    const report = await command('9.0.0');
+    assert.equal(report.outcome, 'installed', JSON.stringify(report));
+    assert.match(current(), /^9\.0\.0-[0-9a-f]{8}$/);
+    assert.notEqual((await supervisord.processInfo('gwe'))?.pid, pid, 'it is another process');
+    assert.equal(readFileSync(join(gateway.root, 'var/lib/gwe/confirmed'), 'utf8').trim(), current());
+  });
+
+  test('an executable that does not run is refused before anything is switched', async () => {
+    const before = current();
+    const pid = (await supervisord.processInfo('gwe'))?.pid;
+    await platform.putContent('p1', 'gwe.v9.0.1.tar.gz', pack('9.0.1', '/bin/false'));
+    const report = await command('9.0.1');
+    assert.equal(report.outcome, 'failed-no-change', JSON.stringify(report));
+    assert.match(String(report.reason), /exited with status 1/);
+    assert.equal(current(), before);
+    assert.equal((await supervisord.processInfo('gwe'))?.pid, pid, 'the running gwe went on');
+  });
+
+  test('a gwe that comes to no check-in in three starts is taken back, and the report says so', async () => {
+    const before = current();
+    // install.sh runs after the canary and before the switch: while it waits, the platform goes away.
+    const [asked, go] = [join(gateway.root, 'asked'), join(gateway.root, 'go')];
+    const install = `${INSTALL}touch ${asked}\nwhile [ ! -e ${go} ]; do sleep 0.1; done\n`;
+    await platform.putContent('p1', 'gwe.v9.0.2.tar.gz', pack('9.0.2', EXECUTABLE, install));
+    await platform.write('p1', 'gw-1', 'engine_fetch', '{"install":[{"name":"gwe.v9.0.2.tar.gz"}]}');
+    await until(() => existsSync(asked), 40_000);
+    await platform.close();
+    writeFileSync(go, '');
+    await until(() => current().startsWith('9.0.2-'), 20_000);
+    await until(() => current() === before, 60_000);
+    platform = await startPlatform({ port, dir: platformDirectory });
+    let report: Record<string, unknown> = {};
+    await until(async () => {
+      report = JSON.parse((await platform.read('p1', 'gw-1', 'fetch_status')) ?? '{}') as Record<
+        string,
+        unknown
+      >;
+      return report.version === '9.0.2';
+    }, 40_000);
+    assert.equal(report.outcome, 'rolled-back', JSON.stringify(report));
+    assert.match(String(report.reason), /did not come to a check-in in 3 starts/);
+  });
+});
