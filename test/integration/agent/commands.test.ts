@@ -44,7 +44,7 @@ const MALFORMED = [
   '',
 ];
 
-describe('commands', { concurrency: true }, () => {
+describe('commands', { concurrency: 4 }, () => {
   let platform: TestPlatform;
   const gateways: Gateway[] = [];
   const proxies: FaultProxy[] = [];
@@ -165,7 +165,7 @@ describe('commands', { concurrency: true }, () => {
     const command = installCommand('slow.v1.tar.gz');
     await platform.write('p1', gateway.serial, 'engine_fetch', command);
     const began = join(gateway.root, 'began');
-    await waitUntil(gateway, 'start of install.sh', 15_000, () => existsSync(began));
+    await waitUntil(gateway, 'start of install.sh', 30_000, () => existsSync(began));
     const reports = await sendCommand(platform, gateway, command, 2);
     assert.deepEqual(
       reports.map(({ outcome }) => outcome),
@@ -193,13 +193,13 @@ describe('commands', { concurrency: true }, () => {
     const done = proxy.requests.length;
     const checkIns = (): number =>
       proxy.requests.slice(done).filter(({ path }) => /engine_fetch&update_interval/.test(path)).length;
-    await waitUntil(gateway, 'eight check-ins', 20_000, () => checkIns() >= 8);
+    await waitUntil(gateway, 'eight check-ins', 40_000, () => checkIns() >= 8);
     assert.equal(runs(gateway, 'good'), 1);
     assert.equal(reported.length, 2, reported.join('\n'));
     const clears = proxy.requests.filter(({ body }) => /^(update_interval=|engine_fetch=)/.test(body));
     assert.ok(clears.length <= 2, `${clears.length} clears`);
     shown.engine_fetch = installCommand('other.v1.tar.gz');
-    await waitUntil(gateway, 'the next command', 10_000, () => runs(gateway, 'other') === 1);
+    await waitUntil(gateway, 'the next command', 30_000, () => runs(gateway, 'other') === 1);
   });
 
   test('a newer command takes the place of one whose download hangs, and the rest of the older is reported', async () => {
@@ -216,9 +216,9 @@ describe('commands', { concurrency: true }, () => {
       'engine_fetch',
       installCommand('big.v1.tar.gz', 'other.v1.tar.gz'),
     );
-    await waitUntil(gateway, 'download', 15_000, () => downloads(proxy) === 1);
+    await waitUntil(gateway, 'download', 30_000, () => downloads(proxy) === 1);
     await platform.write('p1', gateway.serial, 'engine_fetch', installCommand('good.v1.tar.gz'));
-    const reports = await waitForReports(platform, gateway, 3, 15_000);
+    const reports = await waitForReports(platform, gateway, 3, 30_000);
     const outcomes = Object.fromEntries(reports.map(({ name, outcome, code }) => [name, [outcome, code]]));
     assert.deepEqual(outcomes, {
       big: ['failed-no-change', 'CANCELLED'],
@@ -241,12 +241,12 @@ describe('commands', { concurrency: true }, () => {
       await gateway.kill();
       proxy.setFault(undefined);
       gateway.start();
-      const reports = await waitForReports(platform, gateway, round + 1, 15_000);
+      const reports = await waitForReports(platform, gateway, round + 1, 30_000);
       assert.equal(reports.at(-1)?.outcome, 'installed');
       assert.equal(runs(gateway, 'once'), round + 1);
     }
     const at = proxy.requests.length;
-    await waitUntil(gateway, 'check-ins', 10_000, () => proxy.requests.length > at + 2);
+    await waitUntil(gateway, 'check-ins', 30_000, () => proxy.requests.length > at + 2);
     assert.equal((await fetchReports(platform, gateway)).length, 3, 'a command was carried out again');
     assert.equal(runs(gateway, 'once'), 3);
   });
@@ -256,7 +256,7 @@ describe('commands', { concurrency: true }, () => {
     const from = proxy.requests.length;
     const at = (): number =>
       proxy.requests.findIndex(({ body }, index) => index >= from && /(^|&)engine_fetch=(&|$)/.test(body));
-    await waitUntil(gateway, 'clear', 15_000, async () => {
+    await waitUntil(gateway, 'clear', 30_000, async () => {
       if (at() === -1 || proxy.requests.length <= at() + requestsLater) return false;
       return (await platform.read('p1', gateway.serial, 'engine_fetch')) === '';
     });

@@ -26,7 +26,7 @@ function canMount(): boolean {
   }
 }
 
-describe('a full disk', { concurrency: true }, () => {
+describe('a full disk', { concurrency: 4 }, () => {
   let platform: TestPlatform;
   const gateways: Gateway[] = [];
   const mounts: string[] = [];
@@ -109,18 +109,18 @@ describe('a full disk', { concurrency: true }, () => {
       const gateway = await createAgent({ disk_reserve_bytes: 0 });
       const state = mountSmall(gateway, 'var/lib/gwe', 256 * 1024);
       gateway.start();
-      await waitUntil(gateway, 'first check-in', 10_000, () => gateway.log().includes('checkin.done'));
+      await waitUntil(gateway, 'first check-in', 30_000, () => gateway.log().includes('checkin.done'));
       fill(state);
       const command = installCommand('app.v1.tar.gz');
       const [report] = await sendCommand(platform, gateway, command);
       assert.deepEqual([report?.outcome, report?.code], ['failed-no-change', 'STORE_NO_SPACE']);
       assert.match(String(report?.reason), /no space left on the file system.*the command waits/);
       const failures = (): number => gateway.log().split('checkin.failed code=STORE_NO_SPACE').length;
-      await waitUntil(gateway, 'more tries', 10_000, () => failures() > 3);
+      await waitUntil(gateway, 'more tries', 30_000, () => failures() > 3);
       assert.equal((await platform.history('p1', gateway.serial, 'fetch_status')).length, 1);
       assert.equal(await platform.read('p1', gateway.serial, 'engine_fetch'), command);
       rmSync(join(state, 'filler'));
-      await waitUntil(gateway, 'installation', 15_000, () => gateway.active('app') !== undefined);
+      await waitUntil(gateway, 'installation', 30_000, () => gateway.active('app') !== undefined);
       assert.equal(gateway.isRunning(), true);
     });
 
@@ -134,9 +134,9 @@ describe('a full disk', { concurrency: true }, () => {
       for (const [name, text] of files) writeFileSync(join(etc, name), text);
       fill(etc);
       gateway.start();
-      await waitUntil(gateway, 'refusal', 10_000, () => /code=STORE_NO_SPACE/.test(gateway.log()));
+      await waitUntil(gateway, 'refusal', 30_000, () => /code=STORE_NO_SPACE/.test(gateway.log()));
       rmSync(join(etc, 'filler'));
-      await waitUntil(gateway, 'activation', 10_000, () => gateway.log().includes('provision.done'));
+      await waitUntil(gateway, 'activation', 30_000, () => gateway.log().includes('provision.done'));
       assert.equal(existsSync(join(gateway.root, 'etc/gwe/Gateway.cfg')), true);
       assert.match(gateway.gwe('-C').stdout, /^[0-9A-Za-z]{40}\n$/);
     });

@@ -22,7 +22,7 @@ function isGone(pid: number): boolean {
   }
 }
 
-describe('install.sh', { concurrency: true }, () => {
+describe('install.sh', { concurrency: 4 }, () => {
   let platform: TestPlatform;
   const gateways: Gateway[] = [];
   let serial = 0;
@@ -129,7 +129,7 @@ describe('install.sh', { concurrency: true }, () => {
     assert.deepEqual([report?.outcome, report?.code, report?.active], ['rolled-back', 'INSTALL_FAILED', '']);
     assert.match(String(report?.reason), /interpreter in its first line, does not exist/);
     assert.equal(gateway.active('lost'), undefined);
-    await waitUntil(gateway, 'another check-in', 5000, () => gateway.isRunning());
+    await waitUntil(gateway, 'another check-in', 30_000, () => gateway.isRunning());
   });
 });
 

@@ -16,7 +16,7 @@ function app(installScript = INSTALL_OK, command = 'sleep 1000'): Buffer {
   });
 }
 
-describe('supervisord', { concurrency: true }, () => {
+describe('supervisord', { concurrency: 4 }, () => {
   let platform: TestPlatform;
   const gateways: Gateway[] = [];
   const daemons: Supervisord[] = [];
@@ -43,7 +43,7 @@ describe('supervisord', { concurrency: true }, () => {
     const script = '#!/bin/sh\ntouch "$HOME/began"\nwhile [ ! -e "$HOME/go" ]; do sleep 0.05; done\n';
     await platform.putContent('p1', id, app(script));
     await platform.write('p1', gateway.serial, 'engine_fetch', installCommand(id));
-    await waitUntil(gateway, 'install.sh', 15_000, () => existsSync(join(gateway.root, 'began')));
+    await waitUntil(gateway, 'install.sh', 30_000, () => existsSync(join(gateway.root, 'began')));
     await act();
     writeFileSync(join(gateway.root, 'go'), '');
   }
@@ -95,7 +95,7 @@ describe('supervisord', { concurrency: true }, () => {
       second = startDaemon(gateway);
       await second;
     });
-    const [report] = await waitForReports(platform, gateway, 1, 20_000);
+    const [report] = await waitForReports(platform, gateway, 1, 40_000);
     assert.equal(report?.outcome, 'installed', JSON.stringify(report));
     assert.equal((await (await second)?.processInfo('app'))?.statename, 'RUNNING');
   });
@@ -107,7 +107,7 @@ describe('supervisord', { concurrency: true }, () => {
     assert.equal(first?.outcome, 'installed', JSON.stringify(first));
     const entry = readFileSync(join(daemon.confDirectory, 'app.conf'), 'utf8');
     await duringInstall(gateway, 'app.v5.tar.gz', () => daemon.stop());
-    const reports = await waitForReports(platform, gateway, 2, 25_000);
+    const reports = await waitForReports(platform, gateway, 2, 40_000);
     const report = reports[1];
     assert.deepEqual([report?.status, report?.active], ['failure', '1'], JSON.stringify(report));
     assert.match(`${report?.reason} ${report?.rollback}`, /cannot reach supervisord/);
