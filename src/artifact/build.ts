@@ -5,10 +5,13 @@ import { runInteractive } from '../base/process.ts';
 import type { Buildfile } from './buildfile.ts';
 import { quote } from './faults.ts';
 import { DEFAULT_LIMITS } from './limits.ts';
+import { META_DIRECTORY } from './manifest.ts';
 import { renderArtifactName } from './name.ts';
-import { type PackResult, packArtifact } from './pack.ts';
+import type { PackResult } from './pack.ts';
+import { packIndexed } from './pack-indexed.ts';
 import { planPaths } from './plan-tree.ts';
 import { selectFiles } from './select-files.ts';
+import type { Signer } from './signature.ts';
 
 /** What a build that was killed left behind. */
 const TEMPORARIES = '.gwe-tmp-*';
@@ -19,6 +22,8 @@ export interface BuildOptions {
   /** Environment of the commands. */
   env: Readonly<Record<string, string | undefined>>;
   signal?: AbortSignal;
+  /** Who signs it. */
+  signers?: readonly Signer[];
   /** Called before each command is run. */
   onCommand?(line: string): void;
 }
@@ -33,15 +38,16 @@ export interface BuildResult extends PackResult {
  * may have deleted what it was made of. Throws ARTIFACT_BUILD when a command fails or a file cannot be packed.
  */
 export async function buildArtifact(buildfile: Buildfile, options: BuildOptions): Promise<BuildResult> {
-  await runCommands('pre_build_cmds', buildfile.pre_build_cmds, options);
   const fileName = renderArtifactName(buildfile);
   const file = join(options.directory, fileName);
-  const { includes } = buildfile;
-  const excludes = [...buildfile.excludes, TEMPORARIES, fileName];
+  const { includes, excludes: unwanted, pre_build_cmds, post_build_cmds, ...facts } = buildfile;
+  const excludes = [...unwanted, TEMPORARIES, META_DIRECTORY, fileName];
+  await runCommands('pre_build_cmds', pre_build_cmds, options);
   const paths = selectFiles(options.directory, { includes, excludes });
   const entries = planPaths(options.directory, paths, DEFAULT_LIMITS);
-  const packed = await packArtifact(file, entries, options.signal);
-  await runCommands('post_build_cmds', buildfile.post_build_cmds, options);
+  const content = { facts, entries, signers: options.signers ?? [] };
+  const packed = await packIndexed(file, content, options.signal);
+  await runCommands('post_build_cmds', post_build_cmds, options);
   return { ...packed, file };
 }
 

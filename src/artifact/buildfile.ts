@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { GweError } from '../base/errors.ts';
 import { readTextBounded } from '../base/fs.ts';
 import { quote } from './faults.ts';
+import { ARCHITECTURES, VERSION_NUMBER } from './manifest.ts';
 import { APP_NAME_PATTERN, APP_VERSION_PATTERN } from './name.ts';
 
 export interface Buildfile {
@@ -14,6 +15,16 @@ export interface Buildfile {
   /** Shell lines, run one after the other. */
   pre_build_cmds: readonly string[];
   post_build_cmds: readonly string[];
+  /** CPUs it runs on; absent: all. */
+  architectures?: string[] | undefined;
+  /** The oldest gwe that can install it. */
+  minimum_gwe?: string | undefined;
+  /** Grows with each release: a gateway with keys installs no lower one over a higher one. */
+  release?: number | undefined;
+  /** The higher releases that this one may be installed over. */
+  downgrade_from?: number[] | undefined;
+  /** Unix seconds after which it is not installed any more. */
+  expires?: number | undefined;
 }
 
 export interface BuildfileProblem {
@@ -25,7 +36,7 @@ export interface BuildfileProblem {
 
 const BUILDFILE_BYTES = 1024 * 1024;
 
-export const BUILDFILE_KEYS: Readonly<Record<keyof Buildfile, string>> = {
+export const BUILDFILE_KEYS = {
   name: 'name of the app: letters, digits, _ + -',
   version: 'version, a text like "1" or "1.2.3"; every change of it is a new version',
   includes: 'files and directories to pack, globs allowed; one is install.sh',
@@ -34,11 +45,27 @@ export const BUILDFILE_KEYS: Readonly<Record<keyof Buildfile, string>> = {
   post_build_cmds: 'shell commands to run after packing',
 };
 
+/** Keys that a new buildfile does without. */
+export const BUILDFILE_OPTIONS: Readonly<Record<keyof Omit<Buildfile, keyof typeof BUILDFILE_KEYS>, string>> =
+  {
+    architectures: 'CPUs it runs on, of x64, arm64 and armv7l; without it: all',
+    minimum_gwe: 'the oldest version of gwe that can install it',
+    release: 'number that grows with each release; signed, it stops downgrades',
+    downgrade_from: 'higher releases that this one may be installed over',
+    expires: 'Unix seconds after which it is not installed any more',
+  };
+
 const lines = (expected: string) =>
   v.array(
     v.pipe(v.string(expected), v.nonEmpty(expected), v.regex(/^[^\0]*$/, expected)),
     `a list: [${expected}]`,
   );
+
+const wholeNumber = v.pipe(
+  v.number('a whole number'),
+  v.safeInteger('a whole number'),
+  v.minValue(0, 'at least 0'),
+);
 
 const BuildfileSchema = v.object(
   {
@@ -54,6 +81,16 @@ const BuildfileSchema = v.object(
     excludes: v.optional(lines('"path or glob"'), []),
     pre_build_cmds: v.optional(lines('"command"'), []),
     post_build_cmds: v.optional(lines('"command"'), []),
+    architectures: v.optional(
+      v.pipe(
+        v.array(v.picklist(ARCHITECTURES, `one of ${ARCHITECTURES.join(', ')}`)),
+        v.minLength(1, 'one at least'),
+      ),
+    ),
+    minimum_gwe: v.optional(v.pipe(v.string('a text'), v.regex(VERSION_NUMBER, 'a version like "2.1"'))),
+    release: v.optional(wholeNumber),
+    downgrade_from: v.optional(v.pipe(v.array(wholeNumber, 'a list'), v.minLength(1, 'one at least'))),
+    expires: v.optional(wholeNumber),
   },
   'an object: {"name": ..., "version": ..., "includes": [...]}',
 );

@@ -1,6 +1,8 @@
 /** What gwe needs to know of an artifact: digests, sizes, where its root is, and the few files that gwe itself reads. */
 import type { EntryType, TarEntry } from './entries.ts';
 import { limitFault, quote } from './faults.ts';
+import type { ArtifactIndex } from './index-guard.ts';
+import { META_DIRECTORY } from './manifest.ts';
 
 /** The files of an artifact that mean something to gwe; everything else is the app's own. */
 export const KNOWN_FILES = ['install.sh', 'setup.py', 'supervisor.conf', 'health.sh'] as const;
@@ -16,8 +18,13 @@ export interface ArtifactFile {
 }
 
 export interface ArtifactContents {
-  /** sha256 of the uncompressed tar stream, hex: the identity of the artifact. */
+  /**
+   * The identity of the artifact, hex: sha256 of its manifest, or of the whole tar stream if it has none. A signature
+   * more or less does not change it.
+   */
   digest: string;
+  /** Absent in a tarball without a manifest. */
+  index?: ArtifactIndex;
   /** sha256 of the file as it is, hex. */
   compressedSha256: string;
   compressedBytes: number;
@@ -30,9 +37,6 @@ export interface ArtifactContents {
   /** Those of KNOWN_FILES that it has, below `rootPrefix`. */
   files: ReadonlyMap<KnownFile, ArtifactFile>;
 }
-
-/** Where an indexed tarball keeps its manifest; does not count as a top-level directory. */
-export const META_DIRECTORY = '.gwe';
 
 const HEAD_BYTES = 256;
 const PROGRAM_CONFIG_BYTES = 64 * 1024;

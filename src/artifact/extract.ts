@@ -7,10 +7,15 @@ import { type ArtifactContents, ContentsCollector } from './contents.ts';
 import { CANONICAL_MTIME_S, type TarEntry } from './entries.ts';
 import { quote } from './faults.ts';
 import { type GunzipOptions, gunzipFile } from './gunzip.ts';
+import { type Admit, IndexGuard } from './index-guard.ts';
 import { type TarHandlers, TarReader } from './tar-reader.ts';
 
 export type { ArtifactContents } from './contents.ts';
-export type ReadOptions = GunzipOptions;
+
+export interface ReadOptions extends GunzipOptions {
+  /** Who judges name, signatures and the like, before any entry of the app is unpacked. Default: everything may pass. */
+  admit?: Admit;
+}
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = fs.constants;
 /** The directory was empty, so a file that exists or a link in its place is not ours. */
@@ -20,7 +25,7 @@ const CREATE_NEW = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
  * Unpacks `file` into `directory`, which must be empty or not exist. Nothing is written outside of it whatever the
  * archive holds. Files get the running user as owner, their permission bits and modification time. On an error the
  * directory holds the entries in front of the fault: remove it. Nothing is fsynced: call `fsyncTree`.
- * Throws ARTIFACT_FORMAT, ARTIFACT_ENTRY, ARTIFACT_LIMIT, STORE_NO_SPACE, STORE_IO or CANCELLED.
+ * Throws ARTIFACT_FORMAT, ARTIFACT_ENTRY, ARTIFACT_LIMIT, ARTIFACT_MANIFEST, what `admit` throws, STORE_NO_SPACE, STORE_IO or CANCELLED.
  */
 export async function extractArtifact(
   file: string,
@@ -60,24 +65,36 @@ export async function readArtifact(
   handlers: TarHandlers,
 ): Promise<ArtifactContents> {
   const collector = new ContentsCollector();
+  const guard = new IndexGuard(options.limits, options.admit ?? (() => undefined));
   const reader = new TarReader(
     {
       entry(entry, directories) {
+        guard.entry(entry);
         collector.entry(entry);
         handlers.entry(entry, directories);
       },
       data(chunk) {
+        guard.data(chunk);
         collector.data(chunk);
         handlers.data(chunk);
       },
-      fileEnd: () => handlers.fileEnd(),
+      fileEnd() {
+        guard.fileEnd();
+        handlers.fileEnd();
+      },
     },
     options.limits,
   );
-  const result = await gunzipFile(file, options, (chunk) => reader.write(chunk));
+  const result = await gunzipFile(file, options, (chunk) => {
+    reader.write(chunk);
+    guard.stream(chunk);
+  });
   reader.end();
+  guard.end();
+  const { index } = guard;
   return {
     ...result,
+    ...(index === undefined ? {} : { digest: index.digest, index }),
     unpackedBytes: reader.contentBytes,
     entries: reader.entries,
     rootPrefix: collector.rootPrefix(),

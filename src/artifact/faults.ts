@@ -1,4 +1,4 @@
-/** The three ways to refuse an artifact, each naming the entry and what was expected. */
+/** The ways to refuse an artifact, each naming the entry and what was expected. */
 import { GweError } from '../base/errors.ts';
 
 /** A path as one printable, bounded word: it comes from outside. */
@@ -23,4 +23,12 @@ export function entryFault(path: string, found: string, expected: string): GweEr
 /** Something is larger than the gateway allows. `where` is 'tarball' or `entry 'x'`. */
 export function limitFault(where: string, found: string, limit: string): GweError {
   return new GweError('ARTIFACT_LIMIT', `cannot unpack ${where}: ${found}, expected at most ${limit}`);
+}
+
+/** The tar stream is not the one that its manifest describes. */
+export function manifestFault(found: string, expected: string): GweError {
+  return new GweError(
+    'ARTIFACT_MANIFEST',
+    `cannot accept tarball: ${found}, expected ${expected} (its manifest); pack it again`,
+  );
 }

@@ -3,7 +3,8 @@ import { basename } from 'node:path';
 import { describeError, type ErrorCode, GweError } from '../base/errors.ts';
 import type { ArtifactContents, ArtifactFile } from './contents.ts';
 import { inspectArtifact, type ReadOptions } from './extract.ts';
-import { matchArtifactName, parseArtifactName } from './name.ts';
+import type { Manifest } from './manifest.ts';
+import { matchArtifactName, parseArtifactName, renderArtifactName } from './name.ts';
 
 export interface CheckResult {
   /** What was looked at, as `[PASS] ...` shows it. */
@@ -78,6 +79,7 @@ function checkInstallScript(file: ArtifactFile): CheckResult {
 const FAULTS: Partial<Record<ErrorCode, { name: string; mend: string }>> = {
   ARTIFACT_FORMAT: { name: 'gzip and tar can be read to the end', mend: 'pack or copy it again' },
   ARTIFACT_ENTRY: { name: 'entries stay inside the artifact', mend: 'pack it without this entry' },
+  ARTIFACT_MANIFEST: { name: 'content is what the manifest says', mend: 'build or sign it again' },
   ARTIFACT_LIMIT: { name: 'sizes are within the limits', mend: 'make it smaller' },
   STORE_IO: { name: 'file can be read', mend: 'check the path and its permissions' },
 };
@@ -96,6 +98,7 @@ export async function checkArtifact(file: string, options: ReadOptions): Promise
     for (const code of ['ARTIFACT_FORMAT', 'ARTIFACT_ENTRY', 'ARTIFACT_LIMIT'] as const) {
       checks.push(passed(FAULTS[code]?.name ?? code));
     }
+    if (contents.index !== undefined) checks.push(checkIdentity(basename(file), contents.index.manifest));
     return { checks: [...checks, ...checkLayout(contents)], contents };
   } catch (error) {
     const fault = error instanceof GweError ? FAULTS[error.code] : undefined;
@@ -113,4 +116,12 @@ function checkName(name: string): CheckResult {
     return failed(title, describeError(error), 'rename it');
   }
   return passed(title);
+}
+
+/** A renamed tarball is another one to the gateway, and its manifest does not change with its name. */
+function checkIdentity(fileName: string, { name, version }: Manifest): CheckResult {
+  const title = FAULTS.ARTIFACT_MANIFEST?.name ?? '';
+  const expected = renderArtifactName({ name, version });
+  if (fileName === expected) return passed(title);
+  return failed(title, `the manifest is of '${expected}', the file is '${fileName}'`, 'give it its name');
 }

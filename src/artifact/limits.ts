@@ -19,8 +19,10 @@ export interface ArtifactLimits {
   depth: number;
   /** Bytes of all paths together: they are kept in memory to see repeated ones. */
   allPathsBytes: number;
-  /** Bytes of one pax header or GNU long name. */
+  /** Bytes of one pax header or GNU long name, and of the list of signatures. */
   metaEntryBytes: number;
+  /** Bytes of the manifest: about 150 for each entry. */
+  manifestBytes: number;
 }
 
 export const DEFAULT_LIMITS: ArtifactLimits = {
@@ -34,4 +36,5 @@ export const DEFAULT_LIMITS: ArtifactLimits = {
   depth: 64,
   allPathsBytes: 8 * 2 ** 20,
   metaEntryBytes: 64 * 1024,
+  manifestBytes: 8 * 2 ** 20,
 };

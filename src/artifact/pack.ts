@@ -26,9 +26,18 @@ export interface PackResult {
  * Writes `entries`, in the order given, as `file`, which is replaced in one step when all is written.
  * Memory does not grow with the size of the files. Throws ARTIFACT_BUILD.
  */
-export async function packArtifact(
+export function packArtifact(
   file: string,
   entries: readonly PlannedEntry[],
+  signal?: AbortSignal,
+): Promise<PackResult> {
+  return writeTarball(file, tarBytes(entries), signal);
+}
+
+/** As `packArtifact`, for a tar stream that is there as bytes. */
+export async function writeTarball(
+  file: string,
+  tarStream: Iterable<Buffer> | AsyncIterable<Buffer>,
   signal?: AbortSignal,
 ): Promise<PackResult> {
   const temporary = join(dirname(file), `.gwe-tmp-${randomBytes(6).toString('hex')}`);
@@ -36,7 +45,7 @@ export async function packArtifact(
   const canonical = createHeaderEraser();
   try {
     await pipeline(
-      Readable.from(hashed(tarBytes(entries), hash), { objectMode: false, highWaterMark: CHUNK_BYTES }),
+      Readable.from(hashed(tarStream, hash), { objectMode: false, highWaterMark: CHUNK_BYTES }),
       createGzip({ level: 6, chunkSize: CHUNK_BYTES }),
       canonical.stream,
       createWriteStream(temporary, { flags: 'wx' }),
@@ -77,22 +86,29 @@ function* fileBytes(path: string, entry: PlannedEntry): Generator<Buffer> {
       `cannot pack ${quote(entry.path)}: ${found} while it was read; build again`,
     );
   const fd = openSync(path, 'r');
+  const hash = createHash('sha256');
   try {
     if (fstatSync(fd).size !== entry.sizeBytes) throw changed('its size changed');
     for (let left = entry.sizeBytes; left > 0; ) {
       const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, left));
       const bytes = readSync(fd, chunk);
       if (bytes === 0) throw changed('it became shorter');
+      if (entry.sha256 !== undefined) hash.update(chunk.subarray(0, bytes));
       yield chunk.subarray(0, bytes);
       left -= bytes;
     }
+    if (entry.sha256 !== undefined && hash.digest('hex') !== entry.sha256)
+      throw changed('its content changed');
   } finally {
     closeSync(fd);
   }
 }
 
-function* hashed(chunks: Iterable<Buffer>, hash: ReturnType<typeof createHash>): Generator<Buffer> {
-  for (const chunk of chunks) {
+async function* hashed(
+  chunks: Iterable<Buffer> | AsyncIterable<Buffer>,
+  hash: ReturnType<typeof createHash>,
+): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
     if (chunk.length === 0) continue;
     hash.update(chunk);
     yield chunk;

@@ -10,6 +10,8 @@ import type { EntryHeader } from './tar-writer.ts';
 /** An entry to be written, and where its content comes from: a file that is read then, or bytes. */
 export interface PlannedEntry extends EntryHeader {
   source: { kind: 'none' } | { kind: 'file'; path: string } | { kind: 'bytes'; bytes: Buffer };
+  /** Of a file: what its content must turn out to be when it is written. */
+  sha256?: string;
 }
 
 /** Group and others never get to write: a build under umask 002 gives the same bytes as one under 022. */
@@ -17,14 +19,20 @@ const CANONICAL_MODE_BITS = 0o755;
 
 /**
  * Entries for `paths` below `root`, with the directories that they are in; not what is in directories among them.
+ * `modeBits`: the permission bits that are kept.
  * Throws ARTIFACT_BUILD for what is no file, directory or symlink, and ARTIFACT_ENTRY for what gwe would not unpack.
  */
-export function planPaths(root: string, paths: Iterable<string>, limits: ArtifactLimits): PlannedEntry[] {
+export function planPaths(
+  root: string,
+  paths: Iterable<string>,
+  limits: ArtifactLimits,
+  modeBits = CANONICAL_MODE_BITS,
+): PlannedEntry[] {
   const planned = new Map<string, PlannedEntry>();
   const plan = (path: string): void => {
     if (path === '.' || planned.has(path)) return;
     plan(dirname(path));
-    planned.set(path, planEntry(root, path, limits));
+    planned.set(path, planEntry(root, path, limits, modeBits));
   };
   for (const path of paths) plan(normaliseName(path, limits));
   return sortEntries([...planned.values()]);
@@ -48,9 +56,9 @@ export function listTree(root: string, path: string): string[] {
   return found.filter((each) => each !== '');
 }
 
-function planEntry(root: string, path: string, limits: ArtifactLimits): PlannedEntry {
+function planEntry(root: string, path: string, limits: ArtifactLimits, modeBits: number): PlannedEntry {
   const found = stat(root, path);
-  const mode = found.mode & CANONICAL_MODE_BITS;
+  const mode = found.mode & modeBits;
   if (found.isDirectory()) {
     return { path, type: 'directory', mode, sizeBytes: 0, target: '', source: { kind: 'none' } };
   }

@@ -41,6 +41,14 @@ export const ERROR_CODES = {
   ARTIFACT_ENTRY: { retry: 'never', rejected: true },
   ARTIFACT_LIMIT: { retry: 'never', rejected: true },
   ARTIFACT_LAYOUT: { retry: 'never', rejected: true },
+  /** The tar stream is not the one that its manifest describes. */
+  ARTIFACT_MANIFEST: { retry: 'never', rejected: true },
+  /** Unsigned, or not signed by those whom this gateway trusts. */
+  ARTIFACT_UNTRUSTED: { retry: 'never', rejected: true },
+  /** Signed once, and overtaken since: a lower release, or expired. */
+  ARTIFACT_STALE: { retry: 'never', rejected: true },
+  /** For another app, CPU or gwe. */
+  ARTIFACT_UNSUITABLE: { retry: 'never', rejected: true },
   ARTIFACT_BUILD: { retry: 'never', rejected: false },
   ARTIFACT_REFUSED: { retry: 'never', rejected: true },
   STORE_NO_SPACE: { retry: 'next-check-in', rejected: false },

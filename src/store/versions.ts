@@ -1,8 +1,10 @@
 /** Version directories: staging, promotion by rename, switching `current`, pruning. */
 import { existsSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { META_DIRECTORY, SIGNATURES_PATH } from '../artifact/manifest.ts';
 import { GweError } from '../base/errors.ts';
 import {
+  copyFileDurable,
   ensureDirectory,
   fsyncTree,
   listDirectory,
@@ -46,7 +48,10 @@ export function promote(
     if (existsSync(target)) return target;
     throw new GweError('STORE_IO', `cannot promote '${source}': it is gone, and so is '${target}'`);
   }
-  if (readLink(currentLink(layout, version.app)) !== versionDirectoryName(version.version, version.digest)) {
+  bringMeta(staging, source);
+  if (readLink(currentLink(layout, version.app)) === versionDirectoryName(version.version, version.digest)) {
+    refreshSignatures(source, target);
+  } else {
     fsyncTree(source);
     if (existsSync(target))
       renameDurable(
@@ -57,6 +62,19 @@ export function promote(
   }
   removeTree(staging);
   return target;
+}
+
+/** `.gwe/` lies beside the one top-level directory, and goes along when that becomes the root. */
+function bringMeta(staging: string, source: string): void {
+  const meta = join(staging, META_DIRECTORY);
+  if (source !== staging && existsSync(meta)) renameDurable(meta, join(source, META_DIRECTORY));
+}
+
+/** The same version signed by others: its files stay, and by these signatures it can be gone back to. */
+function refreshSignatures(source: string, target: string): void {
+  const from = join(source, SIGNATURES_PATH);
+  const to = join(target, SIGNATURES_PATH);
+  if (existsSync(from) && existsSync(to)) copyFileDurable(from, to, 0o644);
 }
 
 /** Points `current` at a version that is there, or takes the link away. */
@@ -119,5 +137,18 @@ export function sweep(layout: Layout, keepTransaction: string | undefined): stri
     }
     sweepTemporaries(directory);
   }
+  for (const directory of writtenDirectories(layout)) sweepTemporaries(directory);
   return removed;
+}
+
+/** Where gwe replaces single files: a crash in the middle leaves a temporary there. */
+function writtenDirectories(layout: Layout): string[] {
+  return [
+    layout.stateDirectory,
+    layout.outboxDirectory,
+    layout.downloadsDirectory,
+    layout.runDirectory,
+    layout.programsDirectory,
+    dirname(layout.gatewayConfig),
+  ];
 }

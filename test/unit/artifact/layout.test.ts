@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { assertLayout, checkLayout } from '../../../src/artifact/layout.ts';
 import { withUnpacked } from '../../helpers/artifact.ts';
+import { makeIndexed } from '../../helpers/indexed.ts';
 import { gzipTar, rawEntry } from '../../helpers/tar-bytes.ts';
 import { INSTALL_OK, makeTarball, type TarballEntry } from '../../helpers/tarball.ts';
 
@@ -53,15 +54,11 @@ test('install.sh two directories deep is not found', async () => {
 });
 
 test('.gwe/ does not count as a top-level directory', async () => {
-  const entries = { '.gwe/manifest.json': '{}', 'app/install.sh': INSTALL_OK };
-  assert.deepEqual(await reasons(entries), []);
-  await withUnpacked(makeTarball(entries), ({ contents }) => assert.equal(contents?.rootPrefix, 'app'));
-});
-
-test('install.sh in .gwe/ is not the entry point', async () => {
-  assert.deepEqual(await reasons({ '.gwe/install.sh': INSTALL_OK }), [
-    'neither install.sh nor setup.py at the root',
-  ]);
+  const tarball = await makeIndexed({ name: 'app', version: '1' }, { 'app/install.sh': INSTALL_OK });
+  await withUnpacked(tarball, ({ contents }) => {
+    assert.equal(contents?.rootPrefix, 'app');
+    assert.deepEqual(contents && checkLayout(contents).filter((check) => !check.passed), []);
+  });
 });
 
 test('install.sh that is a link or a directory is refused', async () => {

@@ -19,8 +19,12 @@ function workDirectory(t: TestContext, files: Record<string, string | [string, n
   return root;
 }
 
-const list = (file: string): string[] =>
-  execFileSync('tar', ['tzf', file], { encoding: 'utf8' }).trim().split('\n');
+/** What tar lists behind the manifest and the signatures, which every built tarball begins with. */
+const list = (file: string): string[] => {
+  const all = execFileSync('tar', ['tzf', file], { encoding: 'utf8' }).trim().split('\n');
+  assert.deepEqual(all.splice(0, 2), ['.gwe/manifest.json', '.gwe/signatures.json']);
+  return all;
+};
 
 const buildfile = (more: object): string =>
   JSON.stringify({ name: 'app', version: '1', includes: ['install.sh'], ...more });

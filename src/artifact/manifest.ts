@@ -1,0 +1,133 @@
+/**
+ * `.gwe/manifest.json`, the first entry of an indexed tarball: everything that is in the tarball, byte for byte, and
+ * what it is for. It is what gets signed, and its sha256 is the identity of the artifact.
+ */
+import { createHash } from 'node:crypto';
+import * as v from 'valibot';
+import { decodeCanonical, renderCanonical } from './canonical-json.ts';
+import { normaliseName } from './entries.ts';
+import { entryFault, formatFault, quote } from './faults.ts';
+import type { ArtifactLimits } from './limits.ts';
+import { APP_NAME_PATTERN, APP_VERSION_PATTERN } from './name.ts';
+import type { EntryHeader } from './tar-writer.ts';
+
+/** Reserved in every artifact; does not count as a top-level directory. */
+export const META_DIRECTORY = '.gwe';
+export const MANIFEST_PATH = `${META_DIRECTORY}/manifest.json`;
+export const SIGNATURES_PATH = `${META_DIRECTORY}/signatures.json`;
+
+/**
+ * Raised with every key that a reader must not pass over: a restriction that an old gwe does not know would not hold
+ * there. Keys are never added without it, except those that a reader may do without (KNOWN_LATER).
+ */
+export const MANIFEST_FORMAT = 1;
+
+/** CPUs that gwe is made for, as `architectures` names them. */
+export const ARCHITECTURES = ['x64', 'arm64', 'armv7l'] as const;
+
+/** A version of gwe. */
+export const VERSION_NUMBER = /^\d{1,6}(\.\d{1,6}){0,3}$/;
+
+const MODE_TEXT = /^0[0-7]{3}$/;
+const wholeNumber = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'expected 64 hex digits'));
+const mode = v.pipe(v.string(), v.regex(MODE_TEXT, 'expected an octal mode like 0755'));
+
+const EntrySchema = v.variant('type', [
+  v.strictObject({ type: v.literal('file'), path: v.string(), mode, size: wholeNumber, sha256 }),
+  v.strictObject({ type: v.literal('directory'), path: v.string(), mode }),
+  v.strictObject({ type: v.literal('symlink'), path: v.string(), target: v.string() }),
+]);
+export type ManifestEntry = v.InferOutput<typeof EntrySchema>;
+
+const ManifestSchema = v.strictObject({
+  format: v.literal(MANIFEST_FORMAT),
+  name: v.pipe(v.string(), v.regex(APP_NAME_PATTERN)),
+  version: v.pipe(v.string(), v.regex(APP_VERSION_PATTERN)),
+  /** CPUs it runs on; absent: all. */
+  architectures: v.optional(v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(16))),
+  /** The oldest gwe that can install it. */
+  minimum_gwe: v.optional(v.pipe(v.string(), v.regex(VERSION_NUMBER))),
+  /** Grows with every release of the app: a lower one is not installed over a higher one. */
+  release: v.optional(wholeNumber),
+  /** The releases that this one may be installed over although they are higher. */
+  downgrade_from: v.optional(v.pipe(v.array(wholeNumber), v.minLength(1), v.maxLength(1000))),
+  /** Unix seconds after which it is not installed any more. */
+  expires: v.optional(wholeNumber),
+  /** Every entry of the tarball behind `.gwe/`, in order. */
+  entries: v.array(EntrySchema),
+  /** Known later: where to cut the stream for partial fetches. A reader without it fetches everything. */
+  chunks: v.optional(v.unknown()),
+});
+export type Manifest = v.InferOutput<typeof ManifestSchema>;
+
+/** What a manifest says besides its entries. */
+export type ArtifactFacts = Omit<Manifest, 'format' | 'entries' | 'chunks'>;
+
+/** The bytes of a manifest, the same on every machine. */
+export function renderManifest(manifest: Manifest): Buffer {
+  return Buffer.from(renderCanonical(manifest));
+}
+
+/** sha256 of a manifest's bytes, hex: the identity of an indexed artifact, and what is signed. */
+export function manifestDigest(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** Throws ARTIFACT_FORMAT or ARTIFACT_ENTRY for bytes that are no manifest of a format that this gwe knows. */
+export function decodeManifest(bytes: Buffer, limits: ArtifactLimits): Manifest {
+  const value = decodeCanonical(bytes, MANIFEST_PATH);
+  const found = formatOf(value);
+  if (found !== MANIFEST_FORMAT) {
+    const shown = typeof found === 'number' ? `a manifest of format ${found}` : 'a manifest without a format';
+    throw formatFault(shown, `format ${MANIFEST_FORMAT}; a newer gwe may be needed`);
+  }
+  const result = v.safeParse(ManifestSchema, value);
+  if (!result.success) {
+    const [issue] = result.issues;
+    const where = v.getDotPath(issue) ?? 'it';
+    throw formatFault(`a manifest whose ${quote(where)} is wrong (${issue.message})`, 'a manifest of gwe');
+  }
+  for (const entry of result.output.entries) checkPath(entry, limits);
+  return result.output;
+}
+
+function formatOf(value: unknown): unknown {
+  return typeof value === 'object' && value !== null && 'format' in value ? value.format : undefined;
+}
+
+function checkPath({ path }: ManifestEntry, limits: ArtifactLimits): void {
+  if (path === '' || normaliseName(path, limits) !== path) {
+    throw entryFault(
+      path,
+      'a name in the manifest that is not in its shortest form',
+      'a plain relative path',
+    );
+  }
+  assertNotReserved(path);
+}
+
+/** `.gwe/` at the root, or in the one top-level directory that may become the root, is gwe's own. */
+export function assertNotReserved(path: string): void {
+  if (!path.split('/', 2).includes(META_DIRECTORY)) return;
+  const expected = `${MANIFEST_PATH} as the first entry and ${SIGNATURES_PATH} as the second, written by gwe, or none`;
+  throw entryFault(path, `the reserved directory ${META_DIRECTORY}/`, `${expected}; pack without it`);
+}
+
+/** The header that the entry has in the tar stream. */
+export function toEntryHeader(entry: ManifestEntry): EntryHeader {
+  const { path, type } = entry;
+  switch (entry.type) {
+    case 'file':
+      return { path, type, mode: Number.parseInt(entry.mode, 8), sizeBytes: entry.size, target: '' };
+    case 'directory':
+      return { path, type, mode: Number.parseInt(entry.mode, 8), sizeBytes: 0, target: '' };
+    case 'symlink':
+      return { path, type, mode: 0o777, sizeBytes: 0, target: entry.target };
+  }
+}
+
+/** The header of one of the two entries in `.gwe/`. */
+export function metaEntryHeader(path: string, sizeBytes: number): EntryHeader {
+  return { path, type: 'file', mode: 0o644, sizeBytes, target: '' };
+}
