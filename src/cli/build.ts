@@ -17,6 +17,7 @@ import { describeError, GweError } from '../base/errors.ts';
 import { writeFileDurable } from '../base/fs.ts';
 import { checkTarballFile } from './build-checks.ts';
 import type { CommandIo } from './command.ts';
+import { printLabelled, printParagraph } from './screen.ts';
 
 export interface CreateBuildfileOptions {
   /** Path of the new file; my_app.json. */
@@ -56,8 +57,9 @@ async function createBuildfile(io: CommandIo, options: CreateBuildfileOptions): 
   }
   writeFileDurable(file, renderBuildfile(buildfile));
   io.stdout(`Created ${file}\n\nIts keys:\n`);
-  for (const [key, meaning] of Object.entries(BUILDFILE_KEYS)) io.stdout(`  ${key.padEnd(16)} ${meaning}\n`);
-  io.stdout(`\nWhen it says what to pack: gwe --build-app ${file}\n`);
+  for (const [key, meaning] of Object.entries(BUILDFILE_KEYS)) printLabelled(io, `  ${key}`, meaning, 19);
+  io.stdout('\n');
+  printParagraph(io, `When it says what to pack: gwe --build-app ${file}`);
   return 0;
 }
 
@@ -82,7 +84,7 @@ async function checkBuildfile(io: CommandIo, file: string): Promise<number> {
     readBuildfile(absolute(io, file));
   } catch (error) {
     if (!(error instanceof GweError) || error.code !== 'ARTIFACT_BUILD') throw error;
-    io.stdout(`[FAIL] ${describeError(error)}\n`);
+    printParagraph(io, `[FAIL] ${describeError(error)}`);
     return 1;
   }
   io.stdout(`[PASS] buildfile ${file}\n`);
@@ -121,7 +123,7 @@ async function build(io: CommandIo, buildfile: Buildfile): Promise<number> {
   const { checks, warnings } = await checkTarballFile(file);
   for (const warning of warnings) io.stderr(`[WARN] ${warning}\n`);
   const faults = checks.filter((check) => !check.passed);
-  for (const fault of faults) io.stderr(renderCheck(fault));
+  for (const fault of faults) io.stderr(`${renderCheck(fault)}\n`);
   if (faults.length > 0) {
     throw new GweError('ARTIFACT_BUILD', `cannot use tarball '${file}': ${faults[0]?.reason}, see above`);
   }
@@ -132,13 +134,13 @@ async function build(io: CommandIo, buildfile: Buildfile): Promise<number> {
 /** `--check-tarball FILE`: a line per check; 1 if one failed. */
 async function checkTarball(io: CommandIo, file: string): Promise<number> {
   const { checks, warnings } = await checkTarballFile(absolute(io, file));
-  for (const check of checks) io.stdout(renderCheck(check));
-  for (const warning of warnings) io.stdout(`[WARN] ${warning}\n`);
+  for (const check of checks) printParagraph(io, renderCheck(check), 2, check.passed ? 'good' : 'bad');
+  for (const warning of warnings) printParagraph(io, `[WARN] ${warning}`);
   return checks.every((check) => check.passed) ? 0 : 1;
 }
 
 function renderCheck(check: CheckResult): string {
-  return check.passed ? `[PASS] ${check.name}\n` : `[FAIL] ${check.reason} - ${check.mend}\n`;
+  return check.passed ? `[PASS] ${check.name}` : `[FAIL] ${check.reason} - ${check.mend}`;
 }
 
 function absolute(io: CommandIo, path: string): string {

@@ -10,6 +10,7 @@ export interface Cell {
 
 const CODES: Readonly<Record<Exclude<Tone, 'plain'>, string>> = { good: '32', bad: '31', dim: '2' };
 const NARROWEST = 40;
+const NO_BREAK = '\u00a0';
 
 export function cell(text: string, tone: Tone = 'plain'): Cell {
   return { text, tone };
@@ -29,6 +30,14 @@ export function paint(io: CommandIo, text: string, tone: Tone): string {
 export function printParagraph(io: CommandIo, text: string, indent = 2, tone: Tone = 'plain'): void {
   const lines = foldText(printable(text), screenWidth(io), indent);
   io.stdout(`${lines.map((line) => paint(io, line, tone)).join('\n')}\n`);
+}
+
+/** Prints a label and its text in two columns; the lines after the first stand below the text. */
+export function printLabelled(io: CommandIo, label: string, text: string, labelColumns: number): void {
+  // The label is one word with its spaces, so that it is not broken off.
+  const row = `${label.padEnd(labelColumns).replaceAll(' ', NO_BREAK)}${printable(text)}`;
+  const lines = foldText(row, screenWidth(io), labelColumns);
+  io.stdout(`${lines.join('\n').replaceAll(NO_BREAK, ' ')}\n`);
 }
 
 /** `text` in lines of at most `width`, the lines after the first indented. A word that is too long is cut. */

@@ -17,19 +17,11 @@ import { runningAgent } from '../agent/running-agent.ts';
 import { GweError } from '../base/errors.ts';
 import { diskSpace } from '../base/fs.ts';
 import type { Transaction } from '../update/journal.ts';
-import type { CommandCall, CommandIo, CommandSpec } from './command.ts';
+import type { CommandCall, CommandSpec } from './command.ts';
 import { EXIT } from './exit.ts';
 import { gatewayOf } from './gateway.ts';
 import { JSON_OPTION } from './options.ts';
-import {
-  foldText,
-  printable,
-  printDocument,
-  renderBytes,
-  renderMoment,
-  renderSpan,
-  screenWidth,
-} from './screen.ts';
+import { printDocument, printLabelled, renderBytes, renderMoment, renderSpan } from './screen.ts';
 
 export const statusCommand: CommandSpec = {
   path: ['status'],
@@ -59,7 +51,9 @@ async function runStatus(call: CommandCall): Promise<number> {
     list: await listApps(context),
   };
   if (call.options.has('json')) printDocument(call.io, renderOverview(context, overview));
-  else for (const [label, text] of describeOverview(context, overview)) printRow(call.io, label, text);
+  else
+    for (const [label, text] of describeOverview(context, overview))
+      printLabelled(call.io, label, text, LABEL_COLUMNS);
   return EXIT.ok;
 }
 
@@ -80,12 +74,6 @@ function openTransaction(context: AgentContext): Transaction | undefined {
 }
 
 const LABEL_COLUMNS = 10;
-
-function printRow(io: CommandIo, label: string, text: string): void {
-  // The label is one word with its spaces, so that it is not broken off.
-  const row = `${label.padEnd(LABEL_COLUMNS, '\u00a0')}${printable(text)}`;
-  io.stdout(`${foldText(row, screenWidth(io), LABEL_COLUMNS).join('\n').replaceAll('\u00a0', ' ')}\n`);
-}
 
 function describeOverview(context: AgentContext, overview: Overview): [label: string, text: string][] {
   const nowMs = context.clock.wallMs();

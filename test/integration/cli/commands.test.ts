@@ -207,10 +207,7 @@ describe('the commands on a gateway whose agent runs', () => {
     assert.equal(json('remove', 'tool').version, 1);
     assert.equal(gateway.gwe('list').stdout, 'no apps are installed\n');
     gateway.gwe('check-in');
-    await until(
-      async () => (await platform.read('p1', 'gw-1', 'engine_report'))?.includes('sine') === false,
-      20_000,
-    );
+    await until(async () => (await platform.read('p1', 'gw-1', 'engine_report'))?.includes('sine') === false);
   });
 });
 
