@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 NODE := .cache/runtime/bin/node
 PACKAGES := node_modules/.gwe-lock
 
-.PHONY: help build check test demo dist test-targets clean executables runtime supervisor
+.PHONY: help build check test demo dist test-targets test-faults clean executables runtime supervisor compiler
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -17,8 +17,11 @@ check: runtime ## types (also against the oldest runtime that ships), lint, form
 	@node_modules/.bin/biome check .
 	@$(NODE) --test --test-reporter=dot test/unit/architecture.test.ts
 
-test: check supervisor build ## everything: check, then the unit, integration, conformance, e2e and fault tests
+test: check supervisor compiler build ## everything: check, then the unit, integration, conformance, e2e and fault tests
 	@$(NODE) test/run.mjs unit integration conformance e2e fault
+
+test-faults: supervisor compiler build ## the fault tests in full: every kill point, crash state and random round (hours)
+	@GWE_FAULTS=full $(NODE) test/run.mjs fault
 
 demo: supervisor build ## an update from upload to rollback, on this machine, in half a minute
 	@$(NODE) test/demo/run.ts
@@ -41,6 +44,9 @@ runtime: $(PACKAGES)
 
 supervisor: $(PACKAGES)
 	@node src/packaging/setup.mjs supervisor
+
+compiler: $(PACKAGES)
+	@node src/packaging/setup.mjs compiler
 
 # The lock file decides, not its date: a fresh checkout of the same lock installs nothing.
 $(PACKAGES): package-lock.json

@@ -18,6 +18,8 @@ export interface ReportMemory {
   forget(): void;
   /** Commands whose failure was told although nothing could be written to the disk, by their digests. */
   toldWithoutDisk: Set<string>;
+  /** The platform may have got a report that is still waiting here: after a start, or a call that failed. */
+  isInDoubt: boolean;
 }
 
 /** The memory lives in `path` (tmpfs: it is worth no flash), so that it outlives a restart but not a reboot. */
@@ -49,6 +51,7 @@ export function createReportMemory(path: string): ReportMemory {
       memory = {};
     },
     toldWithoutDisk: new Set(),
+    isInDoubt: true,
   };
 }
 

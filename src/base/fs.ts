@@ -4,11 +4,26 @@ import * as fs from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GweError, systemCode, wrapError } from './errors.ts';
 
-/** Every temporary name of ours starts so; `sweepTemporaries` removes what a crash left. */
+/** Every temporary name of ours starts so, then comes our pid; `sweepTemporaries` removes what a crash left. */
 const TEMPORARY_PREFIX = '.gwe-tmp-';
 
 function temporaryBeside(path: string): string {
-  return join(dirname(path), `${TEMPORARY_PREFIX}${randomBytes(6).toString('hex')}`);
+  return join(dirname(path), `${TEMPORARY_PREFIX}${process.pid}-${randomBytes(6).toString('hex')}`);
+}
+
+/** Whether another process is writing this temporary right now (its pid may also be used anew: it stays, then). */
+function isInUse(name: string): boolean {
+  const pid = /^(\d+)-/.exec(name.slice(TEMPORARY_PREFIX.length))?.[1];
+  return pid !== undefined && Number(pid) !== process.pid && fs.existsSync(`/proc/${pid}`);
+}
+
+/** What is left of a write that failed. That it cannot be removed either (a read-only disk) is not the news. */
+function removeQuietly(temporary: string): void {
+  try {
+    fs.rmSync(temporary, { force: true });
+  } catch {
+    // The next start sweeps it.
+  }
 }
 
 /**
@@ -29,7 +44,7 @@ export function writeFileDurable(path: string, data: string | Uint8Array, mode =
     fs.renameSync(temporary, path);
     fsyncDirectory(dirname(path));
   } catch (error) {
-    fs.rmSync(temporary, { force: true });
+    removeQuietly(temporary);
     throw wrapError(error, 'STORE_IO', `cannot write '${path}'`);
   }
 }
@@ -52,7 +67,7 @@ export function copyFileDurable(from: string, to: string, mode: number): void {
     fs.renameSync(temporary, to);
     fsyncDirectory(dirname(to));
   } catch (error) {
-    fs.rmSync(temporary, { force: true });
+    removeQuietly(temporary);
     throw wrapError(error, 'STORE_IO', `cannot copy '${from}' to '${to}'`);
   }
 }
@@ -65,7 +80,7 @@ export function swapLink(target: string, link: string): void {
     fs.renameSync(temporary, link);
     fsyncDirectory(dirname(link));
   } catch (error) {
-    fs.rmSync(temporary, { force: true });
+    removeQuietly(temporary);
     throw wrapError(error, 'STORE_IO', `cannot point '${link}' at '${target}'`);
   }
 }
@@ -110,11 +125,13 @@ export function fsyncDirectory(path: string): void {
   }
 }
 
-/** Makes every directory up to `path`, each of mode `mode`. */
+/** Makes every directory up to `path` durably, each of mode `mode`. */
 export function ensureDirectory(path: string, mode = 0o755): void {
   try {
     const first = fs.mkdirSync(path, { recursive: true, mode });
-    if (first !== undefined) fsyncDirectory(dirname(first));
+    if (first === undefined) return;
+    // Each new name stands in the directory above it, and is lost with a power cut until that one is synced.
+    for (let at = path; at.length >= first.length; at = dirname(at)) fsyncDirectory(dirname(at));
   } catch (error) {
     throw wrapError(error, 'STORE_IO', `cannot create directory '${path}'`);
   }
@@ -197,7 +214,7 @@ export function assertWritable(path: string, sizeBytes: number): void {
 
 /** Removes temporaries that a crash left directly in `directory`; returns how many. */
 export function sweepTemporaries(directory: string): number {
-  const left = listDirectory(directory).filter((name) => name.startsWith(TEMPORARY_PREFIX));
+  const left = listDirectory(directory).filter((name) => name.startsWith(TEMPORARY_PREFIX) && !isInUse(name));
   for (const name of left) removeTree(join(directory, name));
   return left.length;
 }

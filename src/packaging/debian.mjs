@@ -40,6 +40,12 @@ export const SUPERVISOR_NEEDS = [
   { probe: 'python3', package: 'python3' },
 ];
 
+/** The fault tests preload a small C library into gwe. */
+export const COMPILER_NEEDS = [
+  { probe: 'gcc', package: 'gcc' },
+  { probe: '/usr/include/stdio.h', package: 'libc6-dev' },
+];
+
 /** Installs the packages of `needs` whose probe finds nothing. Throws a sentence when it may not or cannot. */
 export function ensureInstalled(needs, purpose) {
   const missing = needs.filter((need) => !isThere(need.probe)).map((need) => need.package);

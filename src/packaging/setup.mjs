@@ -1,11 +1,12 @@
 /** Set-up steps for the Makefile: `setup.mjs STEP...`; each is quick when its work is already done. */
-import { ensureInstalled, SUPERVISOR_NEEDS } from './debian.mjs';
+import { COMPILER_NEEDS, ensureInstalled, SUPERVISOR_NEEDS } from './debian.mjs';
 import { say } from './project.mjs';
 import { ensureHostRuntime } from './runtimes.mjs';
 
 const STEPS = {
   runtime: ensureHostRuntime,
   supervisor: () => ensureInstalled(SUPERVISOR_NEEDS, 'running apps (tests, demo)'),
+  compiler: () => ensureInstalled(COMPILER_NEEDS, 'cutting gwe off at every call (tests)'),
 };
 
 for (const name of process.argv.slice(2)) {

@@ -11,6 +11,8 @@ export interface Layout {
   stateDirectory: string;
   runDirectory: string;
   downloadsDirectory: string;
+  /** Reports that wait to be sent: one file each. */
+  outboxDirectory: string;
   appsDirectory: string;
   /** Where supervisord includes program entries from. */
   programsDirectory: string;
@@ -19,6 +21,8 @@ export interface Layout {
   unitsDirectory: string;
   journal: string;
   installed: string;
+  /** The last time that was certain: the clock is never below it. */
+  clock: string;
   /** Updates that have been accepted and are still watched. */
   watches: string;
   /** Where apps say "not now": one file each. */
@@ -38,12 +42,14 @@ export function createLayout(root: string): Layout {
     stateDirectory: at('var/lib/gwe'),
     runDirectory: at('run/gwe'),
     downloadsDirectory: at('var/lib/gwe/downloads'),
+    outboxDirectory: at('var/lib/gwe/outbox'),
     appsDirectory: at('opt/gwe/apps'),
     programsDirectory: at('etc/supervisor/conf.d'),
     logDirectory: at('var/log'),
     unitsDirectory: at('etc/systemd/system'),
     journal: at('var/lib/gwe/journal.json'),
     installed: at('var/lib/gwe/installed.json'),
+    clock: at('var/lib/gwe/clock.json'),
     watches: at('var/lib/gwe/watch.json'),
     leasesDirectory: at('run/gwe/leases'),
     agentLock: at('run/gwe/agent.lock'),

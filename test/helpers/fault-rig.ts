@@ -1,0 +1,256 @@
+/** A gateway that is put back to the same beginning again and again, and what must be true of it at every end. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createGateway, EXECUTABLE } from './gateway.ts';
+import type { TestPlatform } from './platform.ts';
+import { readShimCount, type ShimRun, shimEnvironment } from './shim.ts';
+import { makeTarball } from './tarball.ts';
+
+export const FULL = process.env.GWE_FAULTS === 'full';
+export const PRODUCT = 'p1';
+/** The real executable; GWE_COMMAND names another one to look into, its words apart by blanks. */
+export const COMMAND: readonly string[] = process.env.GWE_COMMAND?.split(' ') ?? [EXECUTABLE];
+
+export interface RunEnd {
+  status: number | null;
+  signal: NodeJS.Signals | null;
+  log: string;
+}
+
+export interface Rig {
+  serial: string;
+  root: string;
+  platform: TestPlatform;
+  /** Puts the root back to its beginning: version 1 of `one` installed, nothing to do. */
+  reset(): void;
+  /** Replaces the root by another tree of this device's. */
+  adopt(tree: string): void;
+  /** Runs `gwe --once` to its end. */
+  once(shim?: Omit<ShimRun, 'root'>): Promise<RunEnd>;
+  command(text: string): Promise<void>;
+  /** The reports on updates since the last `reset` or `adopt`, oldest first. */
+  reports(): Promise<Record<string, unknown>[]>;
+  remove(): void;
+}
+
+/** install.sh of every test app: says when it began and ended, so that two at once would show. */
+export function installScript(body = ''): string {
+  return `#!/bin/sh
+log="$GWE_APP_DIR/../../../../../runs.log"
+echo "begin $GWE_APP_VERSION $$" >> "$log"
+${body}
+echo "end $GWE_APP_VERSION $$" >> "$log"
+`;
+}
+
+/** One version of an app: a few files, so that a tree that is half there can be told from a whole one. */
+export function appTarball(version: string, extra: Readonly<Record<string, string>> = {}): Buffer {
+  return makeTarball({
+    'install.sh': installScript(),
+    VERSION: version,
+    'data/': '',
+    'data/payload': `${version}\n`.repeat(2000),
+    'data/link': { link: 'payload' },
+    ...extra,
+  });
+}
+
+export interface RigOptions {
+  serial: string;
+  command?: readonly string[];
+  settings?: Readonly<Record<string, string | number>>;
+}
+
+/** Sets up one device with version 1 installed; the platform must hold `one.v1.tar.gz`. */
+export async function createRig(platform: TestPlatform, options: RigOptions): Promise<Rig> {
+  const { serial, command: argv = COMMAND } = options;
+  const gateway = await createGateway(platform, {
+    command: argv,
+    product: PRODUCT,
+    serial,
+    settings: { settle_time: 0, ...options.settings },
+  });
+  const home = mkdtempSync(join(tmpdir(), 'gwe-rig-'));
+  const root = join(home, 'root');
+  const countFile = join(home, 'count');
+  let seen = 0;
+  const history = () => platform.history(PRODUCT, serial, 'fetch_status');
+  const command = (text: string) => platform.write(PRODUCT, serial, 'engine_fetch', text);
+  await command(installCommand('one.v1.tar.gz'));
+  const first = await runToEnd(argv, gateway.root, {});
+  if (first.status !== 0) throw new Error(`cannot set up ${serial}: ${first.log}`);
+  const place = (tree: string): void => {
+    rmSync(root, { recursive: true, force: true });
+    execFileSync('cp', ['-a', tree, root]);
+    execFileSync('cp', ['-a', join(gateway.root, 'etc/gwe/.'), join(root, 'etc/gwe')]);
+  };
+  place(gateway.root);
+  return {
+    serial,
+    root,
+    platform,
+    reset: () => place(gateway.root),
+    adopt: place,
+    async once(shim) {
+      rmSync(countFile, { force: true });
+      const env = shim === undefined ? {} : shimEnvironment({ root, countFile, ...shim });
+      return runToEnd(argv, root, env);
+    },
+    async command(text) {
+      seen = (await history()).length;
+      await command(text);
+    },
+    async reports() {
+      const all = await history();
+      return all
+        .slice(0, all.length - seen)
+        .reverse()
+        .map(({ value }) => JSON.parse(value) as Record<string, unknown>);
+    },
+    remove() {
+      rmSync(home, { recursive: true, force: true });
+      rmSync(gateway.root, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The calls that the last run of `rig` under the shim made. */
+export function callsOf(rig: Rig): number {
+  return readShimCount(join(rig.root, '../count'));
+}
+
+const RUN_DEADLINE_MS = 120_000;
+
+function runToEnd(
+  [program = '', ...first]: readonly string[],
+  root: string,
+  env: Record<string, string>,
+): Promise<RunEnd> {
+  const child: ChildProcess = spawn(program, [...first, '--once'], {
+    env: { PATH: process.env.PATH ?? '', HOME: root, GWE_ROOT: root, ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let log = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    log += chunk.toString('utf8');
+  });
+  const deadline = setTimeout(() => child.kill('SIGKILL'), RUN_DEADLINE_MS);
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (status, signal) => {
+      clearTimeout(deadline);
+      resolve({ status, signal, log });
+    });
+  });
+}
+
+export function installCommand(...names: string[]): string {
+  return JSON.stringify({ install: names.map((name) => ({ name })) });
+}
+
+/** The version that `current` of `app` points at, if what is there is whole. Otherwise a sentence. */
+export function activeVersion(root: string, app = 'one'): { version: string } | { violation: string } {
+  const link = join(root, 'opt/gwe/apps', app, 'current');
+  if (lstatSync(link, { throwIfNoEntry: false }) === undefined)
+    return { violation: `no 'current' of ${app}` };
+  const name = readlinkSync(link);
+  const version = name.split('-')[0] ?? '';
+  try {
+    const said = readFileSync(join(link, 'VERSION'), 'utf8');
+    const payload = readFileSync(join(link, 'data/link'), 'utf8');
+    const isWhole = said === version && payload === `${version}\n`.repeat(2000);
+    return isWhole ? { version } : { violation: `'current' is ${name}, its files say '${said}'` };
+  } catch (error) {
+    return { violation: `'current' is ${name}: ${String(error)}` };
+  }
+}
+
+/** What crashed transactions may leave and a finished one may not. */
+export function leftovers(root: string): string[] {
+  const found = readdirSync(root, { recursive: true, encoding: 'utf8' });
+  const isLeft = (path: string): boolean =>
+    /(^|\/)\.(staging-|trash-|gwe-tmp-)[^/]*$/.test(path) || /^var\/lib\/gwe\/downloads\/./.test(path);
+  return found.filter(isLeft).map((path) => `left behind: ${path}`);
+}
+
+export interface Expectation {
+  /** How often the command may have been reported; 1 unless told otherwise. */
+  outcomes: readonly string[];
+}
+
+/** Everything that must be true when the dust has settled; the sentences of what is not. */
+export async function violationsAtRest(rig: Rig, expected: Expectation): Promise<string[]> {
+  const violations = leftovers(rig.root);
+  const active = activeVersion(rig.root);
+  if ('violation' in active) return [...violations, active.violation];
+  const reports = await rig.reports();
+  if (reports.length !== 1)
+    violations.push(`${reports.length} reports: ${reports.map((r) => `${r.tx} ${r.outcome}`).join(', ')}`);
+  const [report] = reports;
+  if (report !== undefined) {
+    if (!expected.outcomes.includes(String(report.outcome)))
+      violations.push(`outcome ${report.outcome} (${report.code} ${report.reason})`);
+    if (report.active !== active.version) violations.push(`reports ${report.active}, runs ${active.version}`);
+    if ((report.outcome === 'installed') !== (active.version === String(report.version)))
+      violations.push(`reports '${report.outcome}' of ${report.version}, runs ${active.version}`);
+  }
+  if ((await rig.platform.read(PRODUCT, rig.serial, 'engine_fetch')) !== '')
+    violations.push('the command is still there');
+  return [...violations, ...stateViolations(rig.root, active.version), ...overlaps(rig.root)];
+}
+
+/** Journal and records against what is on the disk. */
+export function stateViolations(root: string, version: string): string[] {
+  const violations: string[] = [];
+  const state = join(root, 'var/lib/gwe');
+  const read = (name: string): unknown => JSON.parse(readFileSync(join(state, name), 'utf8'));
+  const { transaction } = read('journal.json') as { transaction: { closed: boolean; state: string } };
+  if (!transaction.closed) violations.push(`the journal is open in '${transaction.state}'`);
+  const { apps } = read('installed.json') as { apps: Record<string, { active?: { version: string } }> };
+  if (apps.one?.active?.version !== version)
+    violations.push(`installed.json says ${apps.one?.active?.version}, runs ${version}`);
+  const waiting = existsSync(join(state, 'outbox')) ? readdirSync(join(state, 'outbox')) : [];
+  if (waiting.length > 0) violations.push(`unsent: ${waiting.join(',')}`);
+  if (existsSync(join(state, 'command.json'))) violations.push('command.json is still there');
+  return violations;
+}
+
+/** No install.sh may have begun while another ran. */
+export function overlaps(root: string): string[] {
+  const path = join(root, 'runs.log');
+  if (!existsSync(path)) return [];
+  const violations: string[] = [];
+  const running = new Set<string>();
+  for (const line of readFileSync(path, 'utf8').trim().split('\n')) {
+    const [what, , pid = ''] = line.split(' ');
+    if (what === 'end') running.delete(pid);
+    else {
+      if ([...running].some(isAlive)) violations.push(`two install.sh at once: ${line}`);
+      running.add(pid);
+    }
+  }
+  return violations;
+}
+
+function isAlive(pid: string): boolean {
+  return existsSync(`/proc/${pid}`);
+}
+
+/** Runs `work` for 1, 2, 3, ... by as many as there are `workers`, until one returns false. */
+export async function inParallel<T>(
+  workers: readonly T[],
+  work: (worker: T, n: number) => Promise<boolean>,
+): Promise<void> {
+  let next = 1;
+  let isOver = false;
+  await Promise.all(
+    workers.map(async (worker) => {
+      while (!isOver) {
+        const goOn = await work(worker, next++);
+        if (!goOn) isOver = true;
+      }
+    }),
+  );
+}
