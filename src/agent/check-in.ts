@@ -3,14 +3,7 @@ import { describeError, GweError } from '../base/errors.ts';
 import { saveEngineConfig } from '../config/files.ts';
 import type { DataApi } from '../protocol/data.ts';
 import { decodeInstruction, decodeInterval } from '../protocol/messages.ts';
-import {
-  type Command,
-  type CommandEntry,
-  type CommandStore,
-  createId,
-  digestText,
-  entryId,
-} from './command.ts';
+import { type Command, type CommandEntry, type CommandStore, digestText, entryId } from './command.ts';
 import type { AgentContext } from './context.ts';
 import { renderDeviceInfo } from './device-info.ts';
 import { type Report, renderEngineReport, renderUsageReport } from './engine-report.ts';
@@ -98,7 +91,7 @@ async function clearTooLong({ context, data, commands }: CheckInParts, error: Gw
   const reason = `cannot use engine_fetch or update_interval: ${describeError(error)}; both were cleared`;
   reportEntry(
     context,
-    createId(context.clock.wallMs()),
+    context.newId(),
     { contentId: '' },
     { outcome: 'rejected', code: 'COMMAND_INVALID', reason },
   );
@@ -158,7 +151,7 @@ async function noteCommandOrTell(parts: CheckInParts, text: string): Promise<voi
     if (!toldWithoutDisk.has(digestText(text))) {
       const reason = `${describeError(error)}; the command waits until there is space`;
       const end = { outcome: 'failed-no-change', code: error.code, reason } as const;
-      const report = renderEntryReport(context, createId(context.clock.wallMs()), { contentId: '' }, end);
+      const report = renderEntryReport(context, context.newId(), { contentId: '' }, end);
       await data.writeAliases([[STATUS_ALIAS, report]]);
       toldWithoutDisk.add(digestText(text));
     }
@@ -175,7 +168,7 @@ function applyInterval(context: AgentContext, text: string): void {
       status: 'failure',
       reason: `${decoded.problem}; the interval stays ${context.settings().updateIntervalS}`,
     };
-    context.outbox.put(createId(context.clock.wallMs()), STATUS_ALIAS, JSON.stringify(info));
+    context.outbox.put(context.newId(), STATUS_ALIAS, JSON.stringify(info));
     return;
   }
   if (decoded.seconds === context.settings().updateIntervalS) return;
@@ -216,7 +209,7 @@ function reportGivenUp(context: AgentContext, command: Command): void {
 }
 
 function decodeCommand(context: AgentContext, text: string): Omit<Command, 'digest'> {
-  const id = createId(context.clock.wallMs());
+  const id = context.newId();
   const instruction = decodeInstruction(text);
   context.log.info('command.read', { command: id, bytes: text.length, kind: instruction.kind });
   const entries: CommandEntry[] =

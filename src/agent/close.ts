@@ -12,8 +12,8 @@ import type { Transaction } from '../update/journal.ts';
 import type { UpdatePorts } from '../update/ports.ts';
 import { outcomeOf, REINSTALLED } from '../update/runner.ts';
 import type { AgentContext } from './context.ts';
-import { downloadFile } from './preflight.ts';
 import { appendHistory } from './history.ts';
+import { downloadFile } from './preflight.ts';
 
 export function createClosing(context: AgentContext): Pick<UpdatePorts, 'close' | 'cleanUp'> {
   const { watcher } = context;
@@ -28,6 +28,7 @@ export function createClosing(context: AgentContext): Pick<UpdatePorts, 'close' 
     cleanUp(transaction) {
       removeDownload(context, transaction);
       sweep(context.layout, undefined);
+      if (transaction.state === 'committed') context.clockFloor.save();
       if (transaction.state === 'committed') pruneVersions(context, transaction.app);
     },
   };

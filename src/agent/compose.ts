@@ -1,11 +1,14 @@
 /** Builds the objects of the agent from the files of a root. The one place that knows all of them. */
 import { join } from 'node:path';
 import { RESERVED_APP_NAME } from '../artifact/name.ts';
-import { createSystemClock } from '../base/clock.ts';
-import { describeError } from '../base/errors.ts';
+import { type Clock, createSystemClock } from '../base/clock.ts';
+import { describeError, GweError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { runProcess } from '../base/process.ts';
+import { BUILD_TIME_S } from '../base/version.ts';
 import { loadEngineConfig, loadGatewayConfig } from '../config/files.ts';
 import { type ContentApi, createContentApi } from '../protocol/content.ts';
+import { parseHttpDate } from '../protocol/status.ts';
 import { createTransport, type Transport } from '../protocol/transport.ts';
 import { createInstalledStore } from '../store/installed.ts';
 import type { Layout } from '../store/layout.ts';
@@ -15,7 +18,9 @@ import type { WorkingState } from '../update/machine.ts';
 import type { EffectContext, EffectResult, UpdateEffects } from '../update/ports.ts';
 import type { RunnerDependencies } from '../update/runner.ts';
 import { createActivateEffects } from './activate-effects.ts';
+import { type ClockFloor, createClockFloor } from './clock-floor.ts';
 import { createClosing } from './close.ts';
+import { createIdSource } from './command.ts';
 import type { AgentContext } from './context.ts';
 import { createFetchEffects } from './fetch-effects.ts';
 import { requireProduct } from './identity.ts';
@@ -54,6 +59,8 @@ export function composeContext(options: ComposeOptions): AgentContext {
       clock,
       signal: options.signal,
     });
+  const journal = createJournal(layout.journal);
+  const outbox = createOutbox(layout.outboxDirectory);
   return {
     layout,
     clock,
@@ -63,12 +70,42 @@ export function composeContext(options: ComposeOptions): AgentContext {
     settings,
     device: () => loadGatewayConfig(layout.gatewayConfig).values,
     installed: createInstalledStore(layout.installed),
-    journal: createJournal(layout.journal),
-    outbox: createOutbox(layout.outboxDirectory),
+    journal,
+    outbox,
     supervisor,
     watcher: createWatcher({ layout, log, settings, supervisor }),
+    clockFloor: composeClockFloor(options, clock, () => settings().setClock),
+    newId: createIdSource(clock, journal, outbox),
     restart: options.restart ?? (() => undefined),
   };
+}
+
+const SET_CLOCK_TIMEOUT_MS = 10_000;
+
+/** Only the real root is this machine: a gateway in a directory of its own has no clock to set. */
+function composeClockFloor(
+  { layout, log, env, signal }: ComposeOptions,
+  clock: Clock,
+  wish: () => string,
+): ClockFloor {
+  return createClockFloor({
+    clock,
+    log,
+    path: layout.clock,
+    buildTimeS: BUILD_TIME_S,
+    maySet: () => layout.root === '/' && process.getuid?.() === 0 && wish() === 'auto',
+    async set(unixS) {
+      const { end, output } = await runProcess(['date', '-u', '-s', `@${unixS}`], {
+        env: { PATH: env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+        timeoutMs: SET_CLOCK_TIMEOUT_MS,
+        captureBytes: 512,
+        signal,
+        clock,
+      });
+      if (end.kind === 'exit' && end.code === 0) return;
+      throw new GweError('STORE_IO', `cannot set the clock: ${output.trim() || `date ended by ${end.kind}`}`);
+    },
+  });
 }
 
 /** What the update core runs with; without `content` only local files can be installed. */
@@ -123,6 +160,7 @@ export function composeTransport(context: AgentContext, traffic: TrafficCounter)
     },
     {
       clock: context.clock,
+      onDate: (text) => context.clockFloor.heard(parseHttpDate(text)),
       onTraffic: ({ purpose, rxBytes, txBytes }) => traffic.add(purpose, rxBytes, txBytes),
       tickets: createTicketFile(
         ticketPath,

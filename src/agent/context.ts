@@ -7,6 +7,7 @@ import type { InstalledStore } from '../store/installed.ts';
 import type { Layout } from '../store/layout.ts';
 import type { SupervisorClient } from '../supervisor/client.ts';
 import type { Journal } from '../update/journal.ts';
+import type { ClockFloor } from './clock-floor.ts';
 import type { Outbox } from './outbox.ts';
 import type { Watcher } from './watch.ts';
 
@@ -24,6 +25,9 @@ export interface AgentContext {
   outbox: Outbox;
   supervisor(): SupervisorClient;
   watcher: Watcher;
+  clockFloor: ClockFloor;
+  /** An id for a transaction or report; sorts after every one before, also when the clock goes back. */
+  newId(): string;
   /** Asks for the end of this process, so that whatever runs it starts the gwe that is `current` now. */
   restart(): void;
 }

@@ -11,7 +11,7 @@ import {
   resumeTransaction,
   runTransaction,
 } from '../update/runner.ts';
-import { createId, digestText } from './command.ts';
+import { digestText } from './command.ts';
 import { composeRunner } from './compose.ts';
 import type { AgentContext } from './context.ts';
 import { stopAgent } from './running-agent.ts';
@@ -69,7 +69,7 @@ async function runLocal(
     context,
     async () => {
       await finishOpen(context, runner);
-      const id = createId(context.clock.wallMs());
+      const id = context.newId();
       // A person who types it again means it: no refusal of the same bytes outlives the command line.
       return runTransaction({ id, commandDigest: digestText(id), ...what }, runner).catch(
         (error: unknown) => {

@@ -20,6 +20,7 @@ export interface Outbox {
   /** Keeps a report until it is sent. `key` makes it idempotent and orders it (older keys sort first). */
   put(key: string, alias: string, value: string): void;
   oldest(): PendingReport | undefined;
+  newestKey(): string | undefined;
   remove(key: string): void;
   size(): number;
 }
@@ -45,6 +46,7 @@ export function createOutbox(directory: string): Outbox {
       }
       return undefined;
     },
+    newestKey: () => keys().at(-1),
     remove,
     size: () => keys().length,
   };

@@ -34,6 +34,7 @@ interface Pass extends CheckInParts {
 
 /** One pass: key, check-in, command. True if another check-in is wanted at once (a report or newer command waits). */
 export async function pass(context: AgentContext, kept: Kept, signal: AbortSignal): Promise<boolean> {
+  await context.clockFloor.hold();
   const transport = composeTransport(context, kept.traffic);
   try {
     const cik = (): string | undefined => context.device().cik || undefined;
@@ -43,6 +44,7 @@ export async function pass(context: AgentContext, kept: Kept, signal: AbortSigna
     if (context.device().cik === '') await requireKey(context, transport, signal);
     const hasWork = await checkInWithKey(parts);
     kept.status.checkedIn();
+    await context.clockFloor.settle();
     confirmLaunch(context);
     return (await work(parts, hasWork)) || context.outbox.size() > 0;
   } finally {

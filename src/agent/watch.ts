@@ -5,6 +5,7 @@
 
 import { dirname } from 'node:path';
 import * as v from 'valibot';
+import { uptimeMs } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import { ensureDirectory, readTextBounded, removeFileDurable, writeFileDurable } from '../base/fs.ts';
 import type { Logger } from '../base/log.ts';
@@ -46,11 +47,6 @@ export interface Watcher {
   isOpen(): boolean;
   /** Looks at the programs once. The transactions whose program loops; their watches are still open. */
   look(): Promise<{ transaction: Transaction; reason: string }[]>;
-}
-
-/** Milliseconds since boot: goes on while gwe restarts, and does not jump. */
-function uptimeMs(): number {
-  return Number.parseFloat(readTextBounded('/proc/uptime', 4096) ?? '0') * 1000;
 }
 
 export function createWatcher(context: WatcherParts): Watcher {

@@ -1,4 +1,5 @@
 /** The only place that reads time or sleeps. */
+import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface Clock {
@@ -27,4 +28,13 @@ export function createSystemClock(): Clock {
       }
     },
   };
+}
+
+/** Milliseconds since this machine's boot: the same for every process, and it does not jump. 0 without /proc. */
+export function uptimeMs(): number {
+  try {
+    return Number.parseFloat(readFileSync('/proc/uptime', 'latin1')) * 1000;
+  } catch {
+    return 0;
+  }
 }

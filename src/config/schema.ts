@@ -218,6 +218,13 @@ export const ENGINE_SETTINGS = {
     max: 100,
     help: 'versions of an app that are kept, the active one and the one before included',
   },
+  setClock: {
+    key: 'set_clock',
+    type: 'choice',
+    default: 'auto',
+    choices: ['auto', 'off'],
+    help: 'auto: gwe, as root, sets a clock forward that shows a time before its own build',
+  },
 } as const satisfies Record<string, SettingSpec>;
 
 type Widen<T> = T extends number ? number : T extends boolean ? boolean : string;

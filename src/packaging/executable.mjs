@@ -12,6 +12,7 @@ import {
   ROOT,
   run,
   say,
+  sourceTime,
   TARGETS,
   VERSION,
 } from './project.mjs';
@@ -41,7 +42,7 @@ export async function bundle() {
     minify: true,
     legalComments: 'none',
     logLevel: 'warning',
-    define: { GWE_VERSION: JSON.stringify(VERSION) },
+    define: { GWE_VERSION: JSON.stringify(VERSION), GWE_BUILD_TIME: String(sourceTime()) },
   });
   return result.outputFiles[0].text;
 }

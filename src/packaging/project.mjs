@@ -76,3 +76,21 @@ export function ensureDirectory(path) {
   mkdirSync(path, { recursive: true });
   return path;
 }
+
+/**
+ * When the sources were made, Unix seconds: SOURCE_DATE_EPOCH, else the last commit, so that the same sources give the
+ * same bytes. 0 where neither is known.
+ */
+export function sourceTime() {
+  const given = process.env.SOURCE_DATE_EPOCH;
+  if (given !== undefined && given !== '') {
+    if (/^\d{1,11}$/.test(given)) return Number(given);
+    throw new Error(`SOURCE_DATE_EPOCH is '${given}', expected Unix seconds`);
+  }
+  try {
+    const args = ['log', '-1', '--format=%ct'];
+    return Number(execFileSync('git', args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'ignore'] }));
+  } catch {
+    return 0;
+  }
+}

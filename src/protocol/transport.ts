@@ -99,6 +99,8 @@ export interface Transport {
 export interface TransportOptions {
   clock: Clock;
   onTraffic?(traffic: Traffic): void;
+  /** The `Date` of each answer over TLS, as it is; a plain one is nobody's word. */
+  onDate?(text: string): void;
   /** Where TLS tickets outlive this object; kept in memory without it. */
   tickets?: TicketStore;
 }
@@ -321,6 +323,7 @@ async function openExchange(
       agent: pending.wire.agent,
     });
     pending.wire.rearm();
+    if (context.base.protocol === 'https:') context.options.onDate?.(response.headers.get('date') ?? '');
     // The connection can break before anybody reads the body, and a stream's error that nobody hears ends the process.
     response.body?.on('error', () => undefined);
     refuseRedirect(pending, response);
