@@ -35,9 +35,9 @@ export function createClosing(context: AgentContext): Pick<UpdatePorts, 'close' 
 }
 
 function recordInstalled(context: AgentContext, transaction: Transaction): void {
-  const record = context.installed.get(transaction.app);
   const { digest, app } = transaction;
   if (digest === undefined) return;
+  const record = context.installed.get(app);
   if (transaction.state === 'committed') {
     const active = activeRecord(transaction, digest);
     const previous = transaction.previous?.digest === digest ? record.previous : transaction.previous;

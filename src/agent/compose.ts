@@ -22,6 +22,7 @@ import { type ClockFloor, createClockFloor } from './clock-floor.ts';
 import { createClosing } from './close.ts';
 import { createIdSource } from './command.ts';
 import type { AgentContext } from './context.ts';
+import { orLastGood } from './damage.ts';
 import { createFetchEffects } from './fetch-effects.ts';
 import { requireProduct } from './identity.ts';
 import { createOutbox } from './outbox.ts';
@@ -50,7 +51,7 @@ const SUPERVISOR_TIMEOUT_MS = 30_000;
 export function composeContext(options: ComposeOptions): AgentContext {
   const { layout, log, env, gweVersion } = options;
   const clock = createSystemClock();
-  const settings = () => loadEngineConfig(layout.engineConfig).values;
+  const settings = orLastGood(() => loadEngineConfig(layout.engineConfig).values, log);
   const supervisor = () =>
     createSupervisorClient({
       socketPath: findSupervisorSocket(env, layout.root, settings().supervisorSocket),

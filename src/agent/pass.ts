@@ -14,6 +14,7 @@ import { type CommandStore, createCommandStore, digestText } from './command.ts'
 import { composeContentApi, composeRunner, composeTransport } from './compose.ts';
 import { confirmLaunch } from './confirm.ts';
 import type { AgentContext } from './context.ts';
+import { setAsideDamaged } from './damage.ts';
 import { activateKey } from './provisioner.ts';
 import type { StatusWriter } from './run-status.ts';
 import type { TrafficCounter } from './traffic.ts';
@@ -41,6 +42,7 @@ export async function pass(context: AgentContext, kept: Kept, signal: AbortSigna
     const data = createDataApi(transport, cik, { clock: context.clock, signal, hybrid: kept.hybrid });
     const commands = createCommandStore(join(context.layout.stateDirectory, 'command.json'));
     const parts: Pass = { context, data, commands, transport, signal, ...kept };
+    setAsideDamaged(context, commands);
     if (context.device().cik === '') await requireKey(context, transport, signal);
     const hasWork = await checkInWithKey(parts);
     kept.status.checkedIn();
