@@ -47,13 +47,13 @@ export async function runAgent(wanted: AgentOptions): Promise<boolean> {
 /** An interface that is not there yet may come; no interface and no uuid will not mend itself. */
 function requireIdentity(context: AgentContext): void {
   const device = context.device();
-  requireProduct(device);
   try {
     resolveSerial(device, context.layout.root);
   } catch (error) {
     if (error instanceof GweError && error.code === 'CONFIG_NO_IDENTITY') throw error;
     context.log.warn('identity.waiting', {}, describeError(error));
   }
+  requireProduct(device);
 }
 
 function takeAgentLock(context: AgentContext): Lock {

@@ -18,7 +18,8 @@ export function resolveSerial(
     throw new GweError(
       'CONFIG_NO_IDENTITY',
       'cannot run: neither uuid nor iface is set, so this gateway has no serial number; ' +
-        "run 'gwe --set-iface eth0' (its MAC becomes the serial) or 'gwe --set-uuid SERIAL', then start gwe again",
+        "run 'gwe --set-iface eth0' (its MAC becomes the serial) or 'gwe --set-uuid SERIAL'" +
+        `${device.model === '' ? " and 'gwe --set-product-id PRODUCT'" : ''}, then start gwe again`,
     );
   }
   const mac = interfaceMac(device.iface, root);
