@@ -7,7 +7,7 @@ import { createHybridMemory } from '../protocol/data.ts';
 import { logCheckInFailure, retryAfterMs } from './check-in.ts';
 import { type ComposeOptions, composeContext } from './compose.ts';
 import type { AgentContext } from './context.ts';
-import { requireProduct, resolveSerial } from './identity.ts';
+import { requireProduct, storeSerial } from './identity.ts';
 import { type Kept, pass } from './pass.ts';
 import { recover, takeBackLoopers } from './recover.ts';
 import { createReportMemory } from './report-memory.ts';
@@ -48,7 +48,7 @@ export async function runAgent(wanted: AgentOptions): Promise<boolean> {
 function requireIdentity(context: AgentContext): void {
   const device = context.device();
   try {
-    resolveSerial(device, context.layout.root);
+    storeSerial(context);
   } catch (error) {
     if (error instanceof GweError && error.code === 'CONFIG_NO_IDENTITY') throw error;
     context.log.warn('identity.waiting', {}, describeError(error));
