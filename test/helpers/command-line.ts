@@ -1,5 +1,5 @@
 /** gwe as a person types it: a process on a root of its own, with or without a terminal. */
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -11,8 +11,10 @@ export interface CommandLine {
   cwd: string;
   env: Record<string, string>;
   gwe(...args: string[]): CommandResult;
+  /** As `gwe`, but lets this process go on: for what it serves itself. */
+  start(...args: string[]): Promise<CommandResult>;
   /** The same on a terminal of 80 columns; stdout holds what the terminal was sent. */
-  onTerminal(...args: string[]): CommandResult;
+  onTerminal(args: readonly string[], input?: string): CommandResult;
   json(...args: string[]): Record<string, unknown>;
   /** Writes a file below the working directory and returns its path. */
   file(name: string, content: string | Buffer, mode?: number): string;
@@ -30,8 +32,9 @@ export function createCommandLine(
   mkdirSync(cwd);
   const env: Record<string, string> = { PATH: process.env.PATH ?? '', HOME: cwd, GWE_ROOT: root };
   const [program = '', ...first] = command;
-  const run = (file: string, args: readonly string[]): CommandResult => {
-    const { status, stdout, stderr } = spawnSync(file, args, { cwd, env, encoding: 'utf8', timeout: 60_000 });
+  const run = (file: string, args: readonly string[], input = ''): CommandResult => {
+    const options = { cwd, env, input, encoding: 'utf8', timeout: 60_000 } as const;
+    const { status, stdout, stderr } = spawnSync(file, args, options);
     return { status, stdout, stderr };
   };
   const gwe = (...args: string[]): CommandResult => run(program, [...first, ...args]);
@@ -53,10 +56,16 @@ export function createCommandLine(
     env,
     gwe,
     file,
-    onTerminal(...args) {
+    start: (...args) =>
+      new Promise((resolve) => {
+        execFile(program, [...first, ...args], { cwd, env, timeout: 60_000 }, (error, stdout, stderr) => {
+          resolve({ status: error === null ? 0 : Number(error.code), stdout, stderr });
+        });
+      }),
+    onTerminal(args, input = '') {
       if (!existsSync(SCRIPT)) throw new Error(`${SCRIPT} is not installed: apt-get install bsdutils`);
       const words = [program, ...first, ...args].map(shellQuote).join(' ');
-      return run(SCRIPT, ['-qec', `stty cols 80 rows 24; exec ${words}`, '/dev/null']);
+      return run(SCRIPT, ['-qec', `stty cols 80 rows 24; exec ${words}`, '/dev/null'], input);
     },
     json: (...args) => JSON.parse(gwe(...args).stdout) as Record<string, unknown>,
     remove: () => rmSync(root, { recursive: true, force: true }),

@@ -110,7 +110,7 @@ test('on a terminal a bar of at most 80 columns stands for the steps, and leaves
   const line = commandLine(t);
   const name = `app-${'n'.repeat(60)}`;
   line.file(`${name}.v1.tar.gz`, oneOff('#!/bin/sh\nsleep 0.4\n'));
-  const { status, stdout } = line.onTerminal('-I', `${name}.v1.tar.gz`);
+  const { status, stdout } = line.onTerminal(['-I', `${name}.v1.tar.gz`]);
   assert.equal(status, 0, stdout);
   assert.match(stdout, /\[=* *\] +\d+% running install\.sh/);
   for (const shown of drawnLines(stdout)) assert.ok(shown.length <= 80, shown);
