@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { GweError } from '../base/errors.ts';
 import { readTextBounded } from '../base/fs.ts';
-import type { DeviceConfig } from '../config/files.ts';
+import { type DeviceConfig, saveGatewayConfig } from '../config/files.ts';
+import type { AgentContext } from './context.ts';
 
 /**
  * The serial number, and whether it came from the interface and has to be stored in `uuid`.
@@ -29,6 +30,13 @@ export function resolveSerial(
     `cannot read the MAC of interface '${device.iface}': there is no such interface now; gwe tries again ` +
       "(see 'ip link', or set another with 'gwe --set-iface NAME')",
   );
+}
+
+/** The serial number; one that came from the interface is stored in `uuid`, so that it outlives the interface. */
+export function storeSerial(context: Pick<AgentContext, 'device' | 'layout'>): string {
+  const { serial, fromInterface } = resolveSerial(context.device(), context.layout.root);
+  if (fromInterface) saveGatewayConfig(context.layout.gatewayConfig, { uuid: serial });
+  return serial;
 }
 
 /** The two that every request of a device needs besides its serial; throws CONFIG_NO_IDENTITY. */

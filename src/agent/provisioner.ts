@@ -4,7 +4,7 @@ import { saveGatewayConfig } from '../config/files.ts';
 import { provision } from '../protocol/provision.ts';
 import type { Transport } from '../protocol/transport.ts';
 import type { AgentContext } from './context.ts';
-import { requireProduct, resolveSerial } from './identity.ts';
+import { requireProduct, storeSerial } from './identity.ts';
 
 /** More than Gateway.cfg with a key needs. */
 const KEY_ROOM_BYTES = 16 * 1024;
@@ -21,9 +21,8 @@ export async function activateKey(
 ): Promise<boolean> {
   const device = context.device();
   const { vendor, model } = requireProduct(device);
-  const { serial, fromInterface } = resolveSerial(device, context.layout.root);
   assertWritable(context.layout.gatewayConfig, KEY_ROOM_BYTES);
-  if (fromInterface) saveGatewayConfig(context.layout.gatewayConfig, { uuid: serial });
+  const serial = storeSerial(context);
   const style = context.settings().activationStyle === 'id' ? 'id' : 'triple';
   const result = await provision(
     transport,
