@@ -13,6 +13,7 @@ import type { AgentContext } from './context.ts';
 import { endOrphan, runHealthScript, runInstaller, ScriptFailure, type ScriptRun } from './install-script.ts';
 import { waitForLease } from './lease.ts';
 import { readProgram } from './programs.ts';
+import { checkOnDisk, noteChangedByInstall } from './trust.ts';
 
 type ActivateEffects = Pick<
   UpdateEffects,
@@ -68,6 +69,8 @@ async function install(context: AgentContext, effect: EffectContext): Promise<Ef
     if (error instanceof ScriptFailure) record({ exitCode: error.exitCode, output: error.output });
     throw error;
   });
+  const changed = noteChangedByInstall(context, target(transaction));
+  if (changed !== undefined) notes.push(changed);
   return {
     event: 'done',
     learnt: { exitCode: result.exitCode, output: result.output, notes: [...notes, ...result.notes] },
@@ -113,6 +116,7 @@ async function rollBack(context: AgentContext, effect: EffectContext): Promise<E
   const { transaction, signal } = effect;
   await endOrphan(context, transaction.script);
   const { previous, app } = transaction;
+  const changed = previous === undefined ? undefined : checkOnDisk(context, { app, ...previous });
   activate(context.layout, app, previous);
   if (previous === undefined) {
     await removeProgram(context.supervisor(), context.layout.programsDirectory, app);
@@ -127,7 +131,8 @@ async function rollBack(context: AgentContext, effect: EffectContext): Promise<E
   // Its program may well run all the same: that is better than none, or than the new one.
   if (await startProgram(context, version)) await probe(context, version, signal);
   if (failure !== undefined) throw failure;
-  return { event: 'done' };
+  if (changed === undefined) return { event: 'done' };
+  return { event: 'done', learnt: { notes: [...transaction.notes, changed] } };
 }
 
 /** Runs the installer of the version before once more; what it failed with, if it did. */

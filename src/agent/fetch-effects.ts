@@ -1,16 +1,16 @@
 /** The first half of an update: plan, download, unpack into staging, promote. Nothing that runs is touched. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ArtifactContents, extractArtifact } from '../artifact/extract.ts';
+import { type ArtifactContents, extractArtifact, type ReadOptions } from '../artifact/extract.ts';
 import { assertLayout } from '../artifact/layout.ts';
 import { type ArtifactLimits, DEFAULT_LIMITS } from '../artifact/limits.ts';
 import { RESERVED_APP_NAME } from '../artifact/name.ts';
 import type { VersionRecord } from '../artifact/record.ts';
 import { GweError } from '../base/errors.ts';
-import { diskSpace, ensureDirectory } from '../base/fs.ts';
+import { diskSpace, ensureDirectory, readLink } from '../base/fs.ts';
 import { type ContentApi, type Digest, downloadContent, verifyFileDigest } from '../protocol/content.ts';
 import { partialBytes, removePartialFile } from '../protocol/partial-file.ts';
-import { versionDirectory } from '../store/layout.ts';
+import { currentLink, versionDirectory, versionDirectoryName } from '../store/layout.ts';
 import { promote, resetStaging } from '../store/versions.ts';
 import type { Transaction } from '../update/journal.ts';
 import type { EffectContext, EffectResult, UpdateEffects } from '../update/ports.ts';
@@ -20,6 +20,7 @@ import { downloadFile, factsOf, knownBad, preflight, requireApi, requireContent 
 import { readProgram } from './programs.ts';
 import { requireLauncher } from './self-update.ts';
 import { lackOfRoom, surveyRooms } from './space.ts';
+import { checkOnDisk, createAdmission, noteNoWayBack, rememberRelease } from './trust.ts';
 
 type FetchEffects = Pick<UpdateEffects, 'planned' | 'downloading' | 'verified' | 'staged'>;
 
@@ -50,7 +51,12 @@ async function plan(
     const notes = [...transaction.notes, REINSTALLED];
     return reuse(context, transaction, found.present, { ...learnt, ...facts, notes });
   }
-  return { event: 'done', learnt: { ...learnt, ...facts } };
+  const noWayBack =
+    found.active === undefined || transaction.app === RESERVED_APP_NAME
+      ? undefined
+      : noteNoWayBack(context, { app: transaction.app, ...found.active });
+  const notes = noWayBack === undefined ? {} : { notes: [...transaction.notes, noWayBack] };
+  return { event: 'done', learnt: { ...learnt, ...facts, ...notes } };
 }
 
 async function reuse(
@@ -60,10 +66,12 @@ async function reuse(
   learnt: Partial<Transaction>,
 ): Promise<EffectResult> {
   const directory = versionDirectory(context.layout, transaction.app, record.version, record.digest);
+  const changed = checkOnDisk(context, { app: transaction.app, ...record });
   const program = await readProgram(context, transaction.app, directory, 'before-install');
+  const notes = [...(learnt.notes ?? transaction.notes), ...(changed === undefined ? [] : [changed])];
   return {
     event: 'skip-fetch',
-    learnt: { ...learnt, digest: record.digest, hasProgram: program !== undefined },
+    learnt: { ...learnt, notes, digest: record.digest, hasProgram: program !== undefined },
   };
 }
 
@@ -126,7 +134,10 @@ async function unpack(context: AgentContext, effect: EffectContext): Promise<Eff
   if (!existsSync(file)) throw new GweError('STORE_IO', `cannot unpack '${file}': it is gone`);
   const staging = resetStaging(context.layout, transaction.app, transaction.id);
   try {
-    const contents = await extractWithin(context, file, staging, signal);
+    const contents = await extractWithin(context, file, staging, {
+      signal,
+      admit: createAdmission(context, { name: transaction.app, version: transaction.version }),
+    });
     assertLayout(contents);
     const bad = knownBad(context, transaction, (refusal) => refusal.digest === contents.digest);
     if (bad !== undefined) throw bad;
@@ -139,6 +150,7 @@ async function unpack(context: AgentContext, effect: EffectContext): Promise<Eff
         warning.message,
       );
     }
+    rememberRelease(context, contents.index);
     return {
       event: 'done',
       learnt: { digest: contents.digest, rootPrefix: contents.rootPrefix, hasProgram: program !== undefined },
@@ -156,7 +168,7 @@ async function extractWithin(
   context: AgentContext,
   file: string,
   staging: string,
-  signal: AbortSignal,
+  options: Pick<ReadOptions, 'signal' | 'admit'>,
 ): Promise<ArtifactContents> {
   const settings = context.settings();
   const freeBytes = Math.max(0, diskSpace(staging).freeBytes - settings.diskReserveBytes);
@@ -167,7 +179,7 @@ async function extractWithin(
     entries: settings.maxEntries,
   };
   try {
-    return await extractArtifact(file, staging, { limits, signal });
+    return await extractArtifact(file, staging, { ...options, limits });
   } catch (error) {
     const isFull =
       error instanceof GweError && error.code === 'ARTIFACT_LIMIT' && freeBytes < settings.maxUnpackedBytes;
@@ -180,6 +192,9 @@ async function promoteStaged(context: AgentContext, transaction: Transaction): P
   const { app, version, digest, rootPrefix = '' } = transaction;
   if (digest === undefined) throw new GweError('STORE_IO', 'cannot promote: the journal holds no digest');
   promote(context.layout, { app, version, digest, transactionId: transaction.id, rootPrefix });
+  // The tree of the active version stays where it is, and has not been read for a while.
+  if (readLink(currentLink(context.layout, app)) === versionDirectoryName(version, digest))
+    checkOnDisk(context, { app, version, digest });
   return { event: 'done' };
 }
 

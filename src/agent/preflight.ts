@@ -10,6 +10,7 @@ import type { Transaction } from '../update/journal.ts';
 import type { AgentContext } from './context.ts';
 import { type Measure, measureContent, measureTrailer, NOT_MEASURED } from './measure.ts';
 import { lackOfRoom, type Room, surveyRooms } from './space.ts';
+import { isUsable } from './trust.ts';
 
 /** What is asked for. Without a command every refusal of the past counts, whichever command it came from. */
 export type Asked = Pick<Transaction, 'app' | 'version' | 'contentId' | 'source'> &
@@ -111,7 +112,8 @@ async function preflightContent(
     active?.contentId === contentId &&
     isSameItem(active.content, info) &&
     (asked.expectedSha256 === undefined || info.digest?.hex === asked.expectedSha256) &&
-    isThere(context, app, active);
+    isThere(context, app, active) &&
+    isUsable(context, { app, ...active });
   if (isActive) {
     return {
       ...nothingToFetch(context),

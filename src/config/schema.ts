@@ -178,6 +178,14 @@ export const ENGINE_SETTINGS = {
     max: 10_000_000,
     help: 'most files, directories and links in a tarball',
   },
+  requireSignatures: {
+    key: 'require_signatures',
+    type: 'whole',
+    default: 1,
+    min: 1,
+    max: 32,
+    help: 'keys of keys.d that must have signed a tarball; without keys none',
+  },
   diskReserveBytes: {
     key: 'disk_reserve_bytes',
     type: 'whole',

@@ -1,0 +1,127 @@
+/** An unpacked version against its manifest: is it still what was signed? */
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import { dirname, join } from 'node:path';
+import { GweError, systemCode } from '../base/errors.ts';
+import { readFileBounded } from '../base/fs.ts';
+import { quote } from './faults.ts';
+import type { ArtifactIndex } from './index-guard.ts';
+import type { ArtifactLimits } from './limits.ts';
+import {
+  decodeManifest,
+  MANIFEST_PATH,
+  type ManifestEntry,
+  manifestDigest,
+  SIGNATURES_PATH,
+} from './manifest.ts';
+import { decodeSignatures } from './signature.ts';
+
+const CHUNK_BYTES = 64 * 1024;
+
+/**
+ * The index that was unpacked into `directory`; `undefined` for an artifact without one. Throws ARTIFACT_MANIFEST if it
+ * is not that of the artifact `digest`.
+ */
+export function readTreeIndex(
+  directory: string,
+  digest: string,
+  limits: ArtifactLimits,
+): ArtifactIndex | undefined {
+  const manifestBytes = readFileBounded(join(directory, MANIFEST_PATH), limits.manifestBytes);
+  if (manifestBytes === undefined) return undefined;
+  const found = manifestDigest(manifestBytes);
+  if (found !== digest) throw damaged(directory, `a manifest with sha256 ${found}`, digest);
+  const signatures = readFileBounded(join(directory, SIGNATURES_PATH), limits.metaEntryBytes);
+  return {
+    manifest: decodeManifest(manifestBytes, limits),
+    digest,
+    signatures: signatures === undefined ? [] : decodeSignatures(signatures),
+  };
+}
+
+/**
+ * Throws ARTIFACT_MANIFEST if anything that the manifest lists is missing or has other content. What install.sh added
+ * and the modes that it set are its own business, but for `known`: files that gwe itself reads or runs, and that may
+ * not appear where the manifest has none. The one top-level directory has become the root.
+ */
+export function assertTree(directory: string, index: ArtifactIndex, known: readonly string[]): void {
+  const { entries } = index.manifest;
+  const prefix = rootPrefixOf(entries);
+  const realDirectories = new Set<string>();
+  const listed = new Set(entries.map(({ path }) => (prefix === '' ? path : path.slice(prefix.length + 1))));
+  const added = known.find((name) => !listed.has(name) && lstat(join(directory, name)) !== undefined);
+  if (added !== undefined) throw damaged(directory, `${quote(added)}, which it did not come with`, 'none');
+  for (const entry of entries) {
+    const path = prefix === '' ? entry.path : entry.path.slice(prefix.length + 1);
+    if (path === '') continue;
+    assertParents(directory, path, realDirectories);
+    assertEntry(directory, path, entry);
+  }
+}
+
+/** As ContentsCollector: the one top-level name, if it is a directory. */
+function rootPrefixOf(entries: readonly ManifestEntry[]): string {
+  const tops = new Set(entries.map(({ path }) => path.split('/', 1)[0] ?? ''));
+  const [top = ''] = tops;
+  const isDirectory = entries.some(({ path, type }) => path !== top || type === 'directory');
+  return tops.size === 1 && isDirectory ? top : '';
+}
+
+/** A link in place of a directory would lead to files that nobody has signed. */
+function assertParents(directory: string, path: string, known: Set<string>): void {
+  for (let parent = dirname(path); parent !== '.' && !known.has(parent); parent = dirname(parent)) {
+    if (lstat(join(directory, parent))?.isDirectory() !== true)
+      throw damaged(directory, `no ${quote(parent)}`, 'a directory');
+    known.add(parent);
+  }
+}
+
+function assertEntry(directory: string, path: string, entry: ManifestEntry): void {
+  const at = join(directory, path);
+  const stat = lstat(at);
+  const refuse = (expected: string): GweError =>
+    damaged(directory, `${quote(path)} is ${stat === undefined ? 'missing' : 'not what it was'}`, expected);
+  switch (entry.type) {
+    case 'directory':
+      if (stat?.isDirectory() !== true) throw refuse('a directory');
+      return;
+    case 'symlink':
+      if (stat?.isSymbolicLink() !== true || fs.readlinkSync(at) !== entry.target)
+        throw refuse('the same link');
+      return;
+    case 'file':
+      if (stat?.isFile() !== true || stat.size !== entry.size) throw refuse(`a file of ${entry.size} bytes`);
+      if (digestFile(at) !== entry.sha256) throw refuse(`sha256 ${entry.sha256}`);
+  }
+}
+
+function lstat(path: string): fs.Stats | undefined {
+  try {
+    return fs.lstatSync(path);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+/** In bounded memory. */
+function digestFile(path: string): string {
+  const hash = createHash('sha256');
+  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
+  try {
+    for (let bytes = fs.readSync(fd, chunk); bytes > 0; bytes = fs.readSync(fd, chunk)) {
+      hash.update(chunk.subarray(0, bytes));
+    }
+  } finally {
+    fs.closeSync(fd);
+  }
+  return hash.digest('hex');
+}
+
+function damaged(directory: string, found: string, expected: string): GweError {
+  return new GweError(
+    'ARTIFACT_MANIFEST',
+    `cannot use '${directory}': ${found}, expected ${expected} (its manifest); install this version again`,
+  );
+}
