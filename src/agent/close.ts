@@ -6,7 +6,7 @@ import { readLink } from '../base/fs.ts';
 import { renderFetchStatus } from '../protocol/messages.ts';
 import { removePartialFile } from '../protocol/partial-file.ts';
 import { type InstalledApp, withRefusal } from '../store/installed.ts';
-import { previousLink, versionDirectoryName } from '../store/layout.ts';
+import { currentLink, previousLink, versionDirectoryName } from '../store/layout.ts';
 import { prune, sweep } from '../store/versions.ts';
 import type { Transaction } from '../update/journal.ts';
 import type { UpdatePorts } from '../update/ports.ts';
@@ -37,7 +37,7 @@ export function createClosing(context: AgentContext): Pick<UpdatePorts, 'close' 
 function recordInstalled(context: AgentContext, transaction: Transaction): void {
   const { digest, app } = transaction;
   if (digest === undefined) return;
-  const record = context.installed.get(app);
+  const record = stayed(context, transaction, digest) ?? context.installed.get(app);
   if (transaction.state === 'committed') {
     const active = activeRecord(transaction, digest);
     const previous = transaction.previous?.digest === digest ? record.previous : transaction.previous;
@@ -46,7 +46,7 @@ function recordInstalled(context: AgentContext, transaction: Transaction): void 
   } else if (isBadArtifact(transaction)) {
     context.installed.set(
       app,
-      withRefusal(takenBack(record, transaction), {
+      withRefusal(isStillCurrent(context, transaction) ? record : takenBack(record, transaction), {
         contentId: transaction.contentId,
         digest,
         commandDigest: transaction.commandDigest,
@@ -55,6 +55,24 @@ function recordInstalled(context: AgentContext, transaction: Transaction): void 
       }),
     );
   }
+}
+
+/** The record where a rollback failed before it could take the link back: the new version is the active one. */
+function stayed(context: AgentContext, transaction: Transaction, digest: string): InstalledApp | undefined {
+  if (!isStillCurrent(context, transaction)) return undefined;
+  const { app, previous } = transaction;
+  const { refused } = context.installed.get(app);
+  const active = activeRecord(transaction, digest);
+  const record = { active, refused, ...(previous === undefined ? {} : { previous }) };
+  context.installed.set(app, record);
+  return record;
+}
+
+/** Whether `current` points at what a failed rollback should have taken back. */
+function isStillCurrent(context: AgentContext, transaction: Transaction): boolean {
+  const { state, app, version, digest, previous } = transaction;
+  if (state !== 'rollback-failed' || digest === undefined || digest === previous?.digest) return false;
+  return readLink(currentLink(context.layout, app)) === versionDirectoryName(version, digest);
 }
 
 /** A version that was accepted and then failed within its watch window is not the active one any more. */
@@ -114,7 +132,7 @@ function renderOutcome(context: AgentContext, transaction: Transaction): string 
       info: transaction.output ?? '',
       outcome,
       tx: transaction.id,
-      active: activeVersion(transaction),
+      active: activeVersion(context, transaction),
       bytes: transaction.bytesFetched,
       notes: transaction.notes.filter((note) => note !== REINSTALLED || outcome === 'unchanged'),
       ...(failure === undefined ? {} : { code: failure.code, phase: failure.state, reason: failure.message }),
@@ -125,8 +143,9 @@ function renderOutcome(context: AgentContext, transaction: Transaction): string 
 }
 
 /** The version that `current` points at after this transaction. */
-function activeVersion(transaction: Transaction): string {
-  return transaction.state === 'committed' ? transaction.version : (transaction.previous?.version ?? '');
+function activeVersion(context: AgentContext, transaction: Transaction): string {
+  const isNew = transaction.state === 'committed' || isStillCurrent(context, transaction);
+  return isNew ? transaction.version : (transaction.previous?.version ?? '');
 }
 
 /** A finished or hopeless download goes; one that a network fault cut short stays for the next command. */

@@ -40,6 +40,7 @@ export function installScript(body = ''): string {
   return `#!/bin/sh
 log="$GWE_APP_DIR/../../../../../runs.log"
 echo "begin $GWE_APP_VERSION $$" >> "$log"
+while [ -e "$GWE_APP_DIR/../../../../../hang" ]; do sleep 0.05; done
 ${body}
 echo "end $GWE_APP_VERSION $$" >> "$log"
 `;
