@@ -2,10 +2,11 @@
 import { describeError, GweError } from '../base/errors.ts';
 import { SELF_TEST_ANSWER } from '../service/self-test.ts';
 import type { CommandIo, CommandSpec } from './command.ts';
+import type { CommandTree } from './command-tree.ts';
 import { EXIT, exitStatusOf } from './exit.ts';
 import { type FlagOptions, runFlags } from './flags.ts';
 import { type CommandSummary, renderCommandHelp, renderGroupHelp } from './help.ts';
-import { GLOBAL_OPTIONS } from './options.ts';
+import { FLAG_OPTIONS, GLOBAL_OPTIONS } from './options.ts';
 import { nearestWord, parseArguments } from './parse.ts';
 import { foldText } from './screen.ts';
 
@@ -86,9 +87,27 @@ const COMMAND_GROUPS: readonly (CommandSummary & {
     summary: 'have gwe started at every boot, or no longer',
     load: async () => (await import('./service.ts')).serviceCommands,
   },
+  {
+    word: 'completion',
+    words: 'completion SHELL',
+    summary: 'a completion script for bash or zsh',
+    load: async () => [(await import('./completion.ts')).completionCommand(loadTree)],
+  },
+  {
+    word: 'man',
+    words: 'man',
+    summary: 'the manual page',
+    load: async () => [(await import('./man.ts')).manCommand(loadTree)],
+  },
 ];
 
 export type DispatchOptions = Pick<FlagOptions, 'onWake'>;
+
+/** Everything that can be typed. */
+async function loadTree(): Promise<CommandTree> {
+  const commands = await Promise.all(COMMAND_GROUPS.map((group) => group.load()));
+  return { flags: FLAG_OPTIONS, commands: commands.flat(), common: GLOBAL_OPTIONS };
+}
 
 /** Carries out one command line. Never throws. */
 export async function dispatch(
