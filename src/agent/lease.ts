@@ -4,9 +4,17 @@
  */
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { APP_NAME_PATTERN } from '../artifact/name.ts';
+import { uptimeMs } from '../base/clock.ts';
 import { GweError } from '../base/errors.ts';
-import { ensureDirectory, readTextBounded, removeFileDurable, writeFileDurable } from '../base/fs.ts';
-import { readProcessStat } from '../base/process.ts';
+import {
+  ensureDirectory,
+  listDirectory,
+  readTextBounded,
+  removeFileDurable,
+  writeFileDurable,
+} from '../base/fs.ts';
+import { bootId, readProcessStat } from '../base/process.ts';
 import type { Layout } from '../store/layout.ts';
 import type { AgentContext } from './context.ts';
 
@@ -17,6 +25,10 @@ const LeaseSchema = v.object({
   expires: v.number(),
   /** When given, the lease ends with this process. */
   pid: v.optional(v.number()),
+  /** What start of it is meant: pids are used again. */
+  startTicks: v.optional(v.string()),
+  /** The expiry on the clock that starts at boot. Where it is given it counts instead of `expires`: it cannot jump. */
+  uptime: v.optional(v.object({ bootId: v.string(), untilMs: v.number() })),
 });
 export type Lease = v.InferOutput<typeof LeaseSchema>;
 
@@ -26,11 +38,42 @@ function leasePath(layout: Layout, app: string): string {
   return join(layout.leasesDirectory, `${app}.json`);
 }
 
-export function writeLease(layout: Layout, app: string, lease: Lease): void {
-  ensureDirectory(layout.leasesDirectory, 0o755);
-  writeFileDurable(leasePath(layout, app), `${JSON.stringify(lease)}\n`);
+/** What a new lease says. */
+export interface LeaseWish {
+  owner: string;
+  reason: string;
+  seconds: number;
+  pid?: number;
 }
 
+/** Puts updates of `app` off from now on, in the place of the lease that it has. Throws STORE_IO for a pid of none. */
+export function takeLease(layout: Layout, app: string, wish: LeaseWish, nowMs: number): Lease {
+  const { owner, reason, seconds: forSeconds, pid } = wish;
+  const process = pid === undefined ? undefined : readProcessStat(pid);
+  if (pid !== undefined && process === undefined)
+    throw new GweError('STORE_IO', `cannot lease '${app}': there is no process ${pid}`);
+  const lease: Lease = {
+    owner,
+    reason,
+    expires: Math.ceil(nowMs / 1000) + forSeconds,
+    uptime: { bootId: bootId(), untilMs: uptimeMs() + forSeconds * 1000 },
+    ...(process === undefined ? {} : { pid: process.pid, startTicks: process.startTicks }),
+  };
+  ensureDirectory(layout.leasesDirectory, 0o755);
+  writeFileDurable(leasePath(layout, app), `${JSON.stringify(lease)}\n`);
+  return lease;
+}
+
+/** Every lease that holds now, by app. */
+export function listLeases(layout: Layout, nowMs: number): { app: string; lease: Lease; leftMs: number }[] {
+  return listDirectory(layout.leasesDirectory).flatMap((name) => {
+    const app = name.endsWith('.json') ? name.slice(0, -'.json'.length) : '';
+    const lease = APP_NAME_PATTERN.test(app) ? heldLease(layout, app, nowMs) : undefined;
+    return lease === undefined ? [] : [{ app, lease, leftMs: leftMs(lease, nowMs) }];
+  });
+}
+
+/** One that is not there is fine. */
 export function releaseLease(layout: Layout, app: string): void {
   removeFileDurable(leasePath(layout, app));
 }
@@ -43,8 +86,18 @@ export function heldLease(layout: Layout, app: string, nowMs: number): Lease | u
   } catch {
     return undefined;
   }
-  const isOwnerGone = lease.pid !== undefined && readProcessStat(lease.pid) === undefined;
-  return lease.expires * 1000 <= nowMs || isOwnerGone ? undefined : lease;
+  return leftMs(lease, nowMs) <= 0 || isOwnerGone(lease) ? undefined : lease;
+}
+
+function isOwnerGone({ pid, startTicks }: Lease): boolean {
+  if (pid === undefined) return false;
+  const owner = readProcessStat(pid);
+  return owner === undefined || (startTicks !== undefined && owner.startTicks !== startTicks);
+}
+
+function leftMs({ uptime, expires }: Lease, nowMs: number): number {
+  if (uptime === undefined) return expires * 1000 - nowMs;
+  return uptime.bootId === bootId() ? uptime.untilMs - uptimeMs() : 0;
 }
 
 /**

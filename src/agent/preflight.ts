@@ -17,7 +17,7 @@ export type Asked = Pick<Transaction, 'app' | 'version' | 'contentId' | 'source'
   Partial<Pick<Transaction, 'expectedSha256' | 'commandDigest'>>;
 
 export interface Preflight {
-  /** `rerun`: it is the active one; its install.sh runs again and nothing is fetched. */
+  /** `rerun`: it is the active one, whose install.sh runs again; nothing is fetched for it. */
   action: 'install' | 'update' | 'rerun' | 'roll-back';
   /** The version that is active now. */
   active?: VersionRecord;
@@ -84,13 +84,14 @@ async function preflightFile(
   path: string,
   measure: (path: string) => Promise<Measure>,
 ): Promise<Preflight> {
-  const { active } = context.installed.get(asked.app);
+  const { active, previous } = context.installed.get(asked.app);
   const sizeBytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
   const found = await measure(path);
   const rooms = surveyRooms(context, { fetchBytes: 0, ...found });
   const refusal = lackOfRoom(`install '${asked.contentId}'`, rooms);
+  const isActive = active !== undefined && found.digest === active.digest;
   return {
-    ...newVersion(active),
+    ...(isActive ? activeAgain(active, previous) : newVersion(active)),
     tarball: { sizeBytes, haveBytes: sizeBytes },
     measure: found,
     rooms,
@@ -117,11 +118,8 @@ async function preflightContent(
   if (isActive) {
     return {
       ...nothingToFetch(context),
-      action: 'rerun',
-      active,
-      present: active,
+      ...activeAgain(active, previous),
       info,
-      ...(previous === undefined ? {} : { wayBack: previous }),
       ...(refusal === undefined ? {} : { refusal }),
     };
   }
@@ -149,6 +147,14 @@ async function preflightContent(
 
 function newVersion(active: VersionRecord | undefined): Pick<Preflight, 'action' | 'active' | 'wayBack'> {
   return active === undefined ? { action: 'install' } : { action: 'update', active, wayBack: active };
+}
+
+function activeAgain(
+  active: VersionRecord,
+  previous: VersionRecord | undefined,
+): Pick<Preflight, 'action' | 'active' | 'present' | 'wayBack'> {
+  const wayBack = previous === undefined ? {} : { wayBack: previous };
+  return { action: 'rerun', active, present: active, ...wayBack };
 }
 
 /** What the content area says of the tarball. Throws DOWNLOAD_NOT_FOUND, DOWNLOAD_TOO_LARGE, PROTOCOL_*. */

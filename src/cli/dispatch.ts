@@ -70,6 +70,18 @@ const COMMAND_GROUPS: readonly (CommandSummary & {
     load: async () => [(await import('./remove.ts')).removeCommand],
   },
   {
+    word: 'plan',
+    words: 'plan TARBALL|ID',
+    summary: 'what an update would do, and whether it can',
+    load: async () => [(await import('./plan.ts')).planCommand],
+  },
+  {
+    word: 'lease',
+    words: 'lease [APP]',
+    summary: 'put updates of an app off for a while, or list who does',
+    load: async () => [(await import('./lease.ts')).leaseCommand],
+  },
+  {
     word: 'check-in',
     words: 'check-in',
     summary: 'have the running gwe check in at once',
