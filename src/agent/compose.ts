@@ -9,7 +9,7 @@ import { BUILD_TIME_S } from '../base/version.ts';
 import { loadEngineConfig, loadGatewayConfig } from '../config/files.ts';
 import { type ContentApi, createContentApi } from '../protocol/content.ts';
 import { parseHttpDate } from '../protocol/status.ts';
-import { createTransport, type Transport } from '../protocol/transport.ts';
+import { createTransport, type Transport, type TransportSettings } from '../protocol/transport.ts';
 import { createInstalledStore } from '../store/installed.ts';
 import type { Layout } from '../store/layout.ts';
 import { createSupervisorClient, findSupervisorSocket } from '../supervisor/client.ts';
@@ -141,35 +141,39 @@ function chooseEffects(apps: UpdateEffects, self: Partial<UpdateEffects>): Updat
   return Object.fromEntries(chosen) as UpdateEffects;
 }
 
-/** The connection to the platform by the present configuration. Throws CONFIG_* for one that cannot work. */
-export function composeTransport(context: AgentContext, traffic: TrafficCounter): Transport {
+/** How to reach the platform by the present configuration. Throws CONFIG_NO_IDENTITY without a product. */
+export function platformSettings(
+  context: Pick<AgentContext, 'settings' | 'device' | 'env' | 'gweVersion'>,
+): TransportSettings {
   const settings = context.settings();
   const { model } = requireProduct(context.device());
-  const baseUrl = settings.platformUrl === '' ? `https://${model}.m2.exosite.io` : settings.platformUrl;
   const optional = (key: string, value: string) => (value === '' ? {} : { [key]: value });
-  const ticketPath = join(context.layout.runDirectory, 'tls-ticket');
-  return createTransport(
-    {
-      baseUrl,
-      userAgent: settings.userAgent === '' ? `GatewayEngine-v${context.gweVersion}` : settings.userAgent,
-      timeoutMs: settings.httpTimeoutS * 1000,
-      allowInsecureHttp: settings.insecureHttp,
-      env: context.env,
-      ...optional('caFile', settings.caFile),
-      ...optional('clientCertFile', settings.clientCertFile),
-      ...optional('clientKeyFile', settings.clientKeyFile),
-    },
-    {
-      clock: context.clock,
-      onDate: (text) => context.clockFloor.heard(parseHttpDate(text)),
-      onTraffic: ({ purpose, rxBytes, txBytes }) => traffic.add(purpose, rxBytes, txBytes),
-      tickets: createTicketFile(
-        ticketPath,
-        [baseUrl, settings.caFile, settings.clientCertFile].join(' '),
-        (error) => context.log.warn('tls.ticket', {}, describeError(error)),
-      ),
-    },
-  );
+  return {
+    baseUrl: settings.platformUrl === '' ? `https://${model}.m2.exosite.io` : settings.platformUrl,
+    userAgent: settings.userAgent === '' ? `GatewayEngine-v${context.gweVersion}` : settings.userAgent,
+    timeoutMs: settings.httpTimeoutS * 1000,
+    allowInsecureHttp: settings.insecureHttp,
+    env: context.env,
+    ...optional('caFile', settings.caFile),
+    ...optional('clientCertFile', settings.clientCertFile),
+    ...optional('clientKeyFile', settings.clientKeyFile),
+  };
+}
+
+/** The connection to the platform by the present configuration. Throws CONFIG_* for one that cannot work. */
+export function composeTransport(context: AgentContext, traffic: TrafficCounter): Transport {
+  const settings = platformSettings(context);
+  const { baseUrl, caFile = '', clientCertFile = '' } = settings;
+  return createTransport(settings, {
+    clock: context.clock,
+    onDate: (text) => context.clockFloor.heard(parseHttpDate(text)),
+    onTraffic: ({ purpose, rxBytes, txBytes }) => traffic.add(purpose, rxBytes, txBytes),
+    tickets: createTicketFile(
+      join(context.layout.runDirectory, 'tls-ticket'),
+      [baseUrl, caFile, clientCertFile].join(' '),
+      (error) => context.log.warn('tls.ticket', {}, describeError(error)),
+    ),
+  });
 }
 
 export function composeContentApi(context: AgentContext, transport: Transport): ContentApi {

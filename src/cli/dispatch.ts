@@ -111,6 +111,12 @@ const COMMAND_GROUPS: readonly (CommandSummary & {
     summary: 'the manual page',
     load: async () => [(await import('./man.ts')).manCommand(loadTree)],
   },
+  {
+    word: 'doctor',
+    words: 'doctor',
+    summary: 'look for what would stop an update',
+    load: async () => (await import('./doctor.ts')).doctorCommands,
+  },
 ];
 
 export type DispatchOptions = Pick<FlagOptions, 'onWake'>;

@@ -38,6 +38,8 @@ export interface Wire {
   rxBytes(): number;
   txBytes(): number;
   agent: http.Agent;
+  /** What the agent does for its request: the connection, TLS checked. For who wants to look at it. */
+  connect(): Promise<net.Socket>;
 }
 
 /** Raised by the wire itself when no byte came for `idleMs`. */
@@ -56,6 +58,10 @@ export class ProxyRefusal extends Error {}
 export function createWire(route: Route): Wire {
   const raw = new net.Socket();
   let top: net.Socket = raw;
+  const connect = (): Promise<net.Socket> =>
+    dial(route, wire, raw, (socket) => {
+      top = socket;
+    });
   const wire: Wire = {
     stage: 'connecting',
     fault: undefined,
@@ -70,11 +76,8 @@ export function createWire(route: Route): Wire {
     },
     rxBytes: () => raw.bytesRead,
     txBytes: () => raw.bytesWritten,
-    agent: createAgent(route, () =>
-      dial(route, wire, raw, (socket) => {
-        top = socket;
-      }),
-    ),
+    agent: createAgent(route, () => connect()),
+    connect,
   };
   // Without a listener, an error between two stages would end the process.
   raw.on('error', (error) => {

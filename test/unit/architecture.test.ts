@@ -61,6 +61,7 @@ const REACHES: readonly { rule: string; found: RegExp; allowed: Readonly<Record<
     allowed: {
       'protocol/transport': 'requests to the platform',
       'protocol/transport-wire': 'its sockets, counted and bounded',
+      'protocol/transport-probe': 'looks at a socket of transport-wire',
       'supervisor/client': 'supervisord listens on a Unix socket',
       'platform/server': 'the embedded platform listens',
       'cli/platform-client': 'an https agent for node-fetch, for a private CA',

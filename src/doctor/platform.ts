@@ -1,0 +1,150 @@
+/** Checks of the way to the platform: clock, DNS, proxy, TLS, key. */
+import { X509Certificate } from 'node:crypto';
+import { lookup } from 'node:dns/promises';
+import { platformSettings } from '../agent/compose.ts';
+import type { AgentContext } from '../agent/context.ts';
+import type { Clock } from '../base/clock.ts';
+import { describeError, GweError } from '../base/errors.ts';
+import { readFileBounded } from '../base/fs.ts';
+import { createDataApi, type DataApi } from '../protocol/data.ts';
+import { createTransport, type TransportSettings } from '../protocol/transport.ts';
+import { probeTls } from '../protocol/transport-probe.ts';
+import { selectProxy } from '../protocol/transport-proxy.ts';
+import type { Check, Finding } from './check.ts';
+
+/** Before this there was no such gwe: a clock that says so was never set. */
+const CLOCK_FLOOR_MS = Date.UTC(2026, 0, 1);
+/** Certificates are checked by it; beyond a day they may fail. */
+const FAR_OFF_S = 24 * 3600;
+const OFF_S = 300;
+const DAY_MS = 24 * 3600 * 1000;
+const FEW_DAYS = 21;
+const LARGEST_PEM_BYTES = 1024 * 1024;
+/** Below the deadline of a check, so that its own words come first. */
+const IDLE_MS = 8000;
+
+export function platformChecks(context: AgentContext): Check[] {
+  const { clock } = context;
+  const settings = (): TransportSettings => ({ ...platformSettings(context), timeoutMs: IDLE_MS });
+  const withData = <T>(use: (data: DataApi) => Promise<T>): Promise<T> => useData(context, settings, use);
+  const needsProduct = (run: Check['run']) => (): Finding | Promise<Finding> => {
+    const { vendor, model } = context.device();
+    if (vendor !== '' && model !== '') return run();
+    return { status: 'warn', finding: 'not looked at: no product is set, see identity' };
+  };
+  return [
+    { id: 'clock', run: () => checkClock(clock, () => withData((data) => data.readTimestamp())) },
+    { id: 'proxy', run: needsProduct(() => checkProxy(settings())) },
+    { id: 'dns', run: needsProduct(() => checkDns(settings())) },
+    { id: 'tls', run: needsProduct(() => checkTls(settings(), clock)) },
+    { id: 'client-cert', run: () => checkClientCertificate(context.settings().clientCertFile, clock) },
+    {
+      id: 'activation',
+      run: needsProduct(() =>
+        checkActivation(context, () => withData((data) => data.readAliases(['update_interval']))),
+      ),
+    },
+  ];
+}
+
+async function useData<T>(
+  context: AgentContext,
+  settings: () => TransportSettings,
+  use: (data: DataApi) => Promise<T>,
+): Promise<T> {
+  const transport = createTransport(settings(), { clock: context.clock });
+  try {
+    return await use(
+      createDataApi(transport, () => context.device().cik || undefined, { clock: context.clock }),
+    );
+  } finally {
+    transport.close();
+  }
+}
+
+/** The platform's clock is asked without a key; when it does not answer, other checks say why. */
+async function checkClock(clock: Clock, readPlatform: () => Promise<number>): Promise<Finding> {
+  const now = new Date(clock.wallMs()).toISOString().slice(0, 19);
+  const mend = "set the clock: run an NTP client, or 'date -s'; without a battery, at every boot";
+  if (clock.wallMs() < CLOCK_FLOOR_MS) {
+    return { status: 'fail', finding: `it says ${now} UTC: certificates look not valid yet`, mend };
+  }
+  const platformS = await readPlatform().catch(() => undefined);
+  if (platformS === undefined) return { status: 'ok', finding: `${now} UTC; nothing to compare it with` };
+  const offS = Math.round(clock.wallMs() / 1000 - platformS);
+  const finding = `${now} UTC, ${Math.abs(offS)} s ${offS < 0 ? 'behind' : 'ahead of'} the platform`;
+  if (Math.abs(offS) > FAR_OFF_S) return { status: 'fail', finding, mend };
+  return Math.abs(offS) > OFF_S ? { status: 'warn', finding, mend } : { status: 'ok', finding };
+}
+
+function checkProxy(settings: TransportSettings): Finding {
+  const proxy = selectProxy(new URL(settings.baseUrl), settings.env);
+  if (proxy !== undefined) return { status: 'ok', finding: `${proxy.label} by ${proxy.variable}` };
+  return { status: 'ok', finding: `none for ${new URL(settings.baseUrl).host} by the variables set here` };
+}
+
+async function checkDns(settings: TransportSettings): Promise<Finding> {
+  const url = new URL(settings.baseUrl);
+  const proxy = selectProxy(url, settings.env);
+  const host = proxy?.host ?? url.hostname.replace(/^\[|\]$/g, '');
+  const what = proxy === undefined ? `the platform, ${host},` : `the proxy, ${host},`;
+  try {
+    const addresses = (await lookup(host, { all: true })).map(({ address }) => address);
+    if (addresses.includes(host)) return { status: 'ok', finding: `not needed: ${what} is an address` };
+    return { status: 'ok', finding: `${what} is ${addresses.slice(0, 3).join(', ')}` };
+  } catch (error) {
+    return {
+      status: 'fail',
+      finding: `${what} has no address (${describeError(error)})`,
+      mend: 'see /etc/resolv.conf and whether the network is up; check product and platform_url',
+    };
+  }
+}
+
+async function checkTls(settings: TransportSettings, clock: Clock): Promise<Finding> {
+  const facts = await probeTls(settings, clock);
+  if (facts === undefined)
+    return { status: 'ok', finding: `none: ${new URL(settings.baseUrl).origin} is plain HTTP` };
+  const days = Math.floor((facts.validToMs - clock.wallMs()) / DAY_MS);
+  const finding =
+    `${facts.protocol}, ${facts.subject} by ${facts.issuer}, ${isoDay(facts.validFromMs)} to ` +
+    `${isoDay(facts.validToMs)}: ${days} days left`;
+  if (days >= FEW_DAYS) return { status: 'ok', finding };
+  return { status: 'warn', finding, mend: "the platform's certificate has to be renewed there" };
+}
+
+function checkClientCertificate(path: string, clock: Clock): Finding {
+  if (path === '') return { status: 'ok', finding: 'none is set, and most platforms want none' };
+  const pem = readFileBounded(path, LARGEST_PEM_BYTES);
+  if (pem === undefined) throw new GweError('CONFIG_INVALID', `cannot read '${path}': no such file`);
+  const { validFrom, validTo, subject } = new X509Certificate(pem);
+  const [fromMs, toMs] = [Date.parse(validFrom), Date.parse(validTo)];
+  const days = Math.floor((toMs - clock.wallMs()) / DAY_MS);
+  const finding = `${subject.replace(/\s+/g, ' ')}, ${isoDay(fromMs)} to ${isoDay(toMs)}: ${days} days left`;
+  const mend = 'renew it and set the new file (--set-client-cert)';
+  if (clock.wallMs() < fromMs || clock.wallMs() > toMs) return { status: 'fail', finding, mend };
+  return days < FEW_DAYS ? { status: 'warn', finding, mend } : { status: 'ok', finding };
+}
+
+async function checkActivation(context: AgentContext, read: () => Promise<unknown>): Promise<Finding> {
+  const { cik, model } = context.device();
+  if (cik === '') {
+    const mend = `start gwe; if this stays, enable this gateway's serial in product ${model} on the platform`;
+    return { status: 'warn', finding: 'no key yet: gwe asks for one at its first check-in', mend };
+  }
+  try {
+    await read();
+    return { status: 'ok', finding: `the platform accepts the key ...${cik.slice(-4)}` };
+  } catch (error) {
+    if (!(error instanceof GweError) || error.code !== 'PROTOCOL_UNAUTHORIZED') throw error;
+    return {
+      status: 'fail',
+      finding: `the platform refuses the key ...${cik.slice(-4)} (401)`,
+      mend: 'enable this serial again on the platform: gwe then gets a new key by itself',
+    };
+  }
+}
+
+function isoDay(ms: number): string {
+  return Number.isNaN(ms) ? 'an unknown day' : new Date(ms).toISOString().slice(0, 10);
+}

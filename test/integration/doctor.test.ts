@@ -1,0 +1,170 @@
+/** `gwe doctor` as a process, on gateways with one thing wrong each. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import * as tls from 'node:tls';
+import { createGateway, FROM_SOURCE, type Gateway } from '../helpers/gateway.ts';
+import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
+import { runGwe } from '../helpers/run-gwe.ts';
+import { type Supervisord, startSupervisord } from '../helpers/supervisord.ts';
+
+interface Result {
+  id: string;
+  status: string;
+  finding: string;
+  mend?: string;
+}
+
+let platform: TestPlatform;
+let gateway: Gateway;
+let supervisord: Supervisord;
+let scratch = '';
+
+before(async () => {
+  scratch = mkdtempSync(join(tmpdir(), 'gwe-doctor-'));
+  platform = await startPlatform({ tls: true });
+  gateway = await createGateway(platform);
+  gateway.gwe('--set-ca-file', platform.caFile ?? '');
+  supervisord = await startSupervisord(gateway.root);
+  const { status, stderr } = await runGwe([...FROM_SOURCE, '--once'], { GWE_ROOT: gateway.root });
+  assert.equal(status, 0, stderr);
+});
+after(async () => {
+  await supervisord.stop();
+  await gateway.remove();
+  await platform.close();
+  rmSync(scratch, { recursive: true });
+});
+
+/** Runs it with --json on `root`. */
+async function examine(root: string, env: Record<string, string> = {}) {
+  const { status, stdout, stderr } = await runGwe([...FROM_SOURCE, 'doctor', '--json'], {
+    GWE_ROOT: root,
+    ...env,
+  });
+  assert.equal(stderr, '');
+  const document = JSON.parse(stdout) as { version: number; ok: boolean; root: string; checks: Result[] };
+  const of = (id: string): Result => {
+    const found = document.checks.find((check) => check.id === id);
+    assert.ok(found !== undefined, `no check '${id}' in ${stdout}`);
+    return found;
+  };
+  return { status, document, of };
+}
+
+/** A root of its own with the lines of both configuration files. */
+function makeRoot(name: string, device: string, engine: string): string {
+  const root = join(scratch, name);
+  mkdirSync(join(root, 'etc/gwe'), { recursive: true });
+  writeFileSync(join(root, 'etc/gwe/Gateway.cfg'), `[device]\n${device}\n`);
+  writeFileSync(join(root, 'etc/gwe/Engine.config'), `[engine]\n${engine}\n`);
+  return root;
+}
+
+test('a healthy gateway passes, and the certificate, key and supervisord are described', async () => {
+  const { status, document, of } = await examine(gateway.root);
+  assert.deepEqual(
+    document.checks.filter((check) => check.status === 'fail'),
+    [],
+  );
+  assert.equal(status, 0);
+  assert.deepEqual([document.version, document.ok, document.root], [1, true, gateway.root]);
+  assert.match(of('tls').finding, /^TLSv1\.3, platform by Test CA, .*: 1 days left$/);
+  assert.match(of('activation').finding, /accepts the key \.\.\.[0-9A-Za-z]{4}$/);
+  assert.match(of('supervisord').finding, /^API 3\.0, RUNNING$/);
+  assert.match(of('identity').finding, /^product p1, serial gw-1$/);
+  assert.match(of('clock').finding, / [01] s (behind|ahead of) the platform$/);
+  assert.match(of('runtime').finding, /^Node \d+\.\d+\.\d+, glibc \d/);
+  assert.match(of('proxy').finding, /^none for 127\.0\.0\.1/);
+  const key = readFileSync(join(gateway.root, 'etc/gwe/Gateway.cfg'), 'utf8').match(/cik = (\w{40})/)?.[1];
+  assert.ok(key !== undefined && !JSON.stringify(document).includes(key));
+});
+
+test('as text it fits 80 columns, has a line for each check, and no colour where there is no terminal', async () => {
+  const env = { GWE_ROOT: gateway.root };
+  const { stdout } = await runGwe([...FROM_SOURCE, 'doctor'], env);
+  const lines = stdout.trimEnd().split('\n');
+  assert.ok(
+    lines.every((line) => line.length <= 80),
+    stdout,
+  );
+  assert.ok(!stdout.includes('\u001b'));
+  const { document } = await examine(gateway.root);
+  assert.deepEqual(
+    lines.filter((line) => !line.startsWith(' ')).map((line) => line.split(/\s+/)[1]),
+    document.checks.map(({ id }) => id),
+  );
+});
+
+test('a key that the platform no longer knows is a failure', async () => {
+  const other = makeRoot(
+    'key',
+    `cik = ${'a'.repeat(40)}\nmodel = p1\nvendor = p1\nuuid = gw-1`,
+    `platform_url = ${platform.url}\nca_file = ${platform.caFile}`,
+  );
+  const { status, of } = await examine(other);
+  assert.equal(status, 1);
+  assert.equal(of('activation').status, 'fail');
+  assert.match(of('activation').finding, /refuses the key \.\.\.aaaa \(401\)/);
+  assert.equal(of('tls').status, 'warn');
+});
+
+test('an expired certificate is named with the clock, and a missing CA file with the option', async () => {
+  const key = join(scratch, 'old.key');
+  const cert = join(scratch, 'old.pem');
+  const request = join(scratch, 'old.csr');
+  const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'ignore' });
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+  openssl('req', ...curve, '-keyout', key, '-out', request, '-subj', '/CN=localhost');
+  openssl('x509', '-req', '-in', request, '-signkey', key, '-days', '-1', '-out', cert);
+  const server = tls.createServer({ key: readFileSync(key), cert: readFileSync(cert) });
+  server.on('tlsClientError', () => undefined);
+  after(() => void server.close());
+  server.unref();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  const url = `platform_url = https://127.0.0.1:${address.port}`;
+  const expired = await examine(
+    makeRoot('expired', 'model = p1\nvendor = p1\nuuid = u', `${url}\nca_file = ${cert}`),
+  );
+  assert.equal(expired.status, 1);
+  assert.match(expired.of('tls').finding, /certificate has expired; this machine's clock says 20/);
+  const untrusted = `platform_url = ${platform.url}`;
+  const device = 'model = p1\nvendor = p1\nuuid = u';
+  const unknown = await examine(makeRoot('unknown', device, untrusted));
+  assert.match(unknown.of('tls').finding, /set a CA file/);
+});
+
+test('what is wrong on the gateway itself is told, one check each', async () => {
+  const root = makeRoot(
+    'wrong',
+    'model = p1\nvendor = p1',
+    'update_interval = soon\nplatform_url = https://no-such-host.test',
+  );
+  mkdirSync(join(root, 'run/gwe'), { recursive: true });
+  const dead = { pid: 4_000_000, startTicks: '1', bootId: 'x', purpose: 'agent' };
+  writeFileSync(join(root, 'run/gwe/agent.lock'), JSON.stringify(dead));
+  const { status, of } = await examine(root, { HTTPS_PROXY: 'socks5://127.0.0.1:1' });
+  assert.equal(status, 1);
+  assert.deepEqual([of('config').status, of('identity').status], ['warn', 'fail']);
+  assert.match(of('config').finding, /update_interval: found 'soon'/);
+  assert.match(of('identity').finding, /gwe --set-uuid SERIAL/);
+  assert.match(of('locks').finding, /agent\.lock' is of a process that is gone/);
+  assert.equal(of('supervisord').status, 'fail');
+  assert.match(of('supervisord').mend ?? '', /apt-get install supervisor/);
+  assert.match(of('proxy').finding, /HTTPS_PROXY: a 'socks5:/);
+  const straight = await examine(root);
+  assert.equal(straight.of('dns').status, 'fail');
+  assert.match(straight.of('dns').finding, /no-such-host\.test, has no address/);
+});
+
+test('without a product only that is a failure of the configuration', async () => {
+  const { of } = await examine(makeRoot('fresh', '', ''));
+  assert.equal(of('identity').status, 'fail');
+  for (const id of ['dns', 'tls', 'activation']) assert.equal(of(id).status, 'warn', id);
+  assert.equal(of('clock').status, 'ok');
+});
