@@ -38,6 +38,8 @@ export function emulationNeeds(target, isHost) {
 export const SUPERVISOR_NEEDS = [
   { probe: 'supervisord', package: 'supervisor' },
   { probe: 'python3', package: 'python3' },
+  // The shell of many gateways: launcher and install.sh are tried with it.
+  { probe: 'busybox', package: 'busybox' },
 ];
 
 /** The fault tests preload a small C library into gwe. */

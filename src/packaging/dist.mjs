@@ -38,5 +38,9 @@ function writeChecksums(names) {
 
 const names = [];
 for (const target of Object.keys(RUNTIMES)) names.push(...(await packTarget(target)));
+// What a person runs on a gateway, with one of the executables beside it.
+fs.copyFileSync(join(ROOT, 'src/packaging/install.sh'), join(DIST, 'install.sh'));
+fs.chmodSync(join(DIST, 'install.sh'), 0o755);
+names.push('install.sh');
 writeChecksums(names);
 say(`dist/SHA256SUMS lists ${names.length} files`);

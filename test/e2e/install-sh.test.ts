@@ -1,0 +1,97 @@
+/** dist/install.sh as a person runs it on a gateway, under the shells that gateways have. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { EXECUTABLE } from '../helpers/gateway.ts';
+import { makeTarball } from '../helpers/tarball.ts';
+
+const SCRIPT = join(import.meta.dirname, '../../src/packaging/install.sh');
+const scratch = mkdtempSync(join(tmpdir(), 'gwe-install-sh-'));
+after(() => rmSync(scratch, { recursive: true }));
+
+/** A folder with install.sh, the executable and apps, and an empty gateway. */
+function copied(apps: Readonly<Record<string, Buffer>> = {}) {
+  const here = mkdtempSync(join(scratch, 'copied-'));
+  copyFileSync(SCRIPT, join(here, 'install.sh'));
+  symlinkSync(EXECUTABLE, join(here, 'gwe'));
+  for (const [name, bytes] of Object.entries(apps)) {
+    mkdirSync(join(here, 'apps_to_install'), { recursive: true });
+    writeFileSync(join(here, 'apps_to_install', name), bytes);
+  }
+  const root = join(here, 'root');
+  return { here, root };
+}
+
+function run(
+  shell: readonly string[],
+  here: string,
+  root: string,
+  args: readonly string[] = [],
+  path = '/usr/bin:/bin',
+) {
+  const [program = '', ...first] = shell;
+  const env = { PATH: path, HOME: root, GWE_ROOT: root };
+  return spawnSync(`/usr/bin/${program}`, [...first, join(here, 'install.sh'), ...args], {
+    env,
+    encoding: 'utf8',
+  });
+}
+
+for (const shell of [['dash'], ['busybox', 'sh']]) {
+  const by = shell.join(' ');
+
+  test(`${by}: installs gwe as a service and keeps the configuration`, () => {
+    const { here, root } = copied();
+    mkdirSync(join(root, 'etc/gwe'), { recursive: true });
+    writeFileSync(join(root, 'etc/gwe/Gateway.cfg'), '[device]\nuuid = kept\n');
+    const { status, stdout, stderr } = run(shell, here, root);
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /^no apps_to_install beside install\.sh/m);
+    assert.match(readFileSync(join(root, 'usr/local/bin/gwe'), 'utf8'), /^#!\/bin\/sh\n# launcher of gwe/);
+    assert.equal(readFileSync(join(root, 'etc/gwe/Gateway.cfg'), 'utf8'), '[device]\nuuid = kept\n');
+  });
+
+  test(`${by}: apps beside it are installed in the order of their names`, () => {
+    const app = (name: string): Buffer =>
+      makeTarball({
+        'install.sh': {
+          content: `#!/bin/sh\necho ${name} >>${join(scratch, by.replace(' ', '-'))}\n`,
+          mode: 0o755,
+        },
+      });
+    const { here, root } = copied({ 'b.v1.tar.gz': app('b'), 'a.v1.tar.gz': app('a') });
+    const { status, stderr } = run(shell, here, root);
+    assert.equal(status, 0, stderr);
+    assert.equal(readFileSync(join(scratch, by.replace(' ', '-')), 'utf8'), 'a\nb\n');
+  });
+
+  test(`${by}: an old glibc and a file that is no gwe are refused with the reason`, () => {
+    const { here, root } = copied();
+    const tool = (name: string, says: string): string => {
+      const directory = mkdtempSync(join(scratch, 'tools-'));
+      writeFileSync(join(directory, name), `#!/bin/sh\necho '${says}'\n`, { mode: 0o755 });
+      return `${directory}:/usr/bin:/bin`;
+    };
+    const old = run(shell, here, root, [], tool('getconf', 'glibc 2.24'));
+    assert.equal(old.status, 1);
+    assert.match(old.stderr, /glibc is 2\.24, expected 2\.28 or later/);
+    rmSync(join(here, 'gwe'));
+    writeFileSync(join(here, 'gwe'), '#!/bin/sh\necho hello\n');
+    const wrong = run(shell, here, root);
+    assert.equal(wrong.status, 1);
+    assert.match(wrong.stderr, /is not gwe: it answered 'hello'/);
+    assert.ok(!existsSync(root));
+  });
+}
