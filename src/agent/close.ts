@@ -40,7 +40,9 @@ function recordInstalled(context: AgentContext, transaction: Transaction): void 
   const record = stayed(context, transaction, digest) ?? context.installed.get(app);
   if (transaction.state === 'committed') {
     const active = activeRecord(transaction, digest);
-    const previous = transaction.previous?.digest === digest ? record.previous : transaction.previous;
+    // The same bytes under another version are another version.
+    const isSame = transaction.previous?.digest === digest && transaction.previous.version === active.version;
+    const previous = isSame ? record.previous : transaction.previous;
     const refused = record.refused.filter((refusal) => refusal.digest !== digest);
     context.installed.set(app, { active, refused, ...(previous === undefined ? {} : { previous }) });
   } else if (isBadArtifact(transaction)) {

@@ -71,7 +71,13 @@ async function reuse(
   const notes = [...(learnt.notes ?? transaction.notes), ...(changed === undefined ? [] : [changed])];
   return {
     event: 'skip-fetch',
-    learnt: { ...learnt, notes, digest: record.digest, hasProgram: program !== undefined },
+    learnt: {
+      ...learnt,
+      notes,
+      digest: record.digest,
+      hasProgram: program !== undefined,
+      ...(record.content === undefined ? {} : { content: record.content }),
+    },
   };
 }
 

@@ -1,4 +1,5 @@
 /** Works off the entries of the command that has been taken over, one transaction each. */
+import { join } from 'node:path';
 import { parseArtifactName } from '../artifact/name.ts';
 import { describeError, GweError } from '../base/errors.ts';
 import { acquireLock, type LockOwner } from '../base/lock.ts';
@@ -6,6 +7,7 @@ import { type RunnerDependencies, runTransaction } from '../update/runner.ts';
 import { type Command, type CommandEntry, type CommandStore, entryId, finishCommand } from './command.ts';
 import type { AgentContext } from './context.ts';
 import { reportEntry } from './entry-report.ts';
+import { readHistory } from './history.ts';
 
 /** Each entry is carried out once, in order, whatever became of the ones before it. Throws CANCELLED on stop. */
 export async function workOff(
@@ -31,8 +33,7 @@ async function workOffEntry(
   runner: RunnerDependencies,
 ): Promise<void> {
   const id = entryId(command, command.next);
-  const done = runner.journal.read();
-  if (done?.id === id && done.closed) return;
+  if (hasEnded(context, id)) return;
   const problem = entry.problem ?? nameProblem(entry.contentId);
   if (problem !== undefined) {
     reportEntry(context, id, entry, { outcome: 'rejected', code: 'COMMAND_INVALID', reason: problem });
@@ -53,6 +54,13 @@ async function workOffEntry(
       runner,
     ),
   );
+}
+
+/** gwe was killed between an entry's end and the note of it; a command line may have used the journal since. */
+function hasEnded(context: AgentContext, id: string): boolean {
+  const last = context.journal.read();
+  if (last?.id === id && last.closed) return true;
+  return readHistory(join(context.layout.stateDirectory, 'history.json')).some((entry) => entry.tx === id);
 }
 
 function nameProblem(contentId: string): string | undefined {
