@@ -42,6 +42,9 @@ export const SUPERVISOR_NEEDS = [
   { probe: 'busybox', package: 'busybox' },
 ];
 
+/** Its library gives a process a wall clock of its own. */
+export const FAKETIME_NEEDS = [{ probe: 'faketime', package: 'faketime' }];
+
 /** The fault tests preload a small C library into gwe. */
 export const COMPILER_NEEDS = [
   { probe: 'gcc', package: 'gcc' },

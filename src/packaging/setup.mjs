@@ -1,11 +1,12 @@
 /** Set-up steps for the Makefile: `setup.mjs STEP...`; each is quick when its work is already done. */
-import { COMPILER_NEEDS, ensureInstalled, SUPERVISOR_NEEDS } from './debian.mjs';
+import { COMPILER_NEEDS, ensureInstalled, FAKETIME_NEEDS, SUPERVISOR_NEEDS } from './debian.mjs';
 import { say } from './project.mjs';
 import { ensureHostRuntime } from './runtimes.mjs';
 
 const STEPS = {
   runtime: ensureHostRuntime,
   supervisor: () => ensureInstalled(SUPERVISOR_NEEDS, 'running apps (tests, demo)'),
+  faketime: () => ensureInstalled(FAKETIME_NEEDS, 'giving gwe a wrong clock (tests)'),
   compiler: () => ensureInstalled(COMPILER_NEEDS, 'cutting gwe off at every call (tests)'),
 };
 
