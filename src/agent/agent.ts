@@ -4,6 +4,7 @@ import { describeError, GweError } from '../base/errors.ts';
 import { ensureDirectory } from '../base/fs.ts';
 import { acquireLock, type Lock } from '../base/lock.ts';
 import { createHybridMemory } from '../protocol/data.ts';
+import type { Transaction } from '../update/journal.ts';
 import { logCheckInFailure, retryAfterMs } from './check-in.ts';
 import { type ComposeOptions, composeContext } from './compose.ts';
 import type { AgentContext } from './context.ts';
@@ -123,7 +124,7 @@ async function loop(context: AgentContext, options: AgentOptions): Promise<boole
  * one before after three.
  */
 function giveUpOverdueStart(context: AgentContext, startedMs: number): void {
-  const open = context.journal.read();
+  const open = readJournal(context);
   if (open === undefined || open.closed || !awaitsCheckIn(context, open)) return;
   const spentMs = context.clock.monotonicMs() - startedMs;
   if (spentMs < context.settings().selfUpdateDeadlineS * 1000) return;
@@ -133,6 +134,15 @@ function giveUpOverdueStart(context: AgentContext, startedMs: number): void {
     'no check-in: giving this start up',
   );
   context.restart();
+}
+
+/** Where it cannot be read the next pass puts it aside. */
+function readJournal(context: AgentContext): Transaction | undefined {
+  try {
+    return context.journal.read();
+  } catch {
+    return undefined;
+  }
 }
 
 /** Between two looks at programs that have just been updated. */
