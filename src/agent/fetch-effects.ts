@@ -7,7 +7,7 @@ import { type ArtifactLimits, DEFAULT_LIMITS } from '../artifact/limits.ts';
 import { RESERVED_APP_NAME } from '../artifact/name.ts';
 import type { VersionRecord } from '../artifact/record.ts';
 import { GweError } from '../base/errors.ts';
-import { diskSpace, ensureDirectory, readLink } from '../base/fs.ts';
+import { diskSpace, ensureDirectory, fsyncTree, readLink } from '../base/fs.ts';
 import { type ContentApi, type Digest, downloadContent, verifyFileDigest } from '../protocol/content.ts';
 import { partialBytes, removePartialFile } from '../protocol/partial-file.ts';
 import { currentLink, versionDirectory, versionDirectoryName } from '../store/layout.ts';
@@ -157,6 +157,8 @@ async function unpack(context: AgentContext, effect: EffectContext): Promise<Eff
       );
     }
     rememberRelease(context, contents.index);
+    // Before the journal says that it is staged: after a power cut nobody looks into it again.
+    fsyncTree(staging);
     return {
       event: 'done',
       learnt: { digest: contents.digest, rootPrefix: contents.rootPrefix, hasProgram: program !== undefined },

@@ -1,8 +1,9 @@
 /** A file that is being downloaded, and the note beside it that says of what. Both outlive the process. */
 import * as fs from 'node:fs';
+import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { GweError, wrapError } from '../base/errors.ts';
-import { readTextBounded, removeFileDurable, writeFileDurable } from '../base/fs.ts';
+import { fsyncDirectory, readTextBounded, removeFileDurable, writeFileDurable } from '../base/fs.ts';
 
 /** What the bytes in a partial file are from. There is no ETag: size and time of upload have to do (spec §2.3). */
 export interface PartialSource {
@@ -69,7 +70,11 @@ export function openPartialFile(path: string, source: PartialSource): PartialFil
       if (sizeBytes > 0) truncate();
       sizeBytes = 0;
     },
-    sync: () => guard(() => fs.fsyncSync(fd)),
+    sync: () =>
+      guard(() => {
+        fs.fsyncSync(fd);
+        fsyncDirectory(dirname(path));
+      }),
     close: () => fs.closeSync(fd),
   };
 }

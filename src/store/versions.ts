@@ -6,7 +6,6 @@ import { GweError } from '../base/errors.ts';
 import {
   copyFileDurable,
   ensureDirectory,
-  fsyncTree,
   listDirectory,
   readLink,
   removeFileDurable,
@@ -34,8 +33,8 @@ export function resetStaging(layout: Layout, app: string, transactionId: string)
 }
 
 /**
- * Renames the unpacked tree `staging/rootPrefix` to the version's directory. A version directory that holds the
- * active version stays; any other of that name is replaced. Idempotent: done already, it does nothing.
+ * Renames the unpacked tree `staging/rootPrefix`, which must be synced, to the version's directory. A version directory
+ * that holds the active version stays; any other of that name is replaced. Idempotent: done already, it does nothing.
  */
 export function promote(
   layout: Layout,
@@ -52,7 +51,6 @@ export function promote(
   if (readLink(currentLink(layout, version.app)) === versionDirectoryName(version.version, version.digest)) {
     refreshSignatures(source, target);
   } else {
-    fsyncTree(source);
     if (existsSync(target))
       renameDurable(
         target,
