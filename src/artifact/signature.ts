@@ -116,6 +116,23 @@ function badKey(shown: string, found: string, expected: string): GweError {
   return new GweError('USAGE_BAD_VALUE', `cannot use key ${quote(shown)}: ${found}, expected ${expected}`);
 }
 
+/** The private key that belongs to `pem`, a public one, is elsewhere: `ask` has it sign. */
+export function createRemoteSigner(pem: string, shown: string, ask: Signer['sign']): Signer {
+  const publicKey = readPublicKey(pem, shown);
+  return {
+    keyId: keyId(publicKey),
+    async sign(message) {
+      const bytes = await ask(message);
+      if (bytes.length === SIGNATURE_BYTES && verify(null, message, publicKey, bytes)) return bytes;
+      throw badKey(
+        shown,
+        `${bytes.length} bytes that are no signature of this key`,
+        'one of the bytes on stdin',
+      );
+    },
+  };
+}
+
 export function createSigner(privateKey: KeyObject): Signer {
   return {
     keyId: keyId(createPublicKey(privateKey)),

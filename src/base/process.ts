@@ -100,6 +100,49 @@ async function tell(options: RunOptions, pid: number): Promise<void> {
   }
 }
 
+/**
+ * Runs `argv` as a filter: `input` is its stdin, stderr is ours, and its stdout comes back, up to `limitBytes` (more
+ * ends it by SIGPIPE or SIGTERM). Throws INSTALL_FAILED if it cannot be started.
+ */
+export async function runFilter(
+  argv: readonly [string, ...string[]],
+  options: {
+    cwd: string;
+    env: Readonly<Record<string, string | undefined>>;
+    input: Buffer;
+    limitBytes: number;
+    signal?: AbortSignal;
+  },
+): Promise<{ end: ProcessEnd; output: Buffer }> {
+  const [command, ...args] = argv;
+  const child = spawn(command, args, {
+    cwd: options.cwd,
+    env: { ...options.env },
+    stdio: ['pipe', 'pipe', 2],
+  });
+  const closed = new Promise<ProcessEnd>((resolve) => {
+    child.once('close', (code, signal) =>
+      resolve(code === null ? { kind: 'signal', signal: signal ?? 'unknown' } : { kind: 'exit', code }),
+    );
+  });
+  const chunks: Buffer[] = [];
+  let leftBytes = options.limitBytes;
+  child.stdout?.on('data', (chunk: Buffer) => {
+    chunks.push(chunk.subarray(0, leftBytes));
+    leftBytes -= Math.min(leftBytes, chunk.length);
+    if (leftBytes === 0) child.kill('SIGTERM');
+  });
+  // A filter may end without reading: what became of it shows in how it ended.
+  child.stdin?.on('error', () => undefined);
+  await started(child, command);
+  child.stdin?.end(options.input);
+  const stop = (): boolean => child.kill('SIGTERM');
+  options.signal?.addEventListener('abort', stop, { once: true });
+  const end = await closed;
+  options.signal?.removeEventListener('abort', stop);
+  return { end: options.signal?.aborted ? { kind: 'cancelled' } : end, output: Buffer.concat(chunks) };
+}
+
 /** Waits for the rest of the output; a daemon that left the group may hold the pipe open for ever, so not for long. */
 async function drained(child: ChildProcess, clock: Clock): Promise<void> {
   const done = new AbortController();

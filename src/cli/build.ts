@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { buildArtifact } from '../artifact/build.ts';
 import {
   BUILDFILE_KEYS,
+  BUILDFILE_OPTIONS,
   type Buildfile,
   decodeBuildfile,
   defaultBuildfile,
@@ -13,6 +14,7 @@ import {
   renderBuildfile,
 } from '../artifact/buildfile.ts';
 import type { CheckResult } from '../artifact/layout.ts';
+import type { Signer } from '../artifact/signature.ts';
 import { describeError, GweError } from '../base/errors.ts';
 import { writeFileDurable } from '../base/fs.ts';
 import { checkTarballFile } from './build-checks.ts';
@@ -58,6 +60,8 @@ async function createBuildfile(io: CommandIo, options: CreateBuildfileOptions): 
   writeFileDurable(file, renderBuildfile(buildfile));
   io.stdout(`Created ${file}\n\nIts keys:\n`);
   for (const [key, meaning] of Object.entries(BUILDFILE_KEYS)) printLabelled(io, `  ${key}`, meaning, 19);
+  io.stdout('\nIt may also have:\n');
+  for (const [key, meaning] of Object.entries(BUILDFILE_OPTIONS)) printLabelled(io, `  ${key}`, meaning, 19);
   io.stdout('\n');
   printParagraph(io, `When it says what to pack: gwe --build-app ${file}`);
   return 0;
@@ -92,14 +96,15 @@ async function checkBuildfile(io: CommandIo, file: string): Promise<number> {
 }
 
 /** `--build-app FILE`: nothing but the path of the tarball on stdout, and only if it passes every check. */
-async function buildApp(io: CommandIo, file: string): Promise<number> {
-  return build(io, readBuildfile(absolute(io, file)));
+async function buildApp(io: CommandIo, file: string, signers: readonly Signer[] = []): Promise<number> {
+  return build(io, readBuildfile(absolute(io, file)), signers);
 }
 
 /** `-y -n NAME -s VERSION`: all that is in the current directory, hidden names left out. */
 async function buildAppTarball(
   io: CommandIo,
   identity: { name?: string; version?: string },
+  signers: readonly Signer[] = [],
 ): Promise<number> {
   const { name, version } = identity;
   if (name === undefined || version === undefined) {
@@ -108,16 +113,17 @@ async function buildAppTarball(
   }
   const buildfile = { ...defaultBuildfile(name, version), includes: ['*'], excludes: [`${name}.v*.tar.gz`] };
   const decoded = decodeBuildfile(renderBuildfile(buildfile));
-  if ('buildfile' in decoded) return build(io, decoded.buildfile);
+  if ('buildfile' in decoded) return build(io, decoded.buildfile, signers);
   const problems = decoded.problems.map(describeBuildfileProblem).join('; ');
   throw new GweError('USAGE_BAD_VALUE', `cannot build the tarball: ${problems}`);
 }
 
-async function build(io: CommandIo, buildfile: Buildfile): Promise<number> {
+async function build(io: CommandIo, buildfile: Buildfile, signers: readonly Signer[]): Promise<number> {
   const { file } = await buildArtifact(buildfile, {
     directory: io.cwd,
     env: io.env,
     signal: io.signal,
+    signers,
     onCommand: (line) => io.stderr(`+ ${line}\n`),
   });
   const { checks, warnings } = await checkTarballFile(file);

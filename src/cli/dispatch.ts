@@ -88,6 +88,30 @@ const COMMAND_GROUPS: readonly (CommandSummary & {
     load: async () => [(await import('./check-in.ts')).checkInCommand],
   },
   {
+    word: 'keygen',
+    words: 'keygen',
+    summary: 'make a key to sign tarballs with',
+    load: async () => [(await import('./keys.ts')).keygenCommand],
+  },
+  {
+    word: 'sign',
+    words: 'sign TARBALL',
+    summary: 'add a signature to a tarball',
+    load: async () => [(await import('./sign.ts')).signCommand],
+  },
+  {
+    word: 'verify',
+    words: 'verify TARBALL',
+    summary: 'who has signed a tarball, and whether it is whole',
+    load: async () => [(await import('./sign.ts')).verifyCommand],
+  },
+  {
+    word: 'keys',
+    words: 'keys ...',
+    summary: 'whose signatures this gateway trusts',
+    load: async () => (await import('./keys.ts')).keysCommands,
+  },
+  {
     word: 'platform',
     words: 'platform ...',
     summary: 'run the embedded platform, or talk to one',

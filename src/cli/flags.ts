@@ -33,6 +33,9 @@ const COMPANIONS: Readonly<Record<string, readonly string[]>> = {
   'app-name': ['create-buildfile', 'build-app-tarball'],
   'app-version': ['create-buildfile', 'build-app-tarball'],
   file: ['create-buildfile'],
+  'sign-key': ['build-app', 'build-app-tarball'],
+  'passphrase-file': ['sign-key'],
+  'sign-cmd': ['sign-key'],
   json: ['install-apps'],
 };
 
@@ -118,12 +121,14 @@ async function runBuild(io: CommandIo, options: ParsedOptions, layout: Layout): 
   if (options.has('create-buildfile')) {
     return buildActions.createBuildfile(io, { ...named, ...(file === undefined ? {} : { file }) });
   }
-  if (options.has('build-app-tarball')) return buildActions.buildAppTarball(io, named);
+  const signer = (await import('./signing.ts')).readSigner(io, options, 'sign-key');
+  const signers = signer === undefined ? [] : [signer];
+  if (options.has('build-app-tarball')) return buildActions.buildAppTarball(io, named, signers);
   const buildfile = options.text('check-buildfile');
   if (buildfile !== undefined) return buildActions.checkBuildfile(io, buildfile);
   const tarball = options.text('check-tarball');
   if (tarball !== undefined) return buildActions.checkTarball(io, tarball);
-  return buildActions.buildApp(io, options.text('build-app') ?? '');
+  return buildActions.buildApp(io, options.text('build-app') ?? '', signers);
 }
 
 const SHOWS: readonly string[] = ['path', 'gateway-cfg', 'engine-conf', 'gateway-cik', 'mac-address'];

@@ -1,0 +1,165 @@
+/**
+ * `gwe keygen`, and `gwe keys ...`: whom this gateway trusts.
+ *
+ * `keys list --json` prints {version, keys: [{keyId, name, apps}], problems: [text]}; `apps` is absent for a key that may
+ * vouch for all.
+ */
+import { existsSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import type { TrustedKey } from '../artifact/policy.ts';
+import { generateKey } from '../artifact/signature.ts';
+import { GweError } from '../base/errors.ts';
+import { ensureDirectory, removeFileDurable, writeFileDurable } from '../base/fs.ts';
+import { decodeTrustedKey, readKeyRing } from '../store/trust.ts';
+import type { CommandCall, CommandSpec } from './command.ts';
+import { EXIT } from './exit.ts';
+import { JSON_OPTION } from './options.ts';
+import { layoutOf } from './root.ts';
+import { cell, printDocument, printTable } from './screen.ts';
+import { PASSPHRASE_OPTION, readKeyFile, readPassphrase } from './signing.ts';
+
+const KEY_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}$/;
+/** What a part of a key id must have at least to be taken for it. */
+const SHORTEST_ID = 8;
+
+export const keygenCommand: CommandSpec = {
+  path: ['keygen'],
+  positionals: [],
+  summary: 'make a key to sign tarballs with: BASE.key, to be kept secret, and BASE.pub, for the gateways',
+  options: [
+    {
+      name: 'out',
+      value: 'BASE',
+      default: 'gwe-signing',
+      help: 'path of the two files without .key and .pub',
+    },
+    { ...PASSPHRASE_OPTION, help: 'file whose first line encrypts the private key' },
+  ],
+  async run({ io, options }) {
+    const base = resolve(io.cwd, options.text('out') ?? 'gwe-signing');
+    const [secret, open] = [`${base}.key`, `${base}.pub`];
+    for (const file of [secret, open]) {
+      if (!existsSync(file)) continue;
+      throw new GweError(
+        'USAGE_BAD_VALUE',
+        `cannot make key '${file}': it exists, expected a new name (--out)`,
+      );
+    }
+    const pair = generateKey(readPassphrase(io, options));
+    writeFileDurable(secret, pair.privateKey, 0o600);
+    writeFileDurable(open, pair.publicKey, 0o644);
+    io.stdout(`key ${pair.keyId}\nprivate: ${secret}\npublic:  ${open}\n`);
+    return EXIT.ok;
+  },
+};
+
+export const keysCommands: readonly CommandSpec[] = [
+  {
+    path: ['keys', 'list'],
+    positionals: [],
+    summary: 'the keys whose signatures this gateway trusts',
+    options: [JSON_OPTION],
+    run: async (call) => listKeys(call),
+  },
+  {
+    path: ['keys', 'add'],
+    positionals: ['FILE'],
+    summary: 'trust a public key; from the first one on nothing unsigned is installed',
+    options: [
+      { name: 'name', value: 'NAME', help: "name to keep it under; else the file's" },
+      { name: 'apps', value: 'APP,APP', help: 'the apps that it may vouch for; else all' },
+    ],
+    run: async (call) => addKey(call),
+  },
+  {
+    path: ['keys', 'remove'],
+    positionals: ['ID'],
+    summary: 'trust a key no longer; ID is its name, or its id or the beginning of that',
+    options: [],
+    run: async (call) => removeKey(call),
+  },
+];
+
+function ringOf(call: CommandCall) {
+  const directory = layoutOf(call.io, call.options).keysDirectory;
+  return { directory, ...readKeyRing(directory) };
+}
+
+function listKeys(call: CommandCall): number {
+  const { io, options } = call;
+  const { keys, problems, files } = ringOf(call);
+  if (options.has('json')) {
+    printDocument(io, { keys: keys.map(({ id: keyId, name, apps }) => ({ keyId, name, apps })), problems });
+    return EXIT.ok;
+  }
+  for (const problem of problems) io.stderr(`gwe: warning: ${problem}\n`);
+  if (files.length === 0) io.stdout('no keys: unsigned tarballs are installed\n');
+  printTable(
+    io,
+    keys.map(({ id, name, apps }) => [
+      cell(id),
+      cell(name),
+      cell(apps === undefined ? 'all apps' : apps.join(', ')),
+    ]),
+  );
+  return EXIT.ok;
+}
+
+function addKey(call: CommandCall): number {
+  const { io, options } = call;
+  const [file = ''] = call.positionals;
+  const given = readKeyFile(io, file);
+  const apps = options.text('apps');
+  const limit = apps === undefined ? '' : `apps: ${apps}\n`;
+  const name = options.text('name') ?? basename(file).replace(/\.(pub|pem)$/, '');
+  if (!KEY_NAME.test(name)) {
+    throw new GweError(
+      'USAGE_BAD_VALUE',
+      `cannot add key '${name}': expected a name of letters, digits, _ . @ + - (--name)`,
+    );
+  }
+  const text = `${limit}${given.trimEnd()}\n`;
+  const key = decodeTrustedKey(text, name);
+  const { directory, keys } = ringOf(call);
+  const same = keys.find(({ id }) => id === key.id);
+  if (same !== undefined) {
+    throw new GweError('USAGE_BAD_VALUE', `cannot add key '${name}': it is there already, as '${same.name}'`);
+  }
+  const target = join(directory, `${name}.pub`);
+  if (existsSync(target)) {
+    throw new GweError(
+      'USAGE_BAD_VALUE',
+      `cannot add key '${name}': the name is taken, give another one with --name`,
+    );
+  }
+  ensureDirectory(directory);
+  writeFileDurable(target, text);
+  io.stdout(
+    `trusting ${key.id} '${name}' for ${key.apps === undefined ? 'all apps' : key.apps.join(', ')}\n`,
+  );
+  if (keys.length === 0) io.stdout('from now on tarballs that are not signed are refused\n');
+  return EXIT.ok;
+}
+
+function removeKey(call: CommandCall): number {
+  const { io } = call;
+  const [given = ''] = call.positionals;
+  const { directory, keys, files } = ringOf(call);
+  // A damaged file has no id, and can be removed by its name all the same.
+  const name = files.includes(`${given}.pub`) ? given : byId(keys, given).name;
+  removeFileDurable(join(directory, `${name}.pub`));
+  io.stdout(`no longer trusting '${name}'\n`);
+  if (files.length === 1) io.stdout('no key is left: unsigned tarballs are installed from now on\n');
+  return EXIT.ok;
+}
+
+function byId(keys: readonly TrustedKey[], given: string): TrustedKey {
+  const found = given.length < SHORTEST_ID ? [] : keys.filter(({ id }) => id.startsWith(given));
+  const [key] = found;
+  if (key !== undefined && found.length === 1) return key;
+  const what = found.length > 1 ? 'several keys begin like this' : 'there is no such key';
+  throw new GweError(
+    'USAGE_BAD_VALUE',
+    `cannot remove key '${given.slice(0, 70)}': ${what}; see 'gwe keys list'`,
+  );
+}
