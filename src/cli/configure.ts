@@ -109,8 +109,21 @@ function readEngineChanges(options: ParsedOptions): Partial<EngineSettings> {
     checkEngineValue(name, value);
     engine[setting] = decoded.value;
   }
-  for (const assignment of options.list('set')) Object.assign(engine, decodeAssignment(assignment));
+  for (const assignment of options.list('set')) {
+    for (const [setting, value] of Object.entries(decodeAssignment(assignment))) {
+      const before = engine[setting];
+      if (before !== undefined && before !== value) throw twoValues(assignment, before);
+      engine[setting] = value;
+    }
+  }
   return engine as Partial<EngineSettings>;
+}
+
+function twoValues(assignment: string, before: string | number | boolean): GweError {
+  return new GweError(
+    'USAGE_BAD_VALUE',
+    `--set: '${assignment}' and another option that says '${before}' contradict each other; nothing was changed`,
+  );
 }
 
 /** `KEY=VALUE` with a key of Engine.config. */

@@ -219,6 +219,7 @@ test('whatever is wrong with a command line is status 2, says what was meant, an
   assertUsage(line, ['-P', 'good', '-c', 'short'], /found 5 characters, expected a key of 40/);
   assertUsage(line, ['-P', 'good', '-d', 'LOUD'], /expected one of DEBUG, INFO/);
   assertUsage(line, ['-P', 'one', '-m', 'two'], /contradict each other/);
+  assertUsage(line, ['-t', '5', '--set', 'update_interval=6'], /contradict each other/);
   assertUsage(line, ['-u', 'a\nb'], /control character/);
   assertUsage(line, ['--set', 'update_intervall=5'], /did you mean update_interval\?/);
   assertUsage(line, ['--set-platform-url', 'ftp://x'], /expected https:\/\/HOST/);
