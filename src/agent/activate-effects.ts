@@ -32,7 +32,7 @@ export function createActivateEffects(context: AgentContext): ActivateEffects {
     promoted: (effect) => prepare(context, effect),
     installing: (effect) => install(context, effect),
     activating: (effect) => switchOver(context, effect.transaction),
-    probing: (effect) => probe(context, target(effect.transaction), effect.signal),
+    probing: (effect) => probe(context, target(effect.transaction), effect),
     'rolling-back': (effect) => rollBack(context, effect),
   };
 }
@@ -52,7 +52,7 @@ async function prepare(context: AgentContext, { transaction, signal }: EffectCon
 async function install(context: AgentContext, effect: EffectContext): Promise<EffectResult> {
   const { transaction, record, signal } = effect;
   const notes = [...transaction.notes];
-  if (await endOrphan(context, transaction.script))
+  if (await endOrphan(context, transaction))
     notes.push('install.sh was still running from before a restart: ended and run again');
   const hasRebooted = transaction.script !== undefined && transaction.script.bootId !== bootId();
   if (hasRebooted && transaction.hasProgram !== true) {
@@ -62,7 +62,7 @@ async function install(context: AgentContext, effect: EffectContext): Promise<Ef
     };
   }
   const result = await runInstaller(context, {
-    ...scriptRun(context, target(transaction), transaction.previous),
+    ...scriptRun(context, transaction, target(transaction), transaction.previous),
     signal,
     onStart: (script) => record({ script }),
   }).catch((error: unknown) => {
@@ -94,7 +94,11 @@ async function startProgram(context: AgentContext, version: Version): Promise<bo
   return true;
 }
 
-async function probe(context: AgentContext, version: Version, signal: AbortSignal): Promise<EffectResult> {
+async function probe(
+  context: AgentContext,
+  version: Version,
+  { transaction, signal }: EffectContext,
+): Promise<EffectResult> {
   const settings = context.settings();
   const program = await readProgram(context, version.app, directoryOf(context, version));
   await waitUntilHealthy(context.supervisor(), version.app, {
@@ -103,7 +107,8 @@ async function probe(context: AgentContext, version: Version, signal: AbortSigna
     clock: context.clock,
     signal,
     ...(program === undefined ? {} : { programText: program.text }),
-    runHealthScript: () => runHealthScript(context, { ...scriptRun(context, version, undefined), signal }),
+    runHealthScript: () =>
+      runHealthScript(context, { ...scriptRun(context, transaction, version, undefined), signal }),
   });
   return { event: 'done' };
 }
@@ -113,8 +118,8 @@ async function probe(context: AgentContext, version: Version, signal: AbortSigna
  * program entry, restart, probe. Without one before, the app is taken away.
  */
 async function rollBack(context: AgentContext, effect: EffectContext): Promise<EffectResult> {
-  const { transaction, signal } = effect;
-  await endOrphan(context, transaction.script);
+  const { transaction } = effect;
+  await endOrphan(context, transaction);
   const { previous, app } = transaction;
   const changed = previous === undefined ? undefined : checkOnDisk(context, { app, ...previous });
   activate(context.layout, app, previous);
@@ -129,7 +134,7 @@ async function rollBack(context: AgentContext, effect: EffectContext): Promise<E
   const failure =
     previous.digest === transaction.digest ? undefined : await reinstall(context, version, effect);
   // Its program may well run all the same: that is better than none, or than the new one.
-  if (await startProgram(context, version)) await probe(context, version, signal);
+  if (await startProgram(context, version)) await probe(context, version, effect);
   if (failure !== undefined) throw failure;
   if (changed === undefined) return { event: 'done' };
   return { event: 'done', learnt: { notes: [...transaction.notes, changed] } };
@@ -139,11 +144,11 @@ async function rollBack(context: AgentContext, effect: EffectContext): Promise<E
 async function reinstall(
   context: AgentContext,
   version: Version,
-  { record, signal }: EffectContext,
+  { transaction, record, signal }: EffectContext,
 ): Promise<unknown> {
   try {
     await runInstaller(context, {
-      ...scriptRun(context, version, undefined),
+      ...scriptRun(context, transaction, version, undefined),
       signal,
       onStart: (script) => record({ script }),
     });
@@ -154,8 +159,14 @@ async function reinstall(
   }
 }
 
-function scriptRun(context: AgentContext, version: Version, previous: VersionRecord | undefined): ScriptRun {
+function scriptRun(
+  context: AgentContext,
+  { id }: Transaction,
+  version: Version,
+  previous: VersionRecord | undefined,
+): ScriptRun {
   return {
+    transaction: id,
     app: version.app,
     version: version.version,
     directory: directoryOf(context, version),

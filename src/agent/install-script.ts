@@ -6,6 +6,7 @@ import {
   bootId,
   endGroup,
   groupMembers,
+  groupsByEnvironment,
   type RunResult,
   readProcessStat,
   runProcess,
@@ -17,8 +18,12 @@ import { childEnvironment } from './environment.ts';
 /** Kept of what install.sh prints: enough to see the cause, little enough for a report on a slow line. */
 const CAPTURE_BYTES = 16 * 1024;
 const GRACE_MS = 5000;
+/** By it a script is found again whose start the journal had no time to note. */
+const TRANSACTION_VARIABLE = 'GWE_TRANSACTION';
 
 export interface ScriptRun {
+  /** Id of the transaction it is run for. */
+  transaction: string;
   app: string;
   version: string;
   /** The version directory: working directory, and GWE_APP_DIR. */
@@ -84,14 +89,25 @@ export async function runHealthScript(context: AgentContext, run: ScriptRun): Pr
   );
 }
 
-/** Ends what is left of an installer that outlived a killed gwe, and waits until it is gone. */
-export async function endOrphan(context: AgentContext, script: Transaction['script']): Promise<boolean> {
-  if (script === undefined || script.bootId !== bootId()) return false;
+/**
+ * Ends what is left of an installer that outlived a killed gwe, and waits until it is gone: its journalled group, and
+ * whatever else was started for this transaction, since the kill may have come before the journal knew of it.
+ */
+export async function endOrphan(
+  context: AgentContext,
+  { id, script }: Pick<Transaction, 'id' | 'script'>,
+): Promise<boolean> {
+  const groups = new Set(groupsByEnvironment(`${TRANSACTION_VARIABLE}=${id}`));
+  if (script !== undefined && isStillOurs(script)) groups.add(script.pid);
+  for (const group of groups) await endGroup(group, GRACE_MS, context.clock);
+  return groups.size > 0;
+}
+
+function isStillOurs(script: NonNullable<Transaction['script']>): boolean {
+  if (script.bootId !== bootId()) return false;
   const leader = readProcessStat(script.pid);
-  const isOurs = leader === undefined || leader.startTicks === script.startTicks;
-  if (!isOurs || groupMembers(script.pid).length === 0) return false;
-  await endGroup(script.pid, GRACE_MS, context.clock);
-  return true;
+  const isSame = leader === undefined || leader.startTicks === script.startTicks;
+  return isSame && groupMembers(script.pid).length > 0;
 }
 
 function runScript(
@@ -104,6 +120,7 @@ function runScript(
     GWE_APP_NAME: run.app,
     GWE_APP_VERSION: run.version,
     GWE_APP_DIR: run.directory,
+    [TRANSACTION_VARIABLE]: run.transaction,
     GWE_PREVIOUS_DIR: run.previousDirectory ?? '',
   });
   return runProcess(argv, {

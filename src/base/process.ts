@@ -229,6 +229,24 @@ export function groupMembers(pgid: number): number[] {
     .map((stat) => stat.pid);
 }
 
+/** Process groups that have a living member with `entry` (`NAME=value`) in the environment it was started with. */
+export function groupsByEnvironment(entry: string): number[] {
+  const groups = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && readEnvironment(name).includes(entry))
+    .map((name) => readProcessStat(Number(name))?.pgid)
+    .filter((pgid) => pgid !== undefined);
+  return [...new Set(groups)];
+}
+
+/** Empty for a process that is gone, a zombie, or another user's. */
+function readEnvironment(pid: string): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0');
+  } catch {
+    return [];
+  }
+}
+
 export interface ProcessStat {
   pid: number;
   state: string;
