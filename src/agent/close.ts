@@ -12,7 +12,7 @@ import type { Transaction } from '../update/journal.ts';
 import type { UpdatePorts } from '../update/ports.ts';
 import { outcomeOf, REINSTALLED } from '../update/runner.ts';
 import type { AgentContext } from './context.ts';
-import { appendHistory } from './history.ts';
+import { appendHistory, readHistory } from './history.ts';
 import { downloadFile } from './preflight.ts';
 
 export function createClosing(context: AgentContext): Pick<UpdatePorts, 'close' | 'cleanUp'> {
@@ -165,6 +165,9 @@ function pruneVersions(context: AgentContext, app: string): void {
   );
   const fallback = app === RESERVED_APP_NAME ? readLink(previousLink(context.layout, app)) : undefined;
   if (fallback !== undefined) keep.push(fallback);
-  const removed = prune(context.layout, app, keep, context.settings().keepVersions);
+  const order = readHistory(join(context.layout.stateDirectory, 'history.json'))
+    .filter((entry) => entry.app === app)
+    .map((entry) => entry.version);
+  const removed = prune(context.layout, app, keep, context.settings().keepVersions, order);
   if (removed.length > 0) context.log.info('store.prune', { app, removed: removed.join(',') });
 }

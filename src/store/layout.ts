@@ -67,6 +67,11 @@ export function versionDirectoryName(version: string, digest: string): string {
   return `${version}-${digest.slice(0, 8)}`;
 }
 
+/** The version that a version's directory is of. */
+export function versionOfDirectory(name: string): string {
+  return name.replace(/-[0-9a-f]{8}$/, '');
+}
+
 export function versionDirectory(layout: Layout, app: string, version: string, digest: string): string {
   return join(appDirectory(layout, app), versionDirectoryName(version, digest));
 }

@@ -1,5 +1,5 @@
 /** Version directories: staging, promotion by rename, switching `current`, pruning. */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { META_DIRECTORY, SIGNATURES_PATH } from '../artifact/manifest.ts';
 import { GweError } from '../base/errors.ts';
@@ -14,7 +14,14 @@ import {
   swapLink,
   sweepTemporaries,
 } from '../base/fs.ts';
-import { appDirectory, currentLink, type Layout, versionDirectory, versionDirectoryName } from './layout.ts';
+import {
+  appDirectory,
+  currentLink,
+  type Layout,
+  versionDirectory,
+  versionDirectoryName,
+  versionOfDirectory,
+} from './layout.ts';
 
 const STAGING_PREFIX = '.staging-';
 const TRASH_PREFIX = '.trash-';
@@ -101,25 +108,27 @@ export function listVersions(layout: Layout, app: string): string[] {
 }
 
 /**
- * Removes versions until `most` are left (0: all others): the oldest first, never one of `keep`, never what `current` points at.
- * Returns the names removed.
+ * Removes versions until `most` are left (0: all others), never one of `keep`, never what `current` points at. The
+ * ones used longest ago go first: `order` lists the versions in the order of their updates. File times are not asked,
+ * for the clock may have been wrong. Returns the names removed.
  */
-export function prune(layout: Layout, app: string, keep: readonly string[], most = 0): string[] {
+export function prune(
+  layout: Layout,
+  app: string,
+  keep: readonly string[],
+  most = 0,
+  order: readonly string[] = [],
+): string[] {
   const directory = appDirectory(layout, app);
   const active = readLink(currentLink(layout, app));
   const isKept = (name: string): boolean => name === active || keep.includes(name);
   const names = listVersions(layout, app);
   const spare = Math.max(0, most - names.filter(isKept).length);
-  const byAge = names
-    .filter((name) => !isKept(name))
-    .sort((a, b) => changedAtMs(join(directory, b)) - changedAtMs(join(directory, a)));
-  const removed = byAge.slice(spare);
+  const lastUse = (name: string): number => order.lastIndexOf(versionOfDirectory(name));
+  const newestFirst = names.filter((name) => !isKept(name)).sort((a, b) => lastUse(b) - lastUse(a));
+  const removed = newestFirst.slice(spare);
   for (const name of removed) removeTree(join(directory, name));
   return removed;
-}
-
-function changedAtMs(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.ctimeMs ?? 0;
 }
 
 /** Removes what crashed transactions left: staging and trash directories but `keepTransaction`'s, and temporaries. */
