@@ -25,7 +25,9 @@ import { extractArtifact } from '../../../src/artifact/extract.ts';
 import { assertLayout } from '../../../src/artifact/layout.ts';
 import { DEFAULT_LIMITS } from '../../../src/artifact/limits.ts';
 import { packArtifact } from '../../../src/artifact/pack.ts';
+import { packIndexed } from '../../../src/artifact/pack-indexed.ts';
 import { listTree, planPaths } from '../../../src/artifact/plan-tree.ts';
+import { readTreeIndex } from '../../../src/artifact/verify-tree.ts';
 
 const options = { limits: DEFAULT_LIMITS };
 const RUNS = { numRuns: 6, endOnFailure: true };
@@ -155,6 +157,38 @@ for (const [writer, pack] of Object.entries(WRITERS)) {
           pack(file, join(scratch, 'tree'));
           await extractArtifact(file, join(scratch, 'out'), options);
           assert.deepEqual(snapshot(join(scratch, 'out')), snapshot(join(scratch, 'tree')));
+        }),
+      ),
+      RUNS,
+    ));
+}
+
+/** bsdtar is not on every machine; busybox's tar is what most gateways have. */
+const INDEXED_READERS: Readonly<Record<string, (file: string, out: string) => void>> = {
+  "Debian's tar": (file, out) => execFileSync('tar', ['xzpf', file, '-C', out], { stdio: 'pipe' }),
+  "busybox's tar": (file, out) =>
+    execFileSync('busybox', ['tar', 'xzpf', file, '-C', out], { stdio: 'pipe' }),
+  "Python's tarfile": (file, out) => execFileSync('python3', ['-c', PYTHON_UNPACK, file, out]),
+};
+
+for (const [reader, unpack] of Object.entries(INDEXED_READERS)) {
+  test(`an indexed tarball is unpacked by ${reader} as by gwe, manifest and all`, () =>
+    fc.assert(
+      fc.asyncProperty(nodes, (tree) =>
+        inScratch(async (scratch) => {
+          const [file, root] = [join(scratch, 'app.v1.tar.gz'), join(scratch, 'tree')];
+          plant(root, tree);
+          const entries = planPaths(root, listTree(root, ''), DEFAULT_LIMITS);
+          const { digest } = await packIndexed(file, { facts: { name: 'app', version: '1' }, entries });
+          execFileSync('gzip', ['-t', file]);
+          mkdirSync(join(scratch, 'theirs'));
+          unpack(file, join(scratch, 'theirs'));
+          const contents = await extractArtifact(file, join(scratch, 'ours'), options);
+          assert.equal(contents.digest, digest);
+          assert.deepEqual(snapshot(join(scratch, 'ours')), snapshot(join(scratch, 'theirs')));
+          const index = readTreeIndex(join(scratch, 'ours'), digest, DEFAULT_LIMITS);
+          assert.ok(index);
+          assert.deepEqual(index.manifest, contents.index?.manifest);
         }),
       ),
       RUNS,
