@@ -2,9 +2,8 @@
 import { join } from 'node:path';
 import { RESERVED_APP_NAME } from '../artifact/name.ts';
 import { type Clock, createSystemClock } from '../base/clock.ts';
-import { describeError, GweError } from '../base/errors.ts';
+import { describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import { runProcess } from '../base/process.ts';
 import { BUILD_TIME_S } from '../base/version.ts';
 import { loadEngineConfig, loadGatewayConfig } from '../config/files.ts';
 import { type ContentApi, createContentApi } from '../protocol/content.ts';
@@ -27,6 +26,7 @@ import { createFetchEffects } from './fetch-effects.ts';
 import { requireProduct } from './identity.ts';
 import { createOutbox } from './outbox.ts';
 import { createSelfEffects } from './self-update.ts';
+import { maySetClock, setClock } from './set-clock.ts';
 import { createTicketFile } from './ticket-file.ts';
 import type { TrafficCounter } from './traffic.ts';
 import { createWatcher } from './watch.ts';
@@ -81,9 +81,6 @@ export function composeContext(options: ComposeOptions): AgentContext {
   };
 }
 
-const SET_CLOCK_TIMEOUT_MS = 10_000;
-
-/** Only the real root is this machine: a gateway in a directory of its own has no clock to set. */
 function composeClockFloor(
   { layout, log, env, signal }: ComposeOptions,
   clock: Clock,
@@ -94,18 +91,8 @@ function composeClockFloor(
     log,
     path: layout.clock,
     buildTimeS: BUILD_TIME_S,
-    maySet: () => layout.root === '/' && process.getuid?.() === 0 && wish() === 'auto',
-    async set(unixS) {
-      const { end, output } = await runProcess(['date', '-u', '-s', `@${unixS}`], {
-        env: { PATH: env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
-        timeoutMs: SET_CLOCK_TIMEOUT_MS,
-        captureBytes: 512,
-        signal,
-        clock,
-      });
-      if (end.kind === 'exit' && end.code === 0) return;
-      throw new GweError('STORE_IO', `cannot set the clock: ${output.trim() || `date ended by ${end.kind}`}`);
-    },
+    maySet: () => maySetClock({ root: layout.root, uid: process.getuid?.(), wish: wish() }),
+    set: (unixS) => setClock(unixS, { path: env.PATH, clock, signal }),
   });
 }
 
