@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { basename, join } from 'node:path';
 import { DEFAULT_LIMITS } from '../artifact/limits.ts';
 import { renderArtifactName } from '../artifact/name.ts';
-import { packArtifact } from '../artifact/pack.ts';
+import { packIndexed } from '../artifact/pack-indexed.ts';
 import { planPaths } from '../artifact/plan-tree.ts';
 import { fileDigest, remembered } from './cache.mjs';
 import { CACHE, DIST, ROOT, RUNTIMES, say, VERSION } from './project.mjs';
@@ -13,8 +13,13 @@ const INSTALL_SCRIPT = join(ROOT, 'src/packaging/artifact-install.sh');
 /** gwe is an app like the others: its executable under its name, and an install.sh that tries it. */
 async function packTarget(target) {
   const executable = join(DIST, `gwe-${target}`);
-  const tarball = join(DIST, renderArtifactName({ name: 'gwe', version: `${VERSION}-${target}` }));
-  const inputs = [executable, INSTALL_SCRIPT].map(fileDigest).join('-');
+  const facts = {
+    name: 'gwe',
+    version: `${VERSION}-${target}`,
+    architectures: [target.replace(/^linux-/, '')],
+  };
+  const tarball = join(DIST, renderArtifactName(facts));
+  const inputs = ['indexed', ...[executable, INSTALL_SCRIPT].map(fileDigest)].join('-');
   await remembered(basename(tarball), inputs, tarball, async () => {
     const stage = fs.mkdtempSync(join(CACHE, 'build', 'stage-'));
     try {
@@ -22,7 +27,8 @@ async function packTarget(target) {
       fs.copyFileSync(INSTALL_SCRIPT, join(stage, 'install.sh'));
       for (const name of ['gwe', 'install.sh']) fs.chmodSync(join(stage, name), 0o755);
       say(`packing dist/${basename(tarball)}`);
-      await packArtifact(tarball, planPaths(stage, ['gwe', 'install.sh'], DEFAULT_LIMITS));
+      const entries = planPaths(stage, ['gwe', 'install.sh'], DEFAULT_LIMITS);
+      await packIndexed(tarball, { facts, entries });
     } finally {
       fs.rmSync(stage, { recursive: true, force: true });
     }
