@@ -1,5 +1,7 @@
 /** The text of usr/local/bin/gwe once gwe is installed as a service (design.md §5). */
 
+import { HEEDED_BY_RUNTIME } from '../base/scrub.ts';
+
 /** Its second line begins so: a file that has it was written by gwe and may be replaced. */
 const MARKER = '# launcher of gwe:';
 
@@ -19,17 +21,19 @@ export function isLauncher(text: string): boolean {
  * The executable is tried as a child first: a failed exec ends the shell. `ELF` is looked for because a shell runs what
  * the kernel refuses as a script, and an empty file (a power cut leaves such) would be a script that succeeds.
  *
+ * What the environment says to the runtime is taken away here, because the one of armv7l obeys it (src/base/scrub.ts).
+ *
  * GWE_LAUNCHED tells gwe which version it is. GWE_WOKEN is set by a gwe that handed its process to a sleeping shell:
  * such a start is the same run going on, so it is neither counted nor tried.
  */
 export const LAUNCHER = `#!/bin/sh
 ${MARKER} starts current, or previous after three starts that gwe did not confirm
 case $0 in */usr/local/bin/gwe) root=\${0%/usr/local/bin/gwe} ;; *) root=\${GWE_ROOT:-} ;; esac
+unset ${HEEDED_BY_RUNTIME.join(' ')}
 apps=$root/opt/gwe/apps/gwe confirmed= name= count=0 saved= guard=
 current=$(readlink "$apps/current") previous=$(readlink "$apps/previous")
 [ -r "$root/var/lib/gwe/confirmed" ] && read -r confirmed <"$root/var/lib/gwe/confirmed"
-counts=$root/var/lib/gwe
-[ "$current" = "$confirmed" ] && counts=$root/run/gwe
+counts=$root/var/lib/gwe; [ "$current" = "$confirmed" ] && counts=$root/run/gwe
 [ -r "$counts/starts" ] && read -r name count <"$counts/starts"
 case $name:$count in "$current":[0-9]) ;; *) count=0 ;; esac
 target=$current other=$previous
