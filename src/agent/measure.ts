@@ -2,10 +2,13 @@
 import * as fs from 'node:fs';
 import { inspectArtifact } from '../artifact/extract.ts';
 import { assertLayout } from '../artifact/layout.ts';
-import { DEFAULT_LIMITS } from '../artifact/limits.ts';
+import type { ArtifactName } from '../artifact/name.ts';
 import { GweError, wrapError } from '../base/errors.ts';
 import { type ContentApi, type ContentInfo, readContentRange } from '../protocol/content.ts';
 import type { AgentContext } from './context.ts';
+import { artifactLimits } from './limits.ts';
+import { checkProgram } from './programs.ts';
+import { createAdmission } from './trust.ts';
 
 export interface Measure {
   /** Of the files when exact, else of the tar stream. */
@@ -66,26 +69,28 @@ export async function measureContent(
   }
 }
 
-/** By reading a whole file with every check of an installation. Throws ARTIFACT_*, STORE_IO, CANCELLED. */
+/**
+ * By reading a whole file with every check that an installation makes before it runs anything of it. Throws ARTIFACT_*,
+ * SUPERVISOR_*, STORE_IO, CANCELLED. Writes nothing.
+ */
 export async function measureWhole(
   context: AgentContext,
+  asked: ArtifactName,
   path: string,
   signal: AbortSignal,
 ): Promise<Measure> {
-  const settings = context.settings();
-  const limits = {
-    ...DEFAULT_LIMITS,
-    compressedBytes: settings.maxArtifactBytes,
-    unpackedBytes: settings.maxUnpackedBytes,
-    entries: settings.maxEntries,
-  };
-  const contents = await inspectArtifact(path, { limits, signal });
+  const limits = artifactLimits(context.settings());
+  const admit = createAdmission(context, asked);
+  const contents = await inspectArtifact(path, { limits, signal, admit });
   assertLayout(contents);
+  const program = contents.files.get('supervisor.conf');
+  if (program?.type === 'file')
+    await checkProgram(context, asked.name, program.head.toString('utf8'), 'before-install');
   return {
     unpackedBytes: contents.unpackedBytes,
     isExact: true,
     entries: contents.entries,
-    hasProgram: contents.files.has('supervisor.conf'),
+    hasProgram: program !== undefined,
     digest: contents.digest,
   };
 }

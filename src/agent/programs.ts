@@ -21,6 +21,16 @@ export async function readProgram(
 ): Promise<RenderedProgram | undefined> {
   const source = readTextBounded(join(directory, 'supervisor.conf'), PROGRAM_LIMIT_BYTES + 1);
   ensureDirectory(context.layout.logDirectory);
+  return checkProgram(context, app, source, when);
+}
+
+/** The same for the text of a supervisor.conf; `undefined` for none. Writes nothing. */
+export async function checkProgram(
+  context: AgentContext,
+  app: string,
+  source: string | undefined,
+  when: 'before-install' | 'now',
+): Promise<RenderedProgram | undefined> {
   const program = renderProgram(app, source, {
     logDirectory: context.layout.logDirectory,
     directory: currentLink(context.layout, app),

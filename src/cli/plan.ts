@@ -87,9 +87,10 @@ async function lookAtFile({ io }: CommandCall, context: AgentContext, asked: Ask
   let fault: GweError | undefined;
   const measure = async (path: string): Promise<Measure> => {
     try {
-      return await measureWhole(context, path, io.signal);
+      return await measureWhole(context, { name: asked.app, version: asked.version }, path, io.signal);
     } catch (error) {
-      if (!(error instanceof GweError) || !error.isRejection) throw error;
+      if (!(error instanceof GweError) || !(error.isRejection || error.code.startsWith('SUPERVISOR_')))
+        throw error;
       fault = error;
       return NOT_MEASURED;
     }

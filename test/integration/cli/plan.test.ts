@@ -57,6 +57,13 @@ describe('plan for a tarball of this machine', () => {
     const { status, stdout } = line.gwe('plan', 'bad.v1.tar.gz', '--json');
     assert.equal(status, 1);
     assert.equal(JSON.parse(stdout).refusal.code, 'ARTIFACT_LAYOUT');
+    const broken = {
+      'install.sh': INSTALL_OK,
+      'supervisor.conf': '[supervisord]\ncommand = sleep %(none)s\n',
+    };
+    line.file('bad.v2.tar.gz', makeTarball(broken));
+    const program = JSON.parse(line.gwe('plan', 'bad.v2.tar.gz', '--json').stdout);
+    assert.equal(program.refusal.code, 'SUPERVISOR_PROGRAM_INVALID');
     const typed = line.gwe('plan', 'bad.v1.tar.gz');
     assert.equal(typed.status, 1);
     assert.match(typed.stdout, /^verdict +refused: .*neither install\.sh/m);
