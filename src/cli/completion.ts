@@ -68,7 +68,7 @@ function renderCases(tree: CommandTree): string[] {
   });
 }
 
-function renderBash(tree: CommandTree): string {
+export function renderBash(tree: CommandTree): string {
   return `# bash completion of gwe, made by 'gwe completion bash'
 _gwe() {
   local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} typed="" offers="" i
@@ -91,7 +91,7 @@ complete -o default -F _gwe gwe
 `;
 }
 
-function renderZsh(tree: CommandTree): string {
+export function renderZsh(tree: CommandTree): string {
   return `#compdef gwe
 # zsh completion of gwe, made by 'gwe completion zsh'
 _gwe() {

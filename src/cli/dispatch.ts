@@ -121,7 +121,7 @@ const COMMAND_GROUPS: readonly (CommandSummary & {
     word: 'service',
     words: 'service ...',
     summary: 'have gwe started at every boot, or no longer',
-    load: async () => (await import('./service.ts')).serviceCommands,
+    load: async () => (await import('./service.ts')).serviceCommands(loadTree),
   },
   {
     word: 'completion',
@@ -161,11 +161,22 @@ export async function dispatch(
     const [first] = argv;
     if (first === SELF_TEST && argv.length === 1) return await selfTest(io);
     if (first === CANARY && argv.length === 1) return await canary(io);
-    if (first !== undefined && !first.startsWith('-')) return await runNamedCommand(first, argv, io);
+    const words = behindCommand(argv);
+    const [command] = words;
+    if (command !== undefined && !command.startsWith('-')) return await runNamedCommand(command, words, io);
     return await runFlags(argv, io, { ...options, commands: COMMAND_GROUPS });
   } catch (error) {
     return reportError(error, io);
   }
+}
+
+/** `gwe --root DIR list` as `gwe list --root DIR`: a person who writes scripts puts the root first. */
+function behindCommand(argv: readonly string[]): readonly string[] {
+  const [first = ''] = argv;
+  const count = first === '--root' ? 2 : first.startsWith('--root=') ? 1 : 0;
+  return count === 0 || argv[count] === undefined || argv[count].startsWith('-')
+    ? argv
+    : [...argv.slice(count), ...argv.slice(0, count)];
 }
 
 /** Asked for by the launcher and before an executable is installed; not in the tables, so that --help is silent. */

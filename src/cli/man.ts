@@ -18,7 +18,7 @@ export function manCommand(loadTree: () => Promise<CommandTree>): CommandSpec {
   };
 }
 
-function renderManPage(tree: CommandTree): string {
+export function renderManPage(tree: CommandTree): string {
   return [
     `.TH GWE 8 "" "gwe ${VERSION}" "Gateway Engine"`,
     '.SH NAME',

@@ -9,6 +9,11 @@ import type { Layout } from '../store/layout.ts';
 import type { SupervisorClient } from '../supervisor/client.ts';
 import type { Environment } from './entry.ts';
 
+export interface Document {
+  path: string;
+  text: string;
+}
+
 export interface ServiceOptions {
   layout: Layout;
   /** Say what would be done, and do nothing. */
@@ -16,6 +21,8 @@ export interface ServiceOptions {
   env: Environment;
   clock: Clock;
   supervisor: SupervisorClient;
+  /** What a person at the gateway gets with it: the manual page, completion for shells. Paths below the root. */
+  documents: readonly Document[];
   /** Is given one line for each thing that was done, was kept, or is left to the person. */
   say(line: string): void;
 }

@@ -48,6 +48,8 @@ export async function installService(options: InstallOptions): Promise<void> {
     const isNew = await installExecutable(options, executable);
     await putText(options, layout.launcher, LAUNCHER, 0o755);
     await ensureConfigured(options);
+    for (const { path, text } of options.documents)
+      await putText(options, join(layout.root, path), text, 0o644);
     for (const name of leftOut) {
       options.say(
         `left out ${name}: it holds a password or unusual characters; set it for ${manager} where only root reads`,

@@ -1,5 +1,6 @@
 /** Takes the service away again; configuration, state and apps stay. */
 import { existsSync, lstatSync } from 'node:fs';
+import { join } from 'node:path';
 import { removeFileDurable, removeTree } from '../base/fs.ts';
 import { appDirectory } from '../store/layout.ts';
 import { act, type ServiceOptions, textOf, withoutUpdates } from './actions.ts';
@@ -30,9 +31,14 @@ export async function uninstallService(options: ServiceOptions): Promise<void> {
       options.say(`keep ${layout.launcher}: it is not the launcher`);
     }
     if (existsSync(versions)) await act(options, `remove ${versions}`, () => removeTree(versions));
+    for (const { path } of options.documents) await removeDocument(options, join(layout.root, path));
     if (!options.isDryRun) removeStartState(layout);
     for (const path of [layout.gatewayConfig, layout.engineConfig, layout.stateDirectory]) {
       if (existsSync(path)) options.say(`keep ${path}`);
     }
   });
+}
+
+async function removeDocument(options: ServiceOptions, path: string): Promise<void> {
+  if (existsSync(path)) await act(options, `remove ${path}`, () => removeFileDurable(path));
 }

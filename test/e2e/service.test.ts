@@ -43,6 +43,13 @@ function snapshot(root: string): Record<string, string> {
   );
 }
 
+/** What a person at the gateway gets with the service, and the commands that print the same. */
+const DOCUMENTS: readonly (readonly [path: string, args: readonly string[]])[] = [
+  ['usr/local/share/man/man8/gwe.8', ['man']],
+  ['usr/share/bash-completion/completions/gwe', ['completion', 'bash']],
+  ['usr/share/zsh/vendor-completions/_gwe', ['completion', 'zsh']],
+];
+
 describe('gwe as a program of a real supervisord', () => {
   let platform: TestPlatform;
   let gateway: Gateway;
@@ -93,6 +100,15 @@ describe('gwe as a program of a real supervisord', () => {
     const { status, stdout, stderr } = gateway.gwe('service', 'install');
     assert.equal(status, 0, stderr);
     assert.match(stdout, /^write .*\/usr\/local\/bin\/gwe$/m);
+    for (const [path, args] of DOCUMENTS) {
+      const made = gateway.gwe(...args).stdout;
+      assert.ok(made.length > 1000, args.join(' '));
+      assert.equal(
+        readFileSync(join(gateway.root, path), 'utf8'),
+        made,
+        'in step with the command that prints it',
+      );
+    }
     const pid = await running();
     version = readlinkSync(join(apps(), 'current'));
     assert.equal(launched(pid), version);
@@ -174,6 +190,7 @@ describe('gwe as a program of a real supervisord', () => {
     assert.equal(await supervisord.processInfo('gwe'), undefined);
     assert.ok(!existsSync(apps()) && !existsSync(join(gateway.root, 'usr/local/bin/gwe')));
     assert.match(readFileSync(join(gateway.root, 'etc/gwe/Gateway.cfg'), 'utf8'), /^uuid = gw-1$/m);
+    for (const [path] of DOCUMENTS) assert.ok(!existsSync(join(gateway.root, path)), path);
     assert.match(gateway.gwe('service', 'uninstall').stdout, /^nothing to remove/);
   });
 
