@@ -18,7 +18,11 @@ export async function runCanary(options: ComposeOptions): Promise<void> {
   if (cik === '') return;
   const transport = composeTransport(context, createTrafficCounter());
   try {
-    const data = createDataApi(transport, () => cik, { clock: context.clock, signal: options.signal });
+    const data = createDataApi(transport, () => cik, {
+      clock: context.clock,
+      signal: options.signal,
+      maxReplyBytes: context.settings().maxReplyBytes,
+    });
     await data.readAliases([FETCH_ALIAS, INTERVAL_ALIAS]);
   } finally {
     transport.close();

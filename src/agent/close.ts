@@ -141,6 +141,7 @@ function renderOutcome(context: AgentContext, transaction: Transaction): string 
       ...(rollbackFailure === undefined ? {} : { rollback: rollbackFailure.message }),
     },
     context.settings().fetchStatusFormat === 'text' ? 'text' : 'json',
+    context.settings().maxReportBytes,
   );
 }
 

@@ -41,9 +41,22 @@ export async function renderEngineReport(context: AgentContext, startedMs: numbe
   );
   const rows = [['gwe', own] as const, ...apps];
   return {
-    text: JSON.stringify({ apps: rows.map(([app, row]) => ({ [app]: row })) }),
+    text: renderRows(rows, context.settings().maxReportBytes),
     stable: JSON.stringify(rows.map(([app, row]) => [app, row.version, row.status, row.exitstatus])),
   };
+}
+
+/** As many rows as fit, the first ones; `more` counts the others. */
+function renderRows(rows: readonly (readonly [string, AppRow])[], limitBytes: number): string {
+  const apps: Record<string, AppRow>[] = [];
+  let leftBytes = limitBytes - Buffer.byteLength(JSON.stringify({ apps, more: rows.length }));
+  for (const [app, row] of rows) {
+    leftBytes -= Buffer.byteLength(JSON.stringify({ [app]: row })) + 1;
+    if (leftBytes < 0) break;
+    apps.push({ [app]: row });
+  }
+  const more = rows.length - apps.length;
+  return JSON.stringify(more === 0 ? { apps } : { apps, more });
 }
 
 /** With supervisord absent the report goes out all the same; the states in it are UNKNOWN. */

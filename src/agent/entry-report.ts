@@ -43,5 +43,6 @@ export function renderEntryReport(
       reason: end.reason,
     },
     context.settings().fetchStatusFormat === 'text' ? 'text' : 'json',
+    context.settings().maxReportBytes,
   );
 }

@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ArtifactContents, extractArtifact, type ReadOptions } from '../artifact/extract.ts';
 import { assertLayout } from '../artifact/layout.ts';
-import { type ArtifactLimits, DEFAULT_LIMITS } from '../artifact/limits.ts';
-import { RESERVED_APP_NAME } from '../artifact/name.ts';
+import type { ArtifactLimits } from '../artifact/limits.ts';
+import { KEYS_APP_NAME, RESERVED_APP_NAME } from '../artifact/name.ts';
 import type { VersionRecord } from '../artifact/record.ts';
 import { GweError } from '../base/errors.ts';
 import { diskSpace, ensureDirectory, fsyncTree, readLink } from '../base/fs.ts';
@@ -16,6 +16,7 @@ import type { Transaction } from '../update/journal.ts';
 import type { EffectContext, EffectResult, UpdateEffects } from '../update/ports.ts';
 import { REINSTALLED } from '../update/runner.ts';
 import type { AgentContext } from './context.ts';
+import { artifactLimits } from './limits.ts';
 import { downloadFile, factsOf, knownBad, preflight, requireApi, requireContent } from './preflight.ts';
 import { readProgram } from './programs.ts';
 import { requireLauncher } from './self-update.ts';
@@ -52,7 +53,7 @@ async function plan(
     return reuse(context, transaction, found.present, { ...learnt, ...facts, notes });
   }
   const noWayBack =
-    found.active === undefined || transaction.app === RESERVED_APP_NAME
+    found.active === undefined || [RESERVED_APP_NAME, KEYS_APP_NAME].includes(transaction.app)
       ? undefined
       : noteNoWayBack(context, { app: transaction.app, ...found.active });
   const notes = noWayBack === undefined ? {} : { notes: [...transaction.notes, noWayBack] };
@@ -181,10 +182,8 @@ async function extractWithin(
   const settings = context.settings();
   const freeBytes = Math.max(0, diskSpace(staging).freeBytes - settings.diskReserveBytes);
   const limits: ArtifactLimits = {
-    ...DEFAULT_LIMITS,
-    compressedBytes: settings.maxArtifactBytes,
+    ...artifactLimits(settings),
     unpackedBytes: Math.min(settings.maxUnpackedBytes, freeBytes),
-    entries: settings.maxEntries,
   };
   try {
     return await extractArtifact(file, staging, { ...options, limits });

@@ -15,8 +15,6 @@ import type { Transaction } from '../update/journal.ts';
 import type { AgentContext } from './context.ts';
 import { childEnvironment } from './environment.ts';
 
-/** Kept of what install.sh prints: enough to see the cause, little enough for a report on a slow line. */
-const CAPTURE_BYTES = 16 * 1024;
 const GRACE_MS = 5000;
 /** By it a script is found again whose start the journal had no time to note. */
 const TRANSACTION_VARIABLE = 'GWE_TRANSACTION';
@@ -128,7 +126,7 @@ function runScript(
     env,
     timeoutMs,
     graceMs: GRACE_MS,
-    captureBytes: CAPTURE_BYTES,
+    captureBytes: context.settings().maxOutputBytes,
     clock: context.clock,
     ...(run.signal === undefined ? {} : { signal: run.signal }),
     onStart: (pid) =>

@@ -39,7 +39,12 @@ export async function pass(context: AgentContext, kept: Kept, signal: AbortSigna
   const transport = composeTransport(context, kept.traffic);
   try {
     const cik = (): string | undefined => context.device().cik || undefined;
-    const data = createDataApi(transport, cik, { clock: context.clock, signal, hybrid: kept.hybrid });
+    const data = createDataApi(transport, cik, {
+      clock: context.clock,
+      signal,
+      hybrid: kept.hybrid,
+      maxReplyBytes: context.settings().maxReplyBytes,
+    });
     const commands = createCommandStore(join(context.layout.stateDirectory, 'command.json'));
     const parts: Pass = { context, data, commands, transport, signal, ...kept };
     setAsideDamaged(context, commands);

@@ -2,7 +2,6 @@
 import { join } from 'node:path';
 import { KNOWN_FILES } from '../artifact/contents.ts';
 import type { Admit, ArtifactIndex } from '../artifact/index-guard.ts';
-import { DEFAULT_LIMITS } from '../artifact/limits.ts';
 import { type ArtifactName, renderArtifactName } from '../artifact/name.ts';
 import { assertFresh, assertSigned, assertSuitable, type TrustPolicy } from '../artifact/policy.ts';
 import { assertTree, readTreeIndex } from '../artifact/verify-tree.ts';
@@ -10,6 +9,7 @@ import { describeError, GweError } from '../base/errors.ts';
 import { versionDirectory } from '../store/layout.ts';
 import { createReleaseStore, type ReleaseStore, readKeyRing } from '../store/trust.ts';
 import type { AgentContext } from './context.ts';
+import { artifactLimits } from './limits.ts';
 
 /** The name that manifests have for the CPU of this machine. */
 export function hostArchitecture(): string {
@@ -112,7 +112,8 @@ function requireSignedIndex(
   unpacked: Unpacked,
   policy: TrustPolicy,
 ): ArtifactIndex | undefined {
-  const index = readTreeIndex(directoryOf(context, unpacked), unpacked.digest, DEFAULT_LIMITS);
+  const limits = artifactLimits(context.settings());
+  const index = readTreeIndex(directoryOf(context, unpacked), unpacked.digest, limits);
   assertSigned(index, policy, renderArtifactName({ name: unpacked.app, version: unpacked.version }));
   return index;
 }

@@ -24,6 +24,8 @@ export interface ContentApi {
   cik(): string | undefined;
   product: ContentProduct;
   clock: Clock;
+  /** Largest answer that is not content. */
+  maxReplyBytes: number;
 }
 
 /** Whose content: vendor and model in the query (One Platform, Murano), or the key alone says it (Device2). */
@@ -38,17 +40,19 @@ export function createContentApi(
   cik: () => string | undefined,
   product: ContentProduct,
   clock: Clock,
+  maxReplyBytes: number = MAX_LIST_BYTES,
 ): ContentApi {
-  return { transport, cik, product, clock };
+  return { transport, cik, product, clock, maxReplyBytes };
 }
 
 const MAX_LIST_BYTES = 1024 * 1024;
+/** One line of the meta that an operator typed. */
 const MAX_INFO_BYTES = 16 * 1024;
 
 /** The ids this device may fetch. Throws as `statusError` and the transport say. */
 export async function listContent(api: ContentApi, signal?: AbortSignal): Promise<string[]> {
   const doing = 'list content';
-  const response = await get(api, doing, [], MAX_LIST_BYTES, signal);
+  const response = await get(api, doing, [], api.maxReplyBytes, signal);
   if (!isSuccess(response.status)) throw statusError(doing, response, api.clock.wallMs());
   return parseContentList(response.body.toString('utf8'));
 }
@@ -64,7 +68,7 @@ export async function contentInfo(
     ['id', id],
     ['info', 'true'],
   ] as const;
-  const response = await get(api, doing, query, MAX_INFO_BYTES, signal);
+  const response = await get(api, doing, query, Math.min(MAX_INFO_BYTES, api.maxReplyBytes), signal);
   if (response.status === 404 || response.status === 204) return undefined;
   if (!isSuccess(response.status)) throw statusError(doing, response, api.clock.wallMs());
   const info = parseContentInfo(response.body.toString('utf8'));

@@ -40,6 +40,8 @@ export interface DataApiOptions {
   signal?: AbortSignal;
   /** Keep one for as long as the process lives, so that a server's ways are found out once. */
   hybrid?: HybridMemory;
+  /** Largest answer; MAX_REPLY_BYTES unless told otherwise. */
+  maxReplyBytes?: number;
 }
 
 /** What was found out about a server. */
@@ -88,7 +90,7 @@ export function createDataApi(
     transport.request({
       ...request,
       headers: { 'X-Exosite-CIK': requireKey(cik(), doing), ...request.headers },
-      maxBytes: MAX_REPLY_BYTES,
+      maxBytes: options.maxReplyBytes ?? MAX_REPLY_BYTES,
       ...(signal === undefined ? {} : { signal }),
     });
 

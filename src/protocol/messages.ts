@@ -129,19 +129,23 @@ const MAX_FIELD_BYTES = 2048;
 const MAX_NOTES = 16;
 
 /**
- * The text of `fetch_status`, at most MAX_FETCH_STATUS_BYTES: too long an `info` loses its front (the end of an
+ * The text of `fetch_status`, at most `limitBytes` (of 4096 or more): too long an `info` loses its front (the end of an
  * output says why it ended), with a marker that counts what is gone. `text` is for readers of the original's raw output.
  */
-export function renderFetchStatus(status: FetchStatus, format: 'json' | 'text'): string {
+export function renderFetchStatus(
+  status: FetchStatus,
+  format: 'json' | 'text',
+  limitBytes: number = MAX_FETCH_STATUS_BYTES,
+): string {
   const fields = boundFields(status);
   const render = (info: string): string =>
     format === 'json' ? JSON.stringify({ ...fields, info }) : renderText(fields, info);
   const info = cleanText(status.info);
   const spentBytes = Buffer.byteLength(render(''));
-  let budget = MAX_FETCH_STATUS_BYTES - spentBytes - 64;
+  let budget = limitBytes - spentBytes - 64;
   let text = render(keepEnd(info, budget));
   // JSON may need six bytes for one of the output's.
-  while (Buffer.byteLength(text) > MAX_FETCH_STATUS_BYTES && budget > 0) {
+  while (Buffer.byteLength(text) > limitBytes && budget > 0) {
     budget = Math.floor(budget / 2);
     text = render(keepEnd(info, budget));
   }
