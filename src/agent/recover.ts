@@ -40,7 +40,10 @@ export async function takeBackLoopers(context: AgentContext, signal: AbortSignal
         reason,
       );
       const message = `program '${transaction.app}' does not stay up: ${reason}`;
-      await withTransactionLock(context, () => reopenTransaction(transaction, message, runner));
+      await withTransactionLock(context, async () => {
+        // A command line may have updated the app while we looked.
+        if (context.watcher.isWatched(transaction.id)) await reopenTransaction(transaction, message, runner);
+      });
     }
     return loopers.length > 0;
   } catch (error) {

@@ -45,6 +45,8 @@ export interface Watcher {
   /** The operator has just started or stopped the program of `app`: what was counted so far does not count. */
   excuse(app: string): void;
   isOpen(): boolean;
+  /** Whether the transaction is still watched: a later update of its app ends that. */
+  isWatched(transactionId: string): boolean;
   /** Looks at the programs once. The transactions whose program loops; their watches are still open. */
   look(): Promise<{ transaction: Transaction; reason: string }[]>;
 }
@@ -82,6 +84,7 @@ export function createWatcher(context: WatcherParts): Watcher {
       write(watches.map((watch) => (watch.transaction.app === app ? { ...watch, excusedUptimeMs } : watch)));
     },
     isOpen: () => read().length > 0,
+    isWatched: (id) => read().some((watch) => watch.transaction.id === id),
     async look() {
       const watches = keepOpen(read(), context.settings().watchWindowS * 1000);
       if (JSON.stringify(watches) !== JSON.stringify(read())) write(watches);
