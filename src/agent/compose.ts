@@ -1,6 +1,6 @@
 /** Builds the objects of the agent from the files of a root. The one place that knows all of them. */
 import { join } from 'node:path';
-import { RESERVED_APP_NAME } from '../artifact/name.ts';
+import { KEYS_APP_NAME, RESERVED_APP_NAME } from '../artifact/name.ts';
 import { type Clock, createSystemClock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
@@ -24,6 +24,7 @@ import type { AgentContext } from './context.ts';
 import { orLastGood } from './damage.ts';
 import { createFetchEffects } from './fetch-effects.ts';
 import { requireProduct } from './identity.ts';
+import { createKeySetEffects } from './key-set.ts';
 import { createOutbox } from './outbox.ts';
 import { createSelfEffects } from './self-update.ts';
 import { maySetClock, setClock } from './set-clock.ts';
@@ -110,19 +111,24 @@ export function composeRunner(
     ports: {
       effects: chooseEffects(
         { ...createFetchEffects(context, content), ...createActivateEffects(context) },
-        createSelfEffects(context),
+        { [RESERVED_APP_NAME]: createSelfEffects(context), [KEYS_APP_NAME]: createKeySetEffects(context) },
       ),
       ...createClosing(context),
     },
   };
 }
 
-/** gwe itself goes through the same states as an app, with other work behind some of them. */
-function chooseEffects(apps: UpdateEffects, self: Partial<UpdateEffects>): UpdateEffects {
+/** gwe itself and its keys go through the same states as an app, with other work behind some of them. */
+function chooseEffects(
+  apps: UpdateEffects,
+  special: Readonly<Record<string, Partial<UpdateEffects>>>,
+): UpdateEffects {
+  const byApp = new Map(Object.entries(special));
   const chosen = Object.entries(apps).map(([state, work]) => {
-    const own = self[state as WorkingState];
-    const choose = (effect: EffectContext): Promise<EffectResult> =>
-      effect.transaction.app === RESERVED_APP_NAME && own !== undefined ? own(effect) : work(effect);
+    const choose = (effect: EffectContext): Promise<EffectResult> => {
+      const own = byApp.get(effect.transaction.app)?.[state as WorkingState];
+      return own === undefined ? work(effect) : own(effect);
+    };
     return [state, choose];
   });
   return Object.fromEntries(chosen) as UpdateEffects;

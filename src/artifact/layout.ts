@@ -4,7 +4,7 @@ import { describeError, type ErrorCode, GweError } from '../base/errors.ts';
 import type { ArtifactContents, ArtifactFile } from './contents.ts';
 import { inspectArtifact, type ReadOptions } from './extract.ts';
 import type { Manifest } from './manifest.ts';
-import { matchArtifactName, parseArtifactName, renderArtifactName } from './name.ts';
+import { KEYS_APP_NAME, matchArtifactName, parseArtifactName, renderArtifactName } from './name.ts';
 
 export interface CheckResult {
   /** What was looked at, as `[PASS] ...` shows it. */
@@ -24,8 +24,9 @@ export function failed(name: string, reason: string, mend: string): CheckResult 
   return { name, passed: false, reason, mend };
 }
 
-/** What the layout of an artifact must have to be installed. */
+/** What the layout of an artifact must have to be installed. Of a set of keys nothing is run: it has its own rules. */
 export function checkLayout(contents: ArtifactContents): CheckResult[] {
+  if (contents.index?.manifest.name === KEYS_APP_NAME) return [];
   const install = contents.files.get('install.sh');
   const results = [checkEntryPoint(contents)];
   if (install !== undefined) results.push(checkInstallScript(install));

@@ -17,6 +17,9 @@ export const APP_VERSION_PATTERN = new RegExp(`^${VERSION}$`);
 /** gwe's own app: its tarball updates gwe itself, and no other app may take the name. */
 export const RESERVED_APP_NAME = 'gwe';
 
+/** A set of keys to trust instead of those there are; nothing of it is run. */
+export const KEYS_APP_NAME = 'gwe-keys';
+
 /** The parts of a content id, or `undefined` if it is not one. */
 export function matchArtifactName(contentId: string): ArtifactName | undefined {
   const match = CONTENT_ID.exec(contentId);

@@ -6,6 +6,9 @@
  */
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
+import { KEYS_APP_NAME, parseArtifactName, renderArtifactName } from '../artifact/name.ts';
+import { packIndexed } from '../artifact/pack-indexed.ts';
+import { type PlannedEntry, sortEntries } from '../artifact/plan-tree.ts';
 import type { TrustedKey } from '../artifact/policy.ts';
 import { generateKey } from '../artifact/signature.ts';
 import { GweError } from '../base/errors.ts';
@@ -16,7 +19,7 @@ import { EXIT } from './exit.ts';
 import { JSON_OPTION } from './options.ts';
 import { layoutOf } from './root.ts';
 import { cell, printDocument, printTable } from './screen.ts';
-import { PASSPHRASE_OPTION, readKeyFile, readPassphrase } from './signing.ts';
+import { PASSPHRASE_OPTION, readKeyFile, readPassphrase, readSigner, SIGN_CMD_OPTION } from './signing.ts';
 
 const KEY_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}$/;
 /** What a part of a key id must have at least to be taken for it. */
@@ -78,7 +81,52 @@ export const keysCommands: readonly CommandSpec[] = [
     options: [],
     run: async (call) => removeKey(call),
   },
+  {
+    path: ['keys', 'pack'],
+    positionals: ['VERSION', 'FILE...'],
+    summary:
+      'make gwe-keys.vVERSION.tar.gz: installed like an app, it has gateways trust these keys and no others; enough of ' +
+      'the old keys and enough of the new ones must sign it (gwe sign adds signatures)',
+    options: [
+      { name: 'release', value: 'N', help: 'higher than that of every set before' },
+      { name: 'sign-key', value: 'FILE', help: 'private key to sign with; the public one with --sign-cmd' },
+      PASSPHRASE_OPTION,
+      SIGN_CMD_OPTION,
+    ],
+    run: (call) => packKeys(call),
+  },
 ];
+
+/** The tarball of a set of keys: for every gateway that trusts who signs it. */
+async function packKeys(call: CommandCall): Promise<number> {
+  const { io, options } = call;
+  const [version = '', ...files] = call.positionals;
+  const text = options.text('release') ?? '';
+  const release = /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  const signer = readSigner(io, options, 'sign-key');
+  if (release === undefined || signer === undefined) {
+    throw new GweError('USAGE_MISSING', 'cannot pack keys: --release N and --sign-key FILE are needed');
+  }
+  const facts = { name: KEYS_APP_NAME, version, release };
+  const file = resolve(io.cwd, renderArtifactName(facts));
+  const entries = sortEntries(files.map((each) => planKey(call, each)));
+  if (new Set(entries.map(({ path }) => path)).size < entries.length) {
+    throw new GweError('USAGE_BAD_VALUE', 'cannot pack keys: two of them have the same name');
+  }
+  parseArtifactName(renderArtifactName(facts));
+  await packIndexed(file, { facts, entries, signers: [signer] }, io.signal);
+  io.stdout(`${file}\n`);
+  return EXIT.ok;
+}
+
+function planKey({ io }: CommandCall, file: string): PlannedEntry {
+  const name = basename(file).replace(/\.(pub|pem)$/, '');
+  const text = readKeyFile(io, file);
+  decodeTrustedKey(text, name);
+  const bytes = Buffer.from(text);
+  const source = { kind: 'bytes', bytes } as const;
+  return { path: `${name}.pub`, type: 'file', mode: 0o644, sizeBytes: bytes.length, target: '', source };
+}
 
 function ringOf(call: CommandCall) {
   const directory = layoutOf(call.io, call.options).keysDirectory;

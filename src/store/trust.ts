@@ -6,7 +6,14 @@ import { APP_NAME_PATTERN } from '../artifact/name.ts';
 import type { TrustedKey } from '../artifact/policy.ts';
 import { keyId, readPublicKey } from '../artifact/signature.ts';
 import { describeError, GweError } from '../base/errors.ts';
-import { ensureDirectory, listDirectory, readTextBounded, writeFileDurable } from '../base/fs.ts';
+import {
+  ensureDirectory,
+  listDirectory,
+  readFileBounded,
+  readTextBounded,
+  removeFileDurable,
+  writeFileDurable,
+} from '../base/fs.ts';
 
 const KEY_SUFFIX = '.pub';
 const LARGEST_KEY_BYTES = 64 * 1024;
@@ -54,6 +61,20 @@ export function decodeTrustedKey(text: string, name: string): TrustedKey {
     );
   }
   return { id: keyId(publicKey), publicKey, name, ...(apps === undefined ? {} : { apps }) };
+}
+
+/**
+ * Makes `to` hold the key files of `from` and no others: first those that are new, then none that is not in the set, so
+ * that at no moment there is none. Idempotent.
+ */
+export function replaceKeys(from: string, to: string): void {
+  const names = readKeyRing(from).files;
+  ensureDirectory(to);
+  for (const name of names) {
+    const bytes = readFileBounded(join(from, name), LARGEST_KEY_BYTES);
+    if (bytes !== undefined) writeFileDurable(join(to, name), bytes);
+  }
+  for (const name of readKeyRing(to).files) if (!names.includes(name)) removeFileDurable(join(to, name));
 }
 
 const ReleasesSchema = v.object({
