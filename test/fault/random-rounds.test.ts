@@ -1,0 +1,244 @@
+/**
+ * Rounds of install, update, bad update and cut, on a gateway with a real supervisord, one round on the remains of the other.
+ * After each of them everything must be true. GWE_FAULTS=full: 2,000 rounds, otherwise 10. Every round has a seed, and says it
+ * when it fails: GWE_SEED=<seed> GWE_ROUNDS=1 runs that one alone.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  appTarball,
+  COMMAND,
+  FULL,
+  installCommand,
+  installScript,
+  leftovers,
+  overlaps,
+} from '../helpers/fault-rig.ts';
+import { createGateway, type Gateway } from '../helpers/gateway.ts';
+import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
+import { type Supervisord, startSupervisord, until } from '../helpers/supervisord.ts';
+
+const ROUNDS = Number(process.env.GWE_ROUNDS ?? (FULL ? 2000 : 10));
+const SEED = Number(process.env.GWE_SEED ?? Math.floor(Math.random() * 1_000_000_000));
+const WORKERS = Math.min(FULL ? 8 : 5, ROUNDS);
+
+/** What an artifact turns out to be. */
+const KINDS = ['good', 'good', 'dies', 'install fails', 'one-off', 'again'] as const;
+type Kind = (typeof KINDS)[number];
+const CUTS = ['none', 'kill', 'kill twice', 'stop', 'supervisord'] as const;
+type Cut = (typeof CUTS)[number];
+
+interface Worker {
+  gateway: Gateway;
+  supervisord: Supervisord;
+  /** The newest artifact that was installed; commanded again by `again`. */
+  last: { version: string; kind: Kind } | undefined;
+}
+
+/** Small, fast and the same everywhere (mulberry32). */
+function createRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+function pick<T>(values: readonly T[], random: () => number): T {
+  return values[Math.floor(random() * values.length)] as T;
+}
+
+function artifact(version: string, kind: Kind): Buffer {
+  const program = (command: string, retries: number): string =>
+    `[supervisord]\ncommand = ${command}\nstartretries = ${retries}\n`;
+  switch (kind) {
+    case 'dies':
+      return appTarball(version, { 'supervisor.conf': program('/bin/false', 0) });
+    case 'install fails':
+      return appTarball(version, {
+        'install.sh': installScript(`[ -e "$root/run" ] && rm -f "$root/script.pid" && exit 3`),
+        'supervisor.conf': program('/bin/sleep 1000', 3),
+      });
+    case 'one-off':
+      return appTarball(version);
+    default:
+      return appTarball(version, { 'supervisor.conf': program('/bin/sleep 1000', 3) });
+  }
+}
+
+describe(`random rounds (GWE_SEED=${SEED})`, () => {
+  let platform: TestPlatform;
+  let workers: Worker[];
+  const counts = new Map<string, number>();
+
+  before(async () => {
+    platform = await startPlatform();
+    workers = await Promise.all(
+      Array.from({ length: WORKERS }, async (_, index) => {
+        const gateway = await createGateway(platform, {
+          command: COMMAND,
+          serial: `gw-${index}`,
+          settings: { settle_time: 0, start_deadline: 15, http_timeout: 20 },
+        });
+        return { gateway, supervisord: await startSupervisord(gateway.root), last: undefined };
+      }),
+    );
+  });
+  after(async () => {
+    for (const { gateway, supervisord } of workers) {
+      await supervisord.stop();
+      await gateway.remove();
+    }
+    await platform.close();
+  });
+
+  /** Starts `gwe --once`; `ended` resolves to its status. */
+  function once({ gateway }: Worker): { child: ChildProcess; ended: Promise<number | null>; log(): string } {
+    const [program = '', ...first] = COMMAND;
+    const env = { PATH: process.env.PATH ?? '', HOME: gateway.root, GWE_ROOT: gateway.root };
+    const child = spawn(program, [...first, '--once'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    let log = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      log += chunk.toString('utf8');
+    });
+    const ended = new Promise<number | null>((resolve) => child.once('close', (status) => resolve(status)));
+    return { child, ended, log: () => log };
+  }
+
+  async function cutShort(worker: Worker, cut: Cut, random: () => number, logs: string[]): Promise<void> {
+    for (let left = cut === 'none' ? 0 : cut === 'kill twice' ? 2 : 1; left > 0; left--) {
+      const run = once(worker);
+      await Promise.race([delay(50 + random() * 1500), run.ended]);
+      if (cut === 'supervisord') await losePower(worker, run);
+      else run.child.kill(cut === 'stop' ? 'SIGTERM' : 'SIGKILL');
+      await run.ended;
+      logs.push(run.log());
+    }
+  }
+
+  /** The whole gateway goes down: gwe, supervisord and its programs. Then supervisord is back. */
+  async function losePower(
+    worker: Worker,
+    run: { child: ChildProcess; ended: Promise<number | null> },
+  ): Promise<void> {
+    const program = await worker.supervisord.processInfo('one');
+    run.child.kill('SIGKILL');
+    await worker.supervisord.kill();
+    if (program !== undefined && program.pid > 0) kill(program.pid);
+    await run.ended;
+    worker.supervisord = await startSupervisord(worker.gateway.root);
+  }
+
+  function kill(pid: number): void {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It was gone already.
+    }
+  }
+
+  async function round(worker: Worker, seed: number): Promise<string[]> {
+    const random = createRandom(seed);
+    const kind = worker.last === undefined ? 'good' : pick(KINDS, random);
+    const cut = pick(CUTS, random);
+    const { gateway } = worker;
+    const { product, serial } = gateway;
+    const reports = () => platform.history(product, serial, 'fetch_status');
+    const isAgain = kind === 'again' && worker.last !== undefined;
+    const target = isAgain && worker.last !== undefined ? worker.last : { version: `${seed}`, kind };
+    const name = `one.v${target.version}.tar.gz`;
+    if (!isAgain) await platform.putContent(product, name, artifact(target.version, kind));
+    const before = await reports();
+    await platform.write(product, serial, 'engine_fetch', installCommand(name));
+    const logs: string[] = [];
+    await cutShort(worker, cut, random, logs);
+    for (let tries = 0; tries < 4; tries++) {
+      const run = once(worker);
+      const status = await run.ended;
+      logs.push(run.log());
+      if (status === 0) break;
+    }
+    const told = (await reports()).slice(0, -before.length || undefined);
+    const found = await check(
+      worker,
+      target,
+      told.map(({ value }) => JSON.parse(value)),
+    );
+    const key = `${kind}, ${cut}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+    if (found.length > 0 && process.env.GWE_FAULT_LOGS !== undefined) console.log(logs.join('\n---\n'));
+    return found.map((sentence) => `GWE_SEED=${seed} (${key}): ${sentence}`);
+  }
+
+  async function check(
+    worker: Worker,
+    target: { version: string; kind: Kind },
+    told: Record<string, unknown>[],
+  ): Promise<string[]> {
+    const { gateway } = worker;
+    const violations = [...leftovers(gateway.root), ...overlaps(gateway.root)];
+    const [report] = told;
+    if (told.length !== 1 || report === undefined) return [...violations, `${told.length} reports`];
+    const active = gateway.active('one')?.split('-')[0] ?? '';
+    const isNew = report.outcome === 'installed' || report.outcome === 'unchanged';
+    const isGood = target.kind !== 'dies' && target.kind !== 'install fails';
+    if (isNew !== isGood)
+      violations.push(`'${report.outcome}' of a '${target.kind}': ${report.code} ${report.reason}`);
+    if (report.active !== active) violations.push(`reports ${report.active}, 'current' is ${active}`);
+    if (isNew) worker.last = target;
+    if (active !== (worker.last?.version ?? ''))
+      violations.push(`'current' is ${active}, expected ${worker.last?.version}`);
+    violations.push(...(await checkProgram(worker)), ...checkRecords(gateway, active));
+    return violations;
+  }
+
+  async function checkProgram({ gateway, supervisord, last }: Worker): Promise<string[]> {
+    const entry = existsSync(join(gateway.root, 'etc/supervisor/conf.d/one.conf'));
+    const info = await supervisord.processInfo('one');
+    if (last === undefined || last.kind === 'one-off')
+      return info === undefined && !entry ? [] : [`a one-off runs: ${info?.statename}`];
+    if (info === undefined || !entry) return ['the program is not there'];
+    await until(async () => (await supervisord.processInfo('one'))?.statename !== 'STARTING');
+    const state = (await supervisord.processInfo('one'))?.statename;
+    return state === 'RUNNING' ? [] : [`the program is ${state}`];
+  }
+
+  function checkRecords(gateway: Gateway, active: string): string[] {
+    const state = join(gateway.root, 'var/lib/gwe');
+    const { apps } = JSON.parse(readFileSync(join(state, 'installed.json'), 'utf8'));
+    const { transaction } = JSON.parse(readFileSync(join(state, 'journal.json'), 'utf8'));
+    const kept = gateway.versions('one').filter((name) => !name.startsWith('.') && name !== 'previous');
+    const violations: string[] = [];
+    if (apps.one?.active?.version !== (active === '' ? undefined : active))
+      violations.push(`installed.json: ${apps.one?.active?.version}`);
+    if (!transaction.closed) violations.push(`the journal is open in ${transaction.state}`);
+    if (readdirSync(join(state, 'outbox')).length > 0) violations.push('an unsent report');
+    if (kept.length > 4) violations.push(`${kept.length} versions are kept`);
+    return violations;
+  }
+
+  test(`${ROUNDS} rounds of install, update, bad update and cut`, async () => {
+    const violations: string[] = [];
+    let next = 0;
+    await Promise.all(
+      workers.map(async (worker) => {
+        while (next < ROUNDS && violations.length < 20) {
+          const seed = SEED + next++;
+          violations.push(...(await round(worker, seed)));
+        }
+      }),
+    );
+    const done = [...counts.values()].reduce((sum, count) => sum + count, 0);
+    console.log(
+      `random-rounds: GWE_SEED=${SEED}: ${done} rounds, ${counts.size} combinations, ${violations.length} violations`,
+    );
+    assert.deepEqual(violations, []);
+    assert.equal(done, ROUNDS);
+  });
+});
