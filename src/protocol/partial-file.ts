@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { GweError, wrapError } from '../base/errors.ts';
 import { fsyncDirectory, readTextBounded, removeFileDurable, writeFileDurable } from '../base/fs.ts';
+import { bootId } from '../base/process.ts';
 
 /** What the bytes in a partial file are from. There is no ETag: size and time of upload have to do (spec §2.3). */
 export interface PartialSource {
@@ -23,11 +24,20 @@ export interface PartialFile {
   close(): void;
 }
 
-const SOURCE = v.object({ id: v.string(), sizeBytes: v.number(), updated: v.number() });
+const NOTE = v.object({
+  id: v.string(),
+  sizeBytes: v.number(),
+  updated: v.number(),
+  syncedBytes: v.optional(v.number(), 0),
+  bootId: v.optional(v.string(), ''),
+});
 
 function notePath(path: string): string {
   return `${path}.info`;
 }
+
+/** At most so much is fetched again after a power cut: bytes that were not synced by then may be anything. */
+const SYNC_EVERY_BYTES = 1024 * 1024;
 
 /** Opens `path` where an earlier download of the same source stopped, else empty. */
 export function openPartialFile(path: string, source: PartialSource): PartialFile {
@@ -39,20 +49,25 @@ export function openPartialFile(path: string, source: PartialSource): PartialFil
       throw error instanceof GweError ? error : wrapError(error, 'STORE_IO', doing);
     }
   };
-  const isSame = isSameSource(path, source);
+  const kept = readKept(path, source);
   // The note first: bytes without their own note are thrown away, a note without bytes does no harm.
-  if (!isSame) {
+  if (kept === undefined) {
     guard(() => fs.rmSync(path, { force: true, recursive: false }));
-    writeFileDurable(notePath(path), `${JSON.stringify(source)}\n`, 0o600);
+    writeNote(path, source, 0);
   }
   const { O_RDWR, O_CREAT } = fs.constants;
   const fd = guard(() => fs.openSync(path, O_RDWR | O_CREAT, 0o600));
-  let sizeBytes = fs.fstatSync(fd).size;
-  const truncate = (): void => guard(() => fs.ftruncateSync(fd, 0));
-  if (sizeBytes > source.sizeBytes) {
-    truncate();
-    sizeBytes = 0;
-  }
+  let sizeBytes = kept?.sizeBytes ?? 0;
+  let syncedBytes = kept?.syncedBytes ?? 0;
+  if (fs.fstatSync(fd).size > sizeBytes) guard(() => fs.ftruncateSync(fd, sizeBytes));
+  if (kept?.isOfThisBoot === false) writeNote(path, source, syncedBytes);
+  const sync = (): void =>
+    guard(() => {
+      fs.fsyncSync(fd);
+      if (syncedBytes === 0) fsyncDirectory(dirname(path));
+      if (syncedBytes !== sizeBytes) writeNote(path, source, sizeBytes);
+      syncedBytes = sizeBytes;
+    });
   return {
     get sizeBytes() {
       return sizeBytes;
@@ -65,37 +80,51 @@ export function openPartialFile(path: string, source: PartialSource): PartialFil
           sizeBytes += count;
         }
       });
+      if (sizeBytes - syncedBytes >= SYNC_EVERY_BYTES) sync();
     },
     restart() {
-      if (sizeBytes > 0) truncate();
+      if (syncedBytes > 0) writeNote(path, source, 0);
+      if (sizeBytes > 0) guard(() => fs.ftruncateSync(fd, 0));
       sizeBytes = 0;
+      syncedBytes = 0;
     },
-    sync: () =>
-      guard(() => {
-        fs.fsyncSync(fd);
-        fsyncDirectory(dirname(path));
-      }),
+    sync,
     close: () => fs.closeSync(fd),
   };
 }
 
-function isSameSource(path: string, source: PartialSource): boolean {
+/** The note tells which bytes were synced, and in which boot: within one, what was written is there, synced or not. */
+function writeNote(path: string, source: PartialSource, syncedBytes: number): void {
+  const { id, sizeBytes, updated } = source;
+  const note = { id, sizeBytes, updated, syncedBytes, bootId: bootId() };
+  writeFileDurable(notePath(path), `${JSON.stringify(note)}\n`, 0o600);
+}
+
+interface Kept {
+  /** Bytes that can be gone on from. */
+  sizeBytes: number;
+  syncedBytes: number;
+  isOfThisBoot: boolean;
+}
+
+/** What is there of `source`; `undefined` if it is of something else, or nothing. */
+function readKept(path: string, source: PartialSource): Kept | undefined {
   const text = readTextBounded(notePath(path), 4096);
-  if (text === undefined) return false;
-  const note = v.safeParse(v.pipe(v.string(), v.parseJson(), SOURCE), text);
-  return (
-    note.success &&
-    note.output.id === source.id &&
-    note.output.sizeBytes === source.sizeBytes &&
-    note.output.updated === source.updated
-  );
+  if (text === undefined) return undefined;
+  const note = v.safeParse(v.pipe(v.string(), v.parseJson(), NOTE), text);
+  if (!note.success) return undefined;
+  const { id, sizeBytes, updated, syncedBytes, bootId: boot } = note.output;
+  if (id !== source.id || sizeBytes !== source.sizeBytes || updated !== source.updated) return undefined;
+  const isOfThisBoot = boot === bootId();
+  const found = fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  if (found > source.sizeBytes) return { sizeBytes: 0, syncedBytes: 0, isOfThisBoot };
+  const synced = Math.min(found, syncedBytes);
+  return { sizeBytes: isOfThisBoot ? found : synced, syncedBytes: synced, isOfThisBoot };
 }
 
 /** Bytes of `source` that an earlier download left in `path`; 0 where it left none, or of something else. */
 export function partialBytes(path: string, source: PartialSource): number {
-  if (!isSameSource(path, source)) return 0;
-  const sizeBytes = fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-  return sizeBytes > source.sizeBytes ? 0 : sizeBytes;
+  return readKept(path, source)?.sizeBytes ?? 0;
 }
 
 /** Removes a partial file and its note. */

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createGateway, EXECUTABLE } from './gateway.ts';
 import type { TestPlatform } from './platform.ts';
 import { readShimCount, type ShimRun, shimEnvironment } from './shim.ts';
-import { makeTarball } from './tarball.ts';
+import { makeTarball, type TarballEntry } from './tarball.ts';
 
 export const FULL = process.env.GWE_FAULTS === 'full';
 export const PRODUCT = 'p1';
@@ -53,7 +53,7 @@ echo "end $GWE_APP_VERSION" >> "$root/runs.log"
 }
 
 /** One version of an app: a few files, so that a tree that is half there can be told from a whole one. */
-export function appTarball(version: string, extra: Readonly<Record<string, string>> = {}): Buffer {
+export function appTarball(version: string, extra: Readonly<Record<string, TarballEntry>> = {}): Buffer {
   return makeTarball({
     'install.sh': installScript(),
     VERSION: version,
