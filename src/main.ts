@@ -1,19 +1,15 @@
 /** Entry: argv, signals and the exit status; the one caller of process.exit. */
 import { createSystemClock } from './base/clock.ts';
-import { startCleanly } from './base/scrub.ts';
-import { VERSION } from './base/version.ts';
+import { takeOverProcess } from './base/startup.ts';
 import type { CommandIo } from './cli/command.ts';
 import { dispatch } from './cli/dispatch.ts';
 
 function main(): void {
-  // From source the runtime is the developer's own, and so is what the environment tells it.
-  const refusal = VERSION === 'dev' ? undefined : startCleanly();
+  const refusal = takeOverProcess();
   if (refusal !== undefined) {
     process.stderr.write(`${refusal}\n`);
     process.exit(2);
   }
-  // What gwe and its children create is not for others to write to, whatever it was started from.
-  process.umask(0o022);
   const stop = new AbortController();
   process.on('SIGTERM', () => stop.abort());
   process.on('SIGINT', () => stop.abort());

@@ -177,5 +177,6 @@ export function composeContentApi(context: AgentContext, transport: Transport): 
     () => context.device().cik || undefined,
     { ...product, style },
     context.clock,
+    context.settings().maxReplyBytes,
   );
 }

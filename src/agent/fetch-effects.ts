@@ -16,6 +16,7 @@ import type { Transaction } from '../update/journal.ts';
 import type { EffectContext, EffectResult, UpdateEffects } from '../update/ports.ts';
 import { REINSTALLED } from '../update/runner.ts';
 import type { AgentContext } from './context.ts';
+import { scriptUser } from './install-script.ts';
 import { artifactLimits } from './limits.ts';
 import { downloadFile, factsOf, knownBad, preflight, requireApi, requireContent } from './preflight.ts';
 import { readProgram } from './programs.ts';
@@ -45,6 +46,8 @@ async function plan(
   const found = await preflight(context, content, transaction, effect.signal);
   const learnt: Partial<Transaction> = found.active === undefined ? {} : { previous: found.active };
   if (found.refusal !== undefined) throw found.refusal;
+  // Now, while nothing has been touched: a user that does not exist must not cost a rollback.
+  scriptUser(context);
   if (found.action === 'roll-back' && found.present !== undefined)
     return reuse(context, transaction, found.present, learnt);
   const facts = found.info === undefined ? {} : { content: factsOf(found.info) };

@@ -1,6 +1,7 @@
 /** Runs an artifact's install.sh (or setup.py) and health.sh in its version directory (spec §4.6, design.md §5). */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { confine } from '../base/confine.ts';
 import { GweError } from '../base/errors.ts';
 import {
   bootId,
@@ -11,6 +12,7 @@ import {
   readProcessStat,
   runProcess,
 } from '../base/process.ts';
+import { findUser, type User } from '../supervisor/users.ts';
 import type { Transaction } from '../update/journal.ts';
 import type { AgentContext } from './context.ts';
 import { childEnvironment } from './environment.ts';
@@ -114,24 +116,50 @@ function runScript(
   argv: string[],
   timeoutMs: number,
 ): Promise<RunResult> {
+  const settings = context.settings();
+  const user = scriptUser(context);
   const env = childEnvironment(context.env, {
+    ...(user === undefined ? {} : { USER: user.name, LOGNAME: user.name, HOME: user.home }),
     GWE_APP_NAME: run.app,
     GWE_APP_VERSION: run.version,
     GWE_APP_DIR: run.directory,
     [TRANSACTION_VARIABLE]: run.transaction,
     GWE_PREVIOUS_DIR: run.previousDirectory ?? '',
   });
-  return runProcess(argv, {
+  const limits = {
+    cpuS: settings.limitCpuS,
+    memoryBytes: settings.limitMemoryBytes,
+    processes: settings.limitProcesses,
+    fileBytes: settings.limitFileBytes,
+  };
+  return runProcess(confine(argv, limits), {
     cwd: run.directory,
     env,
     timeoutMs,
     graceMs: GRACE_MS,
-    captureBytes: context.settings().maxOutputBytes,
+    captureBytes: settings.maxOutputBytes,
     clock: context.clock,
+    ...(user === undefined ? {} : { user: { uid: user.uid, gid: user.gid } }),
     ...(run.signal === undefined ? {} : { signal: run.signal }),
     onStart: (pid) =>
       run.onStart?.({ pid, startTicks: readProcessStat(pid)?.startTicks ?? '0', bootId: bootId() }),
   });
+}
+
+/** Whom `run_as` names; `undefined` where gwe is that user already. Throws CONFIG_INVALID if there is none. */
+export function scriptUser(context: Pick<AgentContext, 'settings'>): User | undefined {
+  const { runAs } = context.settings();
+  if (runAs === '') return undefined;
+  const user = findUser(runAs);
+  const uid = process.getuid?.();
+  if (user?.uid === uid) return undefined;
+  if (user !== undefined && uid === 0) return user;
+  throw new GweError(
+    'CONFIG_INVALID',
+    `cannot run install.sh as '${runAs.slice(0, 60)}' (run_as): ${
+      user === undefined ? 'no such user in /etc/passwd' : 'gwe does not run as root'
+    }; set run_as to a user of this gateway`,
+  );
 }
 
 function judge(name: string, run: ScriptRun, result: RunResult): ScriptResult {

@@ -20,6 +20,8 @@ export interface RunOptions {
   graceMs?: number;
   /** Combined stdout and stderr kept: the first and last halves of this many bytes. */
   captureBytes: number;
+  /** Whom the child runs as, without further groups; needs root. Default: the user that gwe has. */
+  user?: { uid: number; gid: number };
   signal?: AbortSignal;
   clock: Clock;
   /** Called once with the pid of the group's leader, before anything is awaited. */
@@ -48,7 +50,8 @@ export async function runProcess(argv: readonly string[], options: RunOptions): 
   const startedMs = options.clock.monotonicMs();
   const capture = createCapture(options.captureBytes);
   const stdio: StdioOptions = ['ignore', 'pipe', 'pipe'];
-  const child = spawn(command, args, { cwd: options.cwd, env: { ...options.env }, stdio, detached: true });
+  const { cwd, env, user } = options;
+  const child = spawn(command, args, { cwd, env: { ...env }, stdio, detached: true, ...user });
   child.stdout?.on('data', capture.add);
   child.stderr?.on('data', capture.add);
   const pid = await started(child, command);

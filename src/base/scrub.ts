@@ -27,20 +27,3 @@ export const HEEDED_BY_RUNTIME: readonly string[] = [
 export function foreignVariables(env: Readonly<Record<string, string | undefined>>): string[] {
   return Object.keys(env).filter((name) => HEEDED_BY_RUNTIME.includes(name) && env[name] !== '');
 }
-
-type Execve = (file: string, args: readonly string[], env: Record<string, string | undefined>) => never;
-
-/**
- * Where the environment speaks to the runtime: becomes the same gwe without those variables, under the same pid, or,
- * where the runtime cannot do that, returns the sentence to end with. `undefined`: all is well.
- */
-export function startCleanly(): string | undefined {
-  const found = foreignVariables(process.env);
-  if (found.length === 0) return undefined;
-  const env = { ...process.env };
-  for (const name of found) delete env[name];
-  const execve = (process as unknown as { execve?: Execve }).execve;
-  if (execve === undefined) return `gwe: refuses to start while ${found.join(', ')} is set: unset it`;
-  // argv[1] of an executable is its own path once more, put in by the runtime.
-  return execve.call(process, process.execPath, [process.argv0, ...process.argv.slice(2)], env);
-}

@@ -16,7 +16,7 @@ const { bundle, output, arch, version, generator } = JSON.parse(process.argv[2] 
 process.execPath = generator;
 await sea(bundle, {
   targets: [{ platform: 'linux', arch, nodeRange: `node${version}`, output }],
-  // What NODE_OPTIONS says is for other programs (the armv7l runtime is too old to know this key: see src/main.ts).
+  // What NODE_OPTIONS says is for other programs (the armv7l runtime is too old to know this key: see src/base/startup.ts).
   // pkg works in a directory below $TMPDIR, which holds the bundle: a relative path keeps this machine's out of the file.
   seaConfig: { main: `../${basename(bundle)}`, useCodeCache: true, execArgvExtension: 'none' },
 });

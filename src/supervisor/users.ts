@@ -5,13 +5,28 @@ import { readTextBounded } from '../base/fs.ts';
 const PASSWD = '/etc/passwd';
 const PASSWD_LIMIT_BYTES = 4 * 1024 * 1024;
 
+export interface User {
+  name: string;
+  uid: number;
+  gid: number;
+  home: string;
+}
+
 /** Whether `user`, a name or a number, is in /etc/passwd. Users from elsewhere (LDAP) may be absent at boot, and count as none. */
 export function userExists(user: string): boolean {
-  const lines = (readTextBounded(PASSWD, PASSWD_LIMIT_BYTES) ?? '').split('\n');
-  if (user === '') return false;
+  return findUser(user) !== undefined;
+}
+
+/** The line of /etc/passwd about `user`, a name or a number. */
+export function findUser(user: string): User | undefined {
+  if (user === '') return undefined;
   const column = /^\d+$/.test(user) ? 2 : 0;
   const wanted = column === 2 ? String(Number(user)) : user;
-  return lines.some((line) => line.split(':')[column] === wanted);
+  const lines = (readTextBounded(PASSWD, PASSWD_LIMIT_BYTES) ?? '').split('\n');
+  const fields = lines.map((line) => line.split(':')).find((each) => each[column] === wanted);
+  if (fields === undefined) return undefined;
+  const [name = '', , uid, gid, , home = ''] = fields;
+  return { name, uid: Number(uid), gid: Number(gid), home };
 }
 
 /** Whether `path` is a directory, links followed. One that can not be looked at (too long, a loop) is none. */

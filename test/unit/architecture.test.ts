@@ -35,7 +35,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'doctor',
   ],
   // The entry makes the one clock that everything else is handed.
-  main: ['cli', 'base/clock'],
+  main: ['cli', 'base/clock', 'base/startup'],
 };
 
 const NPM_PACKAGES: Readonly<Record<string, readonly string[]>> = {
