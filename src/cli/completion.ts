@@ -110,6 +110,7 @@ ${renderCases(tree).join('\n')}
   esac
   compadd -- \${=offers}
 }
-compdef _gwe gwe
+# Loaded from fpath, this file is the body of the first call, which has to complete as well.
+if [ "\${funcstack[1]}" = _gwe ]; then _gwe "$@"; else compdef _gwe gwe; fi
 `;
 }

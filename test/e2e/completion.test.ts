@@ -1,7 +1,9 @@
 /** Completion and manual page hold everything that --help shows, and the shells and roff take them. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { FLAG_OPTIONS } from '../../src/cli/options.ts';
 import { EXECUTABLE } from '../helpers/gateway.ts';
@@ -41,6 +43,26 @@ test('bash completes options, commands, commands of a group, and options of a co
     complete('gwe', '--check-tarball', '/etc/host'),
     execFileSync('bash', ['-c', 'compgen -f /etc/host'], { encoding: 'utf8' }).trim().split('\n'),
   );
+});
+
+test('zsh completes at the first key press that loads the script from its fpath', () => {
+  const script = gwe('completion', 'zsh');
+  assert.match(
+    script,
+    /^if \[ "\$\{funcstack\[1\]\}" = _gwe \]; then _gwe "\$@"; else compdef _gwe gwe; fi$/m,
+  );
+  if (!existsSync('/usr/bin/zsh')) return; // The rule above is what can be said without it.
+  const directory = mkdtempSync(join(tmpdir(), 'gwe-zsh-'));
+  try {
+    writeFileSync(join(directory, '_gwe'), script);
+    const press =
+      'fpath=("$1"); autoload -Uz _gwe; compadd() { print -l -- "$@" }; words=(gwe rol); CURRENT=2; _gwe';
+    const run = spawnSync('zsh', ['-fc', press, 'zsh', directory], { encoding: 'utf8' });
+    assert.equal(run.stderr, '');
+    assert.ok(run.stdout.split('\n').includes('rollback'), run.stdout);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });
 
 test('completion of both shells and the manual page hold every option and command', () => {
