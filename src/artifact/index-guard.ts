@@ -33,6 +33,9 @@ export interface ArtifactIndex {
  */
 export type Admit = (index: ArtifactIndex | undefined) => void;
 
+/** Headers, padding, and what the chunk that ends the signatures holds behind them. */
+const EARLY_SLACK_BYTES = 128 * 1024;
+
 const EMPTY_SHA256 = createHash('sha256').digest('hex');
 
 type State =
@@ -48,6 +51,7 @@ export class IndexGuard {
   #state: State = { at: 'start' };
   /** The stream so far, until there is a manifest to hold it to. Bounded by the limits of its two entries. */
   #early: Buffer[] = [];
+  #earlyBytes = 0;
 
   constructor(limits: ArtifactLimits, admit: Admit) {
     this.#limits = limits;
@@ -94,7 +98,7 @@ export class IndexGuard {
     const state = this.#state;
     if (state.at === 'plain') return;
     if (state.at !== 'entries') {
-      this.#early.push(Buffer.from(chunk));
+      this.#keepEarly(chunk);
       return;
     }
     for (const early of this.#early.splice(0)) state.matcher.take(early);
@@ -109,8 +113,26 @@ export class IndexGuard {
     else if (state.at !== 'plain') throw manifestFault(`no ${SIGNATURES_PATH}`, 'it behind the manifest');
   }
 
+  /** Extension headers without end could stand in front of an entry; in front of gwe's own there are none. */
+  #keepEarly(chunk: Buffer): void {
+    this.#earlyBytes += chunk.length;
+    if (this.#earlyBytes <= this.#mostEarlyBytes()) this.#early.push(Buffer.from(chunk));
+    else if (this.#state.at === 'start') this.#early = [];
+    else throw this.#tooLate(SIGNATURES_PATH);
+  }
+
+  #mostEarlyBytes(): number {
+    return this.#limits.manifestBytes + this.#limits.metaEntryBytes + EARLY_SLACK_BYTES;
+  }
+
+  #tooLate(path: string): Error {
+    return manifestFault(`more than ${this.#mostEarlyBytes()} bytes in front of ${path}`, 'no other headers');
+  }
+
   #begin(entry: TarEntry): void {
     if (entry.path === MANIFEST_PATH) {
+      // What was let go of could not be compared any more.
+      if (this.#earlyBytes > this.#mostEarlyBytes()) throw this.#tooLate(MANIFEST_PATH);
       this.#expectMeta(entry, MANIFEST_PATH, this.#limits.manifestBytes);
       this.#state = { at: 'manifest', chunks: [] };
       return;

@@ -19,6 +19,7 @@ async function unpacked(t: TestContext, prefix = ''): Promise<{ root: string; di
     'd/file': 'content',
     'd/empty': '',
     'd/link': { link: 'file' },
+    'implied/x': 'x',
   };
   const named = Object.fromEntries(
     Object.entries(entries).map(([path, entry]) => [`${prefix}${path}`, entry]),
@@ -83,6 +84,13 @@ const changes: Readonly<Record<string, [(root: string) => void, RegExp]>> = {
       symlinkSync('e', join(root, 'd'));
     },
     /'d' is not what it was, expected a directory/,
+  ],
+  'a directory that no entry names and that has become a link to its like': [
+    (root) => {
+      renameSync(join(root, 'implied'), join(root, 'elsewhere'));
+      symlinkSync('elsewhere', join(root, 'implied'));
+    },
+    /no 'implied', expected a directory/,
   ],
   'a file that gwe would run and nobody has signed': [
     (root) => writeFileSync(join(root, 'health.sh'), 'x'),

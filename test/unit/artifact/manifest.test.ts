@@ -202,3 +202,25 @@ test('.gwe/ in a tarball without a manifest at its head is refused: it would loo
   const behindRoot = { './': '', '.gwe/manifest.json': '{}' };
   await assertRefused(makeTarball(behindRoot), 'ARTIFACT_ENTRY', /the reserved directory \.gwe\//);
 });
+
+test('headers without end in front of the manifest or the signatures are not kept in memory', async () => {
+  const limits = { ...DEFAULT_LIMITS, manifestBytes: 64 * 1024, metaEntryBytes: 64 * 1024 };
+  const comments = Array.from({ length: 20 }, () => paxEntry({ comment: 'x'.repeat(60_000) }, 'g'));
+  const manifest = fileEntry('.gwe/manifest.json', manifestText(FILES));
+  const signatures = fileEntry('.gwe/signatures.json', '{"format":1,"signatures":[]}');
+  const between = gzipTar(manifest, ...comments, signatures, ...PARTS);
+  await assertRefused(between, 'ARTIFACT_MANIFEST', /more than \d+ bytes in front of/, limits);
+  const before = gzipTar(...comments, manifest, signatures, ...PARTS);
+  await assertRefused(before, 'ARTIFACT_MANIFEST', /bytes in front of \.gwe\/manifest\.json/, limits);
+  const aligned = [...comments, paxEntry({ comment: 'x'.repeat(32_768 - 2048) }, 'g')];
+  const filler = 32_768 - (Buffer.concat(aligned).length % 32_768);
+  const fill = paxEntry({ comment: 'x'.repeat(filler - 512 - 100) }, 'g');
+  assert.equal(
+    Buffer.concat([...aligned, fill]).length % 32_768,
+    0,
+    'the manifest begins a chunk of its own',
+  );
+  const hidden = gzipTar(...aligned, fill, manifest, signatures, ...PARTS);
+  await assertRefused(hidden, 'ARTIFACT_MANIFEST', /bytes in front of \.gwe\/manifest\.json/, limits);
+  await withUnpacked(gzipTar(...comments, ...PARTS), ({ error }) => assert.equal(error, undefined), limits);
+});
