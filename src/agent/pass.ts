@@ -18,7 +18,7 @@ import { setAsideDamaged } from './damage.ts';
 import { activateKey } from './provisioner.ts';
 import type { StatusWriter } from './run-status.ts';
 import type { TrafficCounter } from './traffic.ts';
-import { withTransactionLock, workOff } from './work.ts';
+import { behindCommandLine, withTransactionLock, workOff } from './work.ts';
 
 /** What one pass leaves to the next. */
 export interface Kept extends Pick<CheckInParts, 'memory' | 'startedMs'> {
@@ -85,7 +85,10 @@ async function work(parts: Pass, hasWork: boolean): Promise<boolean> {
   const runner = composeRunner(context, composeContentApi(context, transport), signal);
   const watching = watchForNewer(parts, newer, done.signal);
   try {
-    await withTransactionLock(context, () => continueTransaction(commands, runner));
+    if (context.journal.read()?.closed === false) {
+      const wait = behindCommandLine(context, parts.signal);
+      await withTransactionLock(context, () => continueTransaction(commands, runner), wait);
+    }
     if (hasWork) await workOff(context, commands, runner);
     return false;
   } catch (error) {

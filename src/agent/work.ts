@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parseArtifactName } from '../artifact/name.ts';
 import { describeError, GweError } from '../base/errors.ts';
 import { acquireLock, type LockOwner } from '../base/lock.ts';
-import { type RunnerDependencies, runTransaction } from '../update/runner.ts';
+import { type NewTransaction, type RunnerDependencies, runTransaction } from '../update/runner.ts';
 import { type Command, type CommandEntry, type CommandStore, entryId, finishCommand } from './command.ts';
 import type { AgentContext } from './context.ts';
 import { reportEntry } from './entry-report.ts';
@@ -40,20 +40,17 @@ async function workOffEntry(
     return;
   }
   const { name, version } = parseArtifactName(entry.contentId);
-  await withTransactionLock(context, () =>
-    runTransaction(
-      {
-        id,
-        app: name,
-        version,
-        contentId: entry.contentId,
-        source: { kind: 'content' },
-        commandDigest: command.digest,
-        ...(entry.sha256 === undefined ? {} : { expectedSha256: entry.sha256 }),
-      },
-      runner,
-    ),
-  );
+  const wanted: NewTransaction = {
+    id,
+    app: name,
+    version,
+    contentId: entry.contentId,
+    source: { kind: 'content' },
+    commandDigest: command.digest,
+    ...(entry.sha256 === undefined ? {} : { expectedSha256: entry.sha256 }),
+  };
+  const wait = behindCommandLine(context, runner.signal);
+  await withTransactionLock(context, () => runTransaction(wanted, runner), wait);
 }
 
 /** gwe was killed between an entry's end and the note of it; a command line may have used the journal since. */
@@ -81,6 +78,15 @@ export interface LockWait {
 }
 
 const LOCK_POLL_MS = 200;
+/** As long as the longest install.sh by default: a command line that takes longer is looked at again after a check-in. */
+const BEHIND_COMMAND_LINE_MS = 3600 * 1000;
+
+/** How the agent waits for an update that a person runs on the gateway: patiently, and not as a failed check-in. */
+export function behindCommandLine(context: AgentContext, signal: AbortSignal): LockWait {
+  const onWait = ({ pid, purpose }: LockOwner): void =>
+    context.log.info('update.waiting', { pid, purpose }, 'another process is in the middle of an update');
+  return { waitMs: BEHIND_COMMAND_LINE_MS, onWait, signal };
+}
 
 /**
  * One transaction at a time on a root, the agent's or a command line's. Throws STORE_LOCKED, naming the owner, when
