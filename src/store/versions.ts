@@ -55,18 +55,24 @@ export function promote(
     throw new GweError('STORE_IO', `cannot promote '${source}': it is gone, and so is '${target}'`);
   }
   bringMeta(staging, source);
-  if (readLink(currentLink(layout, version.app)) === versionDirectoryName(version.version, version.digest)) {
-    refreshSignatures(source, target);
-  } else {
-    if (existsSync(target))
-      renameDurable(
-        target,
-        join(appDirectory(layout, version.app), `${TRASH_PREFIX}${version.transactionId}`),
-      );
-    renameDurable(source, target);
-  }
+  const name = versionDirectoryName(version.version, version.digest);
+  const isActive = readLink(currentLink(layout, version.app)) === name && existsSync(target);
+  const trash = join(appDirectory(layout, version.app), `${TRASH_PREFIX}${version.transactionId}`);
+  if (isActive) refreshSignatures(source, target);
+  else replaceTree(source, target, trash);
   removeTree(staging);
   return target;
+}
+
+/** What was in the place of `target` may be a version to go back to: it stays if the new one cannot get there. */
+function replaceTree(source: string, target: string, trash: string): void {
+  if (existsSync(target)) renameDurable(target, trash);
+  try {
+    renameDurable(source, target);
+  } catch (error) {
+    if (existsSync(trash) && !existsSync(target)) renameDurable(trash, target);
+    throw error;
+  }
 }
 
 /** `.gwe/` lies beside the one top-level directory, and goes along when that becomes the root. */

@@ -26,7 +26,7 @@ import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import { compileShim } from '../helpers/shim.ts';
 
 const WORKERS = 8;
-const SAMPLES = 30;
+const SAMPLES = 20;
 const COMMAND_TEXT = installCommand('one.v2.tar.gz');
 
 /** One tree, and what the platform knew when the power went. */

@@ -16,7 +16,7 @@ import { INSTALL_OK, makeTarball } from '../helpers/tarball.ts';
 const COMMAND = process.env.GWE_COMMAND?.split(' ') ?? [EXECUTABLE];
 /** What one read from a socket brings at most. */
 const CHUNK_BYTES = 64 * 1024;
-const TIMES = FULL ? 20 : 4;
+const TIMES = FULL ? 20 : 2;
 const DEADLINE_MS = FULL ? 300_000 : 60_000;
 
 interface Stage {
