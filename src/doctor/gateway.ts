@@ -25,9 +25,15 @@ export function gatewayChecks(layout: Layout, supervisor: SupervisorClient): Che
 
 function checkConfig(layout: Layout): Finding {
   const { gatewayConfig, engineConfig } = layout;
-  const problems = [loadGatewayConfig(gatewayConfig), loadEngineConfig(engineConfig)].flatMap(
-    (config) => config.problems,
-  );
+  const problems: string[] = [];
+  try {
+    for (const config of [loadGatewayConfig(gatewayConfig), loadEngineConfig(engineConfig)])
+      problems.push(...config.problems);
+  } catch (error) {
+    if (!(error instanceof GweError)) throw error;
+    const mend = 'move it away, and set this gateway up again (gwe --set-product-id PID --set-iface eth0)';
+    return { status: 'fail', finding: describeError(error), mend };
+  }
   if (problems.length > 0) {
     return { status: 'warn', finding: problems.join('; '), mend: `edit ${gatewayConfig} or ${engineConfig}` };
   }
@@ -75,9 +81,11 @@ async function checkSupervisor(supervisor: SupervisorClient): Promise<Finding> {
     };
   } catch (error) {
     if (!(error instanceof GweError)) throw error;
-    const mend =
-      "install it ('apt-get install supervisor') and start it, or set its socket ('gwe --set supervisor_socket=PATH')";
-    return { status: 'fail', finding: describeError(error), mend };
+    const finding = describeError(error);
+    const mend = finding.includes('EACCES')
+      ? 'its socket is for root: run gwe, and this, as root'
+      : "install it ('apt-get install supervisor') and start it, or set its socket ('gwe --set supervisor_socket=PATH')";
+    return { status: 'fail', finding, mend };
   }
 }
 

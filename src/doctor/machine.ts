@@ -69,7 +69,10 @@ function checkDisk(layout: Layout, reserveBytes: number): Finding {
   const fewest = inodes.reduce((low, next) => Math.min(low, next.freeInodes), Number.POSITIVE_INFINITY);
   const count = Number.isFinite(fewest) ? `${fewest} inodes` : 'inodes not counted';
   const finding = `${megabytes(least.freeBytes)} of ${megabytes(least.totalBytes)} free for '${least.path}', ${count}`;
-  const mend = `free some; an update leaves ${megabytes(reserveBytes)} free (disk_reserve_bytes)`;
+  const mend =
+    fewest < FEW_INODES && least.freeBytes >= 4 * reserveBytes
+      ? 'remove files: each file of an update takes an inode'
+      : `free some; an update leaves ${megabytes(reserveBytes)} free (disk_reserve_bytes)`;
   if (least.freeBytes <= reserveBytes || fewest < FEWEST_INODES) return { status: 'fail', finding, mend };
   if (least.freeBytes < 4 * reserveBytes || fewest < FEW_INODES) return { status: 'warn', finding, mend };
   return { status: 'ok', finding };

@@ -8,7 +8,7 @@ import { describeError, GweError } from '../base/errors.ts';
 import { readFileBounded } from '../base/fs.ts';
 import { createDataApi, type DataApi } from '../protocol/data.ts';
 import { createTransport, type TransportSettings } from '../protocol/transport.ts';
-import { probeTls } from '../protocol/transport-probe.ts';
+import { probeTls, type TlsFacts } from '../protocol/transport-probe.ts';
 import { selectProxy } from '../protocol/transport-proxy.ts';
 import type { Check, Finding } from './check.ts';
 
@@ -28,9 +28,8 @@ export function platformChecks(context: AgentContext): Check[] {
   const settings = (): TransportSettings => ({ ...platformSettings(context), timeoutMs: IDLE_MS });
   const withData = <T>(use: (data: DataApi) => Promise<T>): Promise<T> => useData(context, settings, use);
   const needsProduct = (run: Check['run']) => (): Finding | Promise<Finding> => {
-    const { vendor, model } = context.device();
-    if (vendor !== '' && model !== '') return run();
-    return { status: 'warn', finding: 'not looked at: no product is set, see identity' };
+    const why = blocked(context);
+    return why === undefined ? run() : { status: 'warn', finding: `not looked at: ${why}` };
   };
   return [
     { id: 'clock', run: () => checkClock(clock, () => withData((data) => data.readTimestamp())) },
@@ -45,6 +44,17 @@ export function platformChecks(context: AgentContext): Check[] {
       ),
     },
   ];
+}
+
+/** Why there is no platform to look at: another check says it, and one is enough. */
+function blocked(context: AgentContext): string | undefined {
+  try {
+    const { vendor, model } = context.device();
+    return vendor !== '' && model !== '' ? undefined : 'no product is set, see identity';
+  } catch (error) {
+    if (!(error instanceof GweError)) throw error;
+    return 'the configuration cannot be read, see config';
+  }
 }
 
 async function useData<T>(
@@ -102,9 +112,28 @@ async function checkDns(settings: TransportSettings): Promise<Finding> {
 }
 
 async function checkTls(settings: TransportSettings, clock: Clock): Promise<Finding> {
-  const facts = await probeTls(settings, clock);
-  if (facts === undefined)
-    return { status: 'ok', finding: `none: ${new URL(settings.baseUrl).origin} is plain HTTP` };
+  try {
+    // What no request would be made with, plain HTTP to another host for one, is refused here as there.
+    createTransport(settings, { clock }).close();
+    const facts = await probeTls(settings, clock);
+    if (facts !== undefined) return judgeCertificate(facts, clock);
+    return { status: 'ok', finding: `none: ${new URL(settings.baseUrl).origin} is plain HTTP, and answers` };
+  } catch (error) {
+    if (!(error instanceof GweError)) throw error;
+    const finding = describeError(error);
+    return { status: 'fail', finding, mend: mendConnection(error, finding) };
+  }
+}
+
+function mendConnection(error: GweError, finding: string): string {
+  if (error.code === 'CONFIG_INVALID')
+    return 'set what fits: gwe --set-platform-url, --set-ca-file, --set-client-cert, --set-client-key';
+  if (finding.includes(' TLS: '))
+    return "see 'clock'; for a platform with a CA of its own: gwe --set-ca-file FILE; check platform_url and its certificate";
+  return 'see whether the network is up, platform_url is right, and a proxy (HTTPS_PROXY) is needed';
+}
+
+function judgeCertificate(facts: TlsFacts, clock: Clock): Finding {
   const days = Math.floor((facts.validToMs - clock.wallMs()) / DAY_MS);
   const finding =
     `${facts.protocol}, ${facts.subject} by ${facts.issuer}, ${isoDay(facts.validFromMs)} to ` +
@@ -116,14 +145,29 @@ async function checkTls(settings: TransportSettings, clock: Clock): Promise<Find
 function checkClientCertificate(path: string, clock: Clock): Finding {
   if (path === '') return { status: 'ok', finding: 'none is set, and most platforms want none' };
   const pem = readFileBounded(path, LARGEST_PEM_BYTES);
-  if (pem === undefined) throw new GweError('CONFIG_INVALID', `cannot read '${path}': no such file`);
-  const { validFrom, validTo, subject } = new X509Certificate(pem);
+  const certificate = pem === undefined ? undefined : parseCertificate(pem);
+  if (certificate === undefined) {
+    return {
+      status: 'fail',
+      finding: `'${path}' is ${pem === undefined ? 'no file' : 'no PEM certificate'}`,
+      mend: "set the file that is one: gwe --set-client-cert FILE, or '' for none",
+    };
+  }
+  const { validFrom, validTo, subject } = certificate;
   const [fromMs, toMs] = [Date.parse(validFrom), Date.parse(validTo)];
   const days = Math.floor((toMs - clock.wallMs()) / DAY_MS);
   const finding = `${subject.replace(/\s+/g, ' ')}, ${isoDay(fromMs)} to ${isoDay(toMs)}: ${days} days left`;
   const mend = 'renew it and set the new file (--set-client-cert)';
   if (clock.wallMs() < fromMs || clock.wallMs() > toMs) return { status: 'fail', finding, mend };
   return days < FEW_DAYS ? { status: 'warn', finding, mend } : { status: 'ok', finding };
+}
+
+function parseCertificate(pem: Buffer): X509Certificate | undefined {
+  try {
+    return new X509Certificate(pem);
+  } catch {
+    return undefined;
+  }
 }
 
 async function checkActivation(context: AgentContext, read: () => Promise<unknown>): Promise<Finding> {

@@ -17,17 +17,16 @@ export interface TlsFacts {
 }
 
 /**
- * Connects to the platform and returns what it shows; `undefined` for plain http. The certificate has been checked as
+ * Connects to the platform and returns what it shows; `undefined` for plain http, once connected. The certificate has been checked as
  * for every request. Throws PROTOCOL_OFFLINE in plain words, CONFIG_INVALID for files or a proxy that cannot be used.
  */
 export async function probeTls(settings: TransportSettings, clock: Clock): Promise<TlsFacts | undefined> {
   const target = new URL(settings.baseUrl);
-  if (target.protocol !== 'https:') return undefined;
   const proxy = selectProxy(target, settings.env);
   const wire = createWire({
     target,
     proxy,
-    secureContext: loadSecureContext(settings),
+    secureContext: target.protocol === 'https:' ? loadSecureContext(settings) : undefined,
     // A resumed session shows no certificate.
     tickets: { load: () => undefined, save: () => undefined },
     idleMs: settings.timeoutMs,

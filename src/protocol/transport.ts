@@ -179,7 +179,7 @@ function checkBaseUrl(settings: TransportSettings): URL {
     throw new GweError(
       'CONFIG_INVALID',
       `cannot use platform URL ${shown}: plain HTTP would show the device's key to the network; ` +
-        'use https://, or allow insecure HTTP in the configuration',
+        'use https://, or allow it: gwe --set insecure_http=true',
     );
   }
   return url;

@@ -162,6 +162,48 @@ test('what is wrong on the gateway itself is told, one check each', async () => 
   assert.match(straight.of('dns').finding, /no-such-host\.test, has no address/);
 });
 
+test('every failure on the way to the platform comes with its mend', async () => {
+  const device = 'model = p1\nvendor = p1\nuuid = u';
+  const rows: readonly (readonly [
+    name: string,
+    engine: string,
+    id: string,
+    finding: RegExp,
+    mend: RegExp,
+  ])[] = [
+    ['http-far', 'platform_url = http://192.0.2.1', 'tls', /plain HTTP would show/, /--set-platform-url/],
+    ['http-dead', 'platform_url = http://127.0.0.1:1', 'tls', /connection refused/, /network is up/],
+    ['https-dead', 'platform_url = https://127.0.0.1:1', 'tls', /connection refused/, /network is up/],
+    ['private-ca', `platform_url = ${platform.url}`, 'tls', /TLS: /, /--set-ca-file/],
+    ['no-cert', `client_cert = ${scratch}/none.pem`, 'client-cert', /is no file/, /--set-client-cert/],
+    ['bad-cert', 'client_cert = /etc/hostname', 'client-cert', /no PEM certificate/, /--set-client-cert/],
+  ];
+  await Promise.all(
+    rows.map(async ([name, engine, id, finding, mend]) => {
+      const { status, of } = await examine(makeRoot(name, device, engine));
+      assert.equal(status, 1, name);
+      assert.equal(of(id).status, 'fail', name);
+      assert.match(of(id).finding, finding, name);
+      assert.match(of(id).mend ?? '', mend, name);
+    }),
+  );
+});
+
+test('a configuration that cannot be read is one failure with its mend, not one for each check', async () => {
+  const root = makeRoot('unreadable', '', '');
+  rmSync(join(root, 'etc/gwe/Gateway.cfg'));
+  mkdirSync(join(root, 'etc/gwe/Gateway.cfg'));
+  const { status, of } = await examine(root);
+  assert.equal(status, 1);
+  assert.match(of('config').mend ?? '', /move it away/);
+  for (const id of ['dns', 'tls', 'proxy', 'activation']) {
+    assert.deepEqual(
+      [of(id).status, of(id).finding],
+      ['warn', 'not looked at: the configuration cannot be read, see config'],
+    );
+  }
+});
+
 test('without a product only that is a failure of the configuration', async () => {
   const { of } = await examine(makeRoot('fresh', '', ''));
   assert.equal(of('identity').status, 'fail');
