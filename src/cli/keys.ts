@@ -6,7 +6,8 @@
  */
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { KEYS_APP_NAME, parseArtifactName, renderArtifactName } from '../artifact/name.ts';
+import { noteNoWayBack } from '../agent/trust.ts';
+import { KEYS_APP_NAME, parseArtifactName, RESERVED_APP_NAME, renderArtifactName } from '../artifact/name.ts';
 import { packIndexed } from '../artifact/pack-indexed.ts';
 import { type PlannedEntry, sortEntries } from '../artifact/plan-tree.ts';
 import type { TrustedKey } from '../artifact/policy.ts';
@@ -16,6 +17,7 @@ import { ensureDirectory, removeFileDurable, writeFileDurable } from '../base/fs
 import { decodeTrustedKey, readKeyRing } from '../store/trust.ts';
 import type { CommandCall, CommandSpec } from './command.ts';
 import { EXIT } from './exit.ts';
+import { gatewayOf } from './gateway.ts';
 import { JSON_OPTION } from './options.ts';
 import { layoutOf } from './root.ts';
 import { cell, printDocument, printTable } from './screen.ts';
@@ -186,7 +188,18 @@ function addKey(call: CommandCall): number {
     `trusting ${key.id} '${name}' for ${key.apps === undefined ? 'all apps' : key.apps.join(', ')}\n`,
   );
   if (keys.length === 0) io.stdout('from now on tarballs that are not signed are refused\n');
+  warnOfLostWays(call);
   return EXIT.ok;
+}
+
+/** A gateway does not go back to what it does not trust: better known before the next update fails. */
+function warnOfLostWays(call: CommandCall): void {
+  const context = gatewayOf(call);
+  for (const [app, { active }] of Object.entries(context.installed.all())) {
+    if (active === undefined || app === RESERVED_APP_NAME || app === KEYS_APP_NAME) continue;
+    const note = noteNoWayBack(context, { app, ...active });
+    if (note !== undefined) call.io.stderr(`gwe: warning: app '${app}': ${note}\n`);
+  }
 }
 
 function removeKey(call: CommandCall): number {

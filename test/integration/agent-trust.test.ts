@@ -244,6 +244,14 @@ describe('a gateway with keys', () => {
     );
   });
 
+  test('keys add says which apps could not be gone back to', () => {
+    trust({});
+    writeFileSync(join(gateway.root, 'bob.pub'), bob.publicKey);
+    const { status, stderr } = gateway.gwe('keys', 'add', join(gateway.root, 'bob.pub'));
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /app 'one': a failed update could not go back to version 1: .* unknown key/);
+  });
+
   test('the same version with another signature is no other version, and gets the signature', async () => {
     assert.equal(
       (await send('twelve.v1.tar.gz', await signed({ name: 'twelve', version: '1' }))).outcome,
