@@ -113,16 +113,18 @@ export function decodeBuildfile(text: string): { buildfile: Buildfile } | { prob
     const found = `no JSON (${error instanceof Error ? error.message.replace(/\s+/g, ' ') : 'unreadable'})`;
     return { problems: [{ key: '', found, expected: 'JSON' }] };
   }
-  // To valibot a list is an object without these keys.
-  const result = v.safeParse(BuildfileSchema, Array.isArray(json) ? null : json);
+  const result = v.safeParse(BuildfileSchema, Array.isArray(json) ? A_LIST : json);
   return result.success ? { buildfile: result.output } : { problems: result.issues.map(describeIssue) };
 }
+
+/** In place of a list, which to valibot is an object without these keys. */
+const A_LIST = 'a list';
 
 function describeIssue(issue: v.BaseIssue<unknown>): BuildfileProblem {
   const path = issue.path?.map((item) => String(item.key)) ?? [];
   const key = path.map((part, at) => (at === 0 ? part : `[${part}]`)).join('');
   const shown = JSON.stringify(issue.input);
-  const found = shown === undefined ? 'nothing' : shown.slice(0, 80);
+  const found = shown === undefined ? 'nothing' : issue.input === A_LIST ? 'a list' : shown.slice(0, 80);
   return { key, found, expected: issue.received === 'undefined' ? 'it to be there' : issue.message };
 }
 

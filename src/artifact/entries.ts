@@ -79,8 +79,8 @@ export function checkSymlink(path: string, target: string, limits: ArtifactLimit
   const parts = target.split('/').filter((part) => part !== '' && part !== '.');
   const climbs = parts.findIndex((part) => part !== '..');
   const up = climbs === -1 ? parts.length : climbs;
-  if (up > path.split('/').length - 1) throw refuse(`a link to ${quote(target)}, outside of it,`);
-  if (parts.includes('..', up)) throw refuse(`a link to ${quote(target)} with '..' behind a name,`);
+  if (up > path.split('/').length - 1) throw refuse(`a link to ${quote(target)}, which is outside of it`);
+  if (parts.includes('..', up)) throw refuse(`a link to ${quote(target)} with '..' behind a name`);
 }
 
 /**

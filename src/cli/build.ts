@@ -87,7 +87,7 @@ async function checkBuildfile(io: CommandIo, file: string): Promise<number> {
   try {
     readBuildfile(absolute(io, file));
   } catch (error) {
-    if (!(error instanceof GweError) || error.code !== 'ARTIFACT_BUILD') throw error;
+    if (!(error instanceof GweError)) throw error;
     printParagraph(io, `[FAIL] ${describeError(error)}`);
     return 1;
   }

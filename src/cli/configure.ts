@@ -1,11 +1,13 @@
 /** The set options: all are checked before any is written, and the resulting files are shown. */
 import { existsSync } from 'node:fs';
 import { interfaceMac } from '../agent/identity.ts';
-import { GweError } from '../base/errors.ts';
+import { describeError, GweError } from '../base/errors.ts';
 import {
   type DeviceConfig,
   loadEngineConfig,
   loadGatewayConfig,
+  renderEngineConfig,
+  renderGatewayConfig,
   saveEngineConfig,
   saveGatewayConfig,
   unquote,
@@ -45,11 +47,23 @@ export function configure(io: CommandIo, options: ParsedOptions, layout: Layout)
   const changes = readChanges(options);
   const hasDevice = Object.keys(changes.device).length > 0;
   const hasEngine = Object.keys(changes.engine).length > 0;
+  requireStorable(changes, layout);
   if (hasDevice) io.stdout(withNewline(saveGatewayConfig(layout.gatewayConfig, changes.device)));
   if (hasEngine) io.stdout(withNewline(saveEngineConfig(layout.engineConfig, changes.engine)));
   if (changes.device.iface !== undefined && changes.device.iface !== '')
     sayInterface(io, changes.device.iface, layout);
   return hasDevice || hasEngine;
+}
+
+/** Both files are tried before either is written: a value that one cannot hold changes nothing in the other. */
+function requireStorable({ device, engine }: Changes, layout: Layout): void {
+  try {
+    renderGatewayConfig(layout.gatewayConfig, device);
+    renderEngineConfig(layout.engineConfig, engine);
+  } catch (error) {
+    if (!(error instanceof GweError) || error.code !== 'CONFIG_INVALID') throw error;
+    throw new GweError('USAGE_BAD_VALUE', `${describeError(error)}; nothing was changed`);
+  }
 }
 
 export function showGatewayConfig(layout: Layout): string {

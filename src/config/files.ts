@@ -46,12 +46,18 @@ export function loadGatewayConfig(path: string): LoadedConfig<DeviceConfig> {
 
 /** Writes Gateway.cfg with `changes`, mode 0600 because it holds the key. Returns the file's new text. */
 export function saveGatewayConfig(path: string, changes: Partial<DeviceConfig>): string {
+  const text = renderGatewayConfig(path, changes);
+  writeConfig(path, text, 0o600);
+  return text;
+}
+
+/** The text that `saveGatewayConfig` would write. Throws CONFIG_INVALID for a value that cannot be stored. */
+export function renderGatewayConfig(path: string, changes: Partial<DeviceConfig>): string {
   let { text } = loadGatewayConfig(path);
   for (const key of DEVICE_KEYS) {
     const value = changes[key];
     if (value !== undefined) text = setChecked(text, DEVICE_SECTION, key, value);
   }
-  writeConfig(path, text, 0o600);
   return text;
 }
 
@@ -71,12 +77,18 @@ export function loadEngineConfig(path: string): LoadedConfig<EngineSettings> {
 
 /** Writes Engine.config with `changes` (already validated). Returns the file's new text. */
 export function saveEngineConfig(path: string, changes: Partial<EngineSettings>): string {
+  const text = renderEngineConfig(path, changes);
+  writeConfig(path, text, 0o644);
+  return text;
+}
+
+/** The text that `saveEngineConfig` would write. Throws CONFIG_INVALID for a value that cannot be stored. */
+export function renderEngineConfig(path: string, changes: Partial<EngineSettings>): string {
   let { text } = loadEngineConfig(path);
   for (const [name, value] of Object.entries(changes)) {
     const spec = ENGINE_SETTINGS[name as keyof EngineSettings];
     text = setChecked(text, ENGINE_SECTION, spec.key, String(value));
   }
-  writeConfig(path, text, 0o644);
   return text;
 }
 

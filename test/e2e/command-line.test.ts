@@ -221,6 +221,7 @@ test('whatever is wrong with a command line is status 2, says what was meant, an
   assertUsage(line, ['-P', 'one', '-m', 'two'], /contradict each other/);
   assertUsage(line, ['-t', '5', '--set', 'update_interval=6'], /contradict each other/);
   assertUsage(line, ['-u', 'a\nb'], /control character/);
+  assertUsage(line, ['-P', 'good', '-a', 'one ; two'], /would not read back as written.*nothing was changed/);
   assertUsage(line, ['--set', 'update_intervall=5'], /did you mean update_interval\?/);
   assertUsage(line, ['--set-platform-url', 'ftp://x'], /expected https:\/\/HOST/);
   assertUsage(line, ['--set-ca-file', '/no/such.pem'], /expected a file that exists/);

@@ -143,6 +143,25 @@ test('a link that leaves the tree is refused when packing already', async (t) =>
   );
 });
 
+test('a link up and out of the tree is refused in one plain sentence', async (t) => {
+  const root = workDirectory(t, {
+    'b.json': buildfile({ includes: ['install.sh', 'sub'] }),
+    'install.sh': [INSTALL_OK, 0o755],
+    'sub/file': '',
+  });
+  execFileSync('ln', ['-s', '../../etc/passwd', join(root, 'sub/l')]);
+  await assert.rejects(
+    buildActions.buildApp(createTestIo(root).io, 'b.json'),
+    /'sub\/l': a link to '\.\.\/\.\.\/etc\/passwd', which is outside of it, expected a link/,
+  );
+});
+
+test('a buildfile that is a directory fails its check like any other', async (t) => {
+  const { io, stdout } = createTestIo(workDirectory(t));
+  assert.equal(await buildActions.checkBuildfile(io, '.'), 1);
+  assert.match(stdout(), /^\[FAIL\] .*not a regular file/);
+});
+
 test('a tarball that a gateway would refuse is not printed as built', async (t) => {
   const root = workDirectory(t, { 'b.json': buildfile({}), 'install.sh': INSTALL_OK });
   const { io, stdout, stderr } = createTestIo(root);
@@ -162,7 +181,7 @@ for (const [what, text, message] of [
     /key 'includes\[1\]': found 7, expected "path or glob"/,
   ],
   ['a text as includes', buildfile({ includes: 'a' }), /key 'includes': found "a", expected a list/],
-  ['a list', '[]', /expected an object/],
+  ['a list', '[]', /found a list, expected an object/],
 ] as const) {
   test(`a buildfile with ${what} fails its check, naming key, found and expected`, async (t) => {
     const root = workDirectory(t, { 'b.json': text });
