@@ -2,11 +2,11 @@
 import { join } from 'node:path';
 import { RESERVED_APP_NAME } from '../artifact/name.ts';
 import type { VersionRecord } from '../artifact/record.ts';
-import { readLink } from '../base/fs.ts';
+import { readLink, removeTree } from '../base/fs.ts';
 import { renderFetchStatus } from '../protocol/messages.ts';
 import { removePartialFile } from '../protocol/partial-file.ts';
 import { type InstalledApp, withRefusal } from '../store/installed.ts';
-import { currentLink, previousLink, versionDirectoryName } from '../store/layout.ts';
+import { currentLink, previousLink, versionDirectory, versionDirectoryName } from '../store/layout.ts';
 import { prune, sweep } from '../store/versions.ts';
 import type { Transaction } from '../update/journal.ts';
 import type { UpdatePorts } from '../update/ports.ts';
@@ -30,6 +30,7 @@ export function createClosing(context: AgentContext): Pick<UpdatePorts, 'close' 
       sweep(context.layout, undefined);
       if (transaction.state === 'committed') context.clockFloor.save();
       if (transaction.state === 'committed') pruneVersions(context, transaction.app);
+      if (transaction.state === 'rolled-back') removeFailed(context, transaction);
     },
   };
 }
@@ -157,6 +158,15 @@ function removeDownload(context: AgentContext, transaction: Transaction): void {
     transaction.failure?.state === 'downloading' && transaction.failure.code !== 'DOWNLOAD_DIGEST';
   if (transaction.source.kind !== 'content' || isWorthKeeping) return;
   removePartialFile(downloadFile(context, transaction));
+}
+
+/** A version that was taken back is of no use any more, and its files may keep the mended one from fitting. */
+function removeFailed(context: AgentContext, { app, version, digest, previous }: Transaction): void {
+  if (digest === undefined || app === RESERVED_APP_NAME) return;
+  const record = context.installed.get(app);
+  const isKept = [record.active, record.previous, previous].some((kept) => kept?.digest === digest);
+  const isCurrent = readLink(currentLink(context.layout, app)) === versionDirectoryName(version, digest);
+  if (!isKept && !isCurrent) removeTree(versionDirectory(context.layout, app, version, digest));
 }
 
 function pruneVersions(context: AgentContext, app: string): void {

@@ -377,6 +377,9 @@ describe('every state times every fault', () => {
     const runs = Object.keys(COMMANDS).find((one) => group?.text.includes(COMMANDS[one] ?? '?') === true);
     if (last !== 'rollback-failed' && (group?.statename !== 'RUNNING' || runs !== active.version))
       violations.push(`supervisord: ${group?.statename} ${runs}, 'current' is ${active.version}`);
+    const kept = readdirSync(join(root, 'opt/gwe/apps/one')).filter((name) => name.startsWith(`${version}-`));
+    if (last === 'rolled-back' && kept.length > 0)
+      violations.push(`what was taken back is still there: ${kept}`);
     const names = readdirSync(context.layout.outboxDirectory);
     if (names.length !== 1) violations.push(`${names.length} reports`);
     const report = JSON.parse(readFileSync(join(context.layout.outboxDirectory, names[0] ?? ''), 'utf8')) as {

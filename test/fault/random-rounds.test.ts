@@ -1,6 +1,6 @@
 /**
  * Rounds of install, update, bad update and cut, on a gateway with a real supervisord, one round on the remains of the other.
- * After each of them everything must be true. GWE_FAULTS=full: 2,000 rounds, otherwise 10. Every round has a seed, and says it
+ * After each of them everything must be true. GWE_FAULTS=full: 2,000 rounds, otherwise 8. Every round has a seed, and says it
  * when it fails: GWE_SEED=<seed> GWE_ROUNDS=1 runs that one alone.
  */
 import assert from 'node:assert/strict';
@@ -22,7 +22,7 @@ import { createGateway, type Gateway } from '../helpers/gateway.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import { type Supervisord, startSupervisord, until } from '../helpers/supervisord.ts';
 
-const ROUNDS = Number(process.env.GWE_ROUNDS ?? (FULL ? 2000 : 10));
+const ROUNDS = Number(process.env.GWE_ROUNDS ?? (FULL ? 2000 : 8));
 const SEED = Number(process.env.GWE_SEED ?? Math.floor(Math.random() * 1_000_000_000));
 const WORKERS = Math.min(FULL ? 8 : 5, ROUNDS);
 
@@ -194,7 +194,7 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
     if (isNew) worker.last = target;
     if (active !== (worker.last?.version ?? ''))
       violations.push(`'current' is ${active}, expected ${worker.last?.version}`);
-    violations.push(...(await checkProgram(worker)), ...checkRecords(gateway, active));
+    violations.push(...(await checkProgram(worker)), ...checkRecords(gateway, active, isNew));
     return violations;
   }
 
@@ -209,7 +209,7 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
     return state === 'RUNNING' ? [] : [`the program is ${state}`];
   }
 
-  function checkRecords(gateway: Gateway, active: string): string[] {
+  function checkRecords(gateway: Gateway, active: string, isNew: boolean): string[] {
     const state = join(gateway.root, 'var/lib/gwe');
     const { apps } = JSON.parse(readFileSync(join(state, 'installed.json'), 'utf8'));
     const { transaction } = JSON.parse(readFileSync(join(state, 'journal.json'), 'utf8'));
@@ -219,7 +219,8 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
       violations.push(`installed.json: ${apps.one?.active?.version}`);
     if (!transaction.closed) violations.push(`the journal is open in ${transaction.state}`);
     if (readdirSync(join(state, 'outbox')).length > 0) violations.push('an unsent report');
-    if (kept.length > 4) violations.push(`${kept.length} versions are kept`);
+    // What failed is only cleared away by the next success.
+    if (isNew && kept.length > 2) violations.push(`${kept.length} versions are kept`);
     return violations;
   }
 
