@@ -6,7 +6,13 @@ import { readLink, removeTree } from '../base/fs.ts';
 import { renderFetchStatus } from '../protocol/messages.ts';
 import { removePartialFile } from '../protocol/partial-file.ts';
 import { type InstalledApp, withRefusal } from '../store/installed.ts';
-import { currentLink, previousLink, versionDirectory, versionDirectoryName } from '../store/layout.ts';
+import {
+  currentLink,
+  previousLink,
+  versionDirectory,
+  versionDirectoryName,
+  versionOfDirectory,
+} from '../store/layout.ts';
 import { prune, sweep } from '../store/versions.ts';
 import type { Transaction } from '../update/journal.ts';
 import type { UpdatePorts } from '../update/ports.ts';
@@ -149,7 +155,12 @@ function renderOutcome(context: AgentContext, transaction: Transaction): string 
 /** The version that `current` points at after this transaction. */
 function activeVersion(context: AgentContext, transaction: Transaction): string {
   const isNew = transaction.state === 'committed' || isStillCurrent(context, transaction);
-  return isNew ? transaction.version : (transaction.previous?.version ?? '');
+  if (isNew) return transaction.version;
+  if (transaction.previous !== undefined || transaction.state !== 'failed')
+    return transaction.previous?.version ?? '';
+  // Refused before it was known what it would have replaced: that goes on all the same.
+  const current = readLink(currentLink(context.layout, transaction.app));
+  return current === undefined ? '' : versionOfDirectory(current);
 }
 
 /** A finished or hopeless download goes; one that a network fault cut short stays for the next command. */

@@ -149,6 +149,16 @@ describe('commands', { concurrency: 4 }, () => {
     assert.match(gateway.active('other') ?? '', /^1-/);
   });
 
+  test('the report of a command that was refused before it fetched names the version that goes on', async () => {
+    const { gateway } = await startAgent();
+    await sendCommand(platform, gateway, installCommand('good.v1.tar.gz'));
+    const [absent] = await sendCommand(platform, gateway, installCommand('good.v2.tar.gz'));
+    assert.deepEqual([absent?.code, absent?.active], ['DOWNLOAD_NOT_FOUND', '1']);
+    const wrong = { install: [{ name: 'good.v1.tar.gz', sha256: 'f'.repeat(64) }] };
+    const [mismatch] = await sendCommand(platform, gateway, JSON.stringify(wrong));
+    assert.deepEqual([mismatch?.code, mismatch?.active], ['DOWNLOAD_DIGEST', '1']);
+  });
+
   test('the same text sent again is a new command, which runs install.sh again and fetches nothing', async () => {
     const { gateway, proxy } = await startAgent();
     const command = installCommand('good.v1.tar.gz');
