@@ -67,7 +67,9 @@ async function exchangeReports(
   const reads = [FETCH_ALIAS, INTERVAL_ALIAS];
   const writes: Pair[] = pending === undefined ? [...due] : [...due, [pending.alias, pending.value]];
   try {
-    return (await data.exchange(writes, reads)).values;
+    const { values, isUndefined } = await data.exchange(writes, reads);
+    if (isUndefined) tellUndefined(parts, reads);
+    return values;
   } catch (error) {
     if (!(error instanceof GweError)) throw error;
     if (error.code === 'PROTOCOL_TOO_LARGE' && (await clearTooLong(parts, error))) return undefined;
@@ -82,6 +84,17 @@ async function exchangeReports(
     );
     return values;
   }
+}
+
+/** Some platforms answer 404 where an alias is not defined (spec §6.16): nothing to do, but an operator should know. */
+function tellUndefined({ context, memory }: CheckInParts, aliases: readonly string[]): void {
+  if (memory.hasToldUndefined) return;
+  memory.hasToldUndefined = true;
+  context.log.warn(
+    'checkin.undefined',
+    { aliases: aliases.join(',') },
+    'the platform answers 404: no command can come; define these as resources of the product (format: string)',
+  );
 }
 
 /** False if that has been done already and did not help: the failure stands then. */

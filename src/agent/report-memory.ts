@@ -18,6 +18,8 @@ export interface ReportMemory {
   forget(): void;
   /** Commands whose failure was told although nothing could be written to the disk, by their digests. */
   toldWithoutDisk: Set<string>;
+  /** Whether it has been logged that the platform does not define the aliases. */
+  hasToldUndefined: boolean;
   /** The platform may have got a report that is still waiting here: after a start, or a call that failed. */
   isInDoubt: boolean;
 }
@@ -51,6 +53,7 @@ export function createReportMemory(path: string): ReportMemory {
       memory = {};
     },
     toldWithoutDisk: new Set(),
+    hasToldUndefined: false,
     isInDoubt: true,
   };
 }

@@ -56,6 +56,10 @@ const FAULTS: readonly (readonly [string, Fault])[][] = [
   ],
 ];
 
+function count(text: string, part: string): number {
+  return text.split(part).length - 1;
+}
+
 const isActivation = (path: string): boolean => path === '/provision/activate';
 const isData = (path: string): boolean => path.startsWith('/onep:v1/');
 const isContent = (path: string): boolean => path.startsWith('/provision/download');
@@ -104,6 +108,20 @@ describe('a platform that', { concurrency: 4 }, () => {
     await Promise.all(gateways.map((gateway) => gateway.remove()));
     await Promise.all(proxies.map((proxy) => proxy.close()));
     await platform.close();
+  });
+
+  test('answers 404 to reads of aliases that it does not define is warned of once, and asked again each time', async () => {
+    const { gateway, proxy } = await startAgent({}, ({ path }, response) => {
+      if (!path.startsWith('/onep:v1/') || !path.includes('?')) return false;
+      response.writeHead(404).end('resource not found');
+      return true;
+    });
+    await waitUntil(gateway, 'three check-ins', 30_000, () => count(gateway.log(), ' checkin.done ') >= 3);
+    assert.equal(count(gateway.log(), ' checkin.undefined '), 1, gateway.log());
+    assert.equal(count(gateway.log(), ' checkin.failed '), 0, gateway.log());
+    proxy.setFault(undefined);
+    const [report] = await sendCommand(platform, gateway, installCommand('app.v1.tar.gz'));
+    assert.equal(report?.outcome, 'installed');
   });
 
   for (const faults of FAULTS) {
