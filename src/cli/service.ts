@@ -13,6 +13,7 @@ import { renderBash, renderZsh } from './completion.ts';
 import { EXIT } from './exit.ts';
 import { renderManPage } from './man.ts';
 import { layoutOf } from './root.ts';
+import { printParagraph } from './screen.ts';
 
 /** A person waits for it. */
 const SUPERVISOR_TIMEOUT_MS = 10_000;
@@ -83,7 +84,7 @@ async function serviceOptions(
     env: io.env,
     clock: io.clock,
     documents: await renderDocuments(loadTree),
-    say: (line) => io.stdout(`${line}\n`),
+    say: (line) => printParagraph(io, line),
     supervisor: createSupervisorClient({
       socketPath: findSupervisorSocket(io.env, layout.root, supervisorSocket),
       timeoutMs: SUPERVISOR_TIMEOUT_MS,

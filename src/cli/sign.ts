@@ -24,7 +24,7 @@ import type { CommandCall, CommandSpec } from './command.ts';
 import { EXIT } from './exit.ts';
 import { JSON_OPTION } from './options.ts';
 import { layoutOf } from './root.ts';
-import { printDocument } from './screen.ts';
+import { printDocument, printParagraph } from './screen.ts';
 import { PASSPHRASE_OPTION, readKeyFile, readSigner, SIGN_CMD_OPTION } from './signing.ts';
 
 export const signCommand: CommandSpec = {
@@ -136,12 +136,12 @@ function printText(
 ): void {
   const { index } = contents;
   if (index === undefined)
-    io.stdout(`[FAIL] ${tarball} has no manifest: nobody can have signed it - use gwe sign\n`);
+    printParagraph(io, `[FAIL] ${tarball} has no manifest: nobody can have signed it - use gwe sign`);
   else {
-    io.stdout(`[PASS] content is what the manifest says (sha256 ${index.digest})\n`);
-    for (const verdict of verdicts) io.stdout(describeVerdict(verdict));
-    if (verdicts.length === 0) io.stdout('[FAIL] it is not signed - use gwe sign\n');
-    if (reason !== undefined && verdicts.length > 0) io.stdout(`[FAIL] ${reason}\n`);
+    printParagraph(io, `[PASS] content is what the manifest says (sha256 ${index.digest})`);
+    for (const verdict of verdicts) printParagraph(io, describeVerdict(verdict));
+    if (verdicts.length === 0) printParagraph(io, '[FAIL] it is not signed - use gwe sign');
+    if (reason !== undefined && verdicts.length > 0) printParagraph(io, `[FAIL] ${reason}`);
   }
 }
 
@@ -149,13 +149,13 @@ function describeVerdict({ keyId, signer, verdict }: SignatureVerdict): string {
   const who = signer === undefined ? `key ${keyId}` : `'${signer}' (key ${keyId})`;
   switch (verdict) {
     case 'good':
-      return `[PASS] signed by ${who}\n`;
+      return `[PASS] signed by ${who}`;
     case 'wrong':
-      return `[FAIL] wrong signature of ${who}\n`;
+      return `[FAIL] wrong signature of ${who}`;
     case 'limited':
-      return `[WARN] signed by ${who}, which vouches for other apps only\n`;
+      return `[WARN] signed by ${who}, which vouches for other apps only`;
     case 'unknown':
-      return `[WARN] signed by ${who}, which is not among the trusted ones\n`;
+      return `[WARN] signed by ${who}, which is not among the trusted ones`;
   }
 }
 

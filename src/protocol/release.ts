@@ -28,7 +28,8 @@ const PACKAGE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}$/;
  */
 export async function fetchLatest(options: ReleaseOptions): Promise<string> {
   const link = await readLink(options);
-  const name = decodeURIComponent(link.pathname.split('/').at(-1) ?? '');
+  // PACKAGE_NAME has no letter that a URL would have to encode.
+  const name = link.pathname.split('/').at(-1) ?? '';
   if (!PACKAGE_NAME.test(name)) {
     throw garbage(`the package is called ${JSON.stringify(name.slice(0, 100))}, expected a file name`);
   }
@@ -64,7 +65,7 @@ async function readLink(options: ReleaseOptions): Promise<URL> {
     });
     requireFound(reply.status, url);
     const text = reply.body.toString('utf8').trim();
-    if (!URL.canParse(text, url.href) || /\s/.test(text)) {
+    if (text === '' || !URL.canParse(text, url.href) || /\s/.test(text)) {
       throw garbage(`'${url.href}' holds ${JSON.stringify(text.slice(0, 60))}, expected one line with a URL`);
     }
     const link = new URL(text, url);

@@ -180,6 +180,8 @@ test('--download-latest follows latest.lnk of an area', async (t) => {
     '/rel/gmq-master/latest.lnk': '../files/gwe-1-2.tar.gz\n',
     '/rel/files/gwe-1-2.tar.gz': 'the package',
     '/rel/odd/latest.lnk': 'two words\n',
+    '/rel/blank/latest.lnk': '\n',
+    '/rel/broken/latest.lnk': 'gwe%zz.tar.gz\n',
   };
   const server = createServer((request, response) => {
     const page = pages[request.url ?? ''];
@@ -198,6 +200,14 @@ test('--download-latest follows latest.lnk of an area', async (t) => {
   assert.equal(readFileSync(join(line.cwd, 'gwe-1-2.tar.gz'), 'utf8'), 'the package');
   assert.match((await line.start('--download-latest', 'none')).stderr, /none\/latest\.lnk': status 404/);
   assert.match((await line.start('--download-latest', 'odd')).stderr, /expected one line with a URL/);
+  assert.match(
+    (await line.start('--download-latest', 'blank')).stderr,
+    /holds "", expected one line with a URL/,
+  );
+  assert.match(
+    (await line.start('--download-latest', 'broken')).stderr,
+    /called "gwe%zz.*expected a file name/,
+  );
   assert.equal((await line.start('--download-latest', '../up')).status, 2);
   assert.deepEqual(readdirSync(line.cwd), ['gwe-1-2.tar.gz'], 'nothing half is left');
 });

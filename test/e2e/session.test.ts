@@ -80,6 +80,15 @@ describe('a session: create, build, check, install, look, roll back, remove', ()
     assert.match(type(['list']).join('\n'), /hello +1 +RUNNING .* 2$/);
   });
 
+  test('digests and long paths do not run over the edge either', () => {
+    assert.match(type(['service', 'install', '--dry-run']).join(' '), /would write .*supervisord +start gwe/);
+    type(['plan', 'hello.v2.tar.gz']);
+    const { status, stdout } = line.onTerminal(['verify', 'hello.v2.tar.gz']);
+    assert.equal(status, 1);
+    assert.match(screenLines(stdout).join(''), /\[PASS\] content .*sha256 +[0-9a-f ]{64}/);
+    for (const each of drawnLines(stdout)) assert.ok(each.length <= 80, each);
+  });
+
   test('a broken version rolls itself back, and the reason fits the screen', () => {
     line.file(
       'install.sh',
