@@ -1,6 +1,7 @@
 /** `make demo`: an update from upload to rollback on real parts, and every step checked. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createStage, DemoFailure, requireParts, type Stage } from './stage.ts';
 
 const PRODUCT = 'demo-product';
@@ -10,14 +11,18 @@ const APP = 'hello';
 async function main(): Promise<number> {
   requireParts();
   const stage = createStage();
-  let isClosing = false;
-  const close = async (): Promise<void> => {
-    if (isClosing) return;
-    isClosing = true;
-    await stage.close();
+  let closing: Promise<void> | undefined;
+  let isInterrupted = false;
+  const close = (): Promise<void> => {
+    closing ??= stage.close();
+    return closing;
   };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
+  // A terminal that was closed must not keep us from cleaning up.
+  process.stdout.on('error', () => undefined);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (isInterrupted) return;
+      isInterrupted = true;
       stage.say(`\n${signal}: cleaning up`);
       void close().then(() => process.exit(130));
     });
@@ -27,7 +32,9 @@ async function main(): Promise<number> {
     stage.heading('Done: every step showed what it should. Cleaning up');
     return 0;
   } catch (error) {
-    if (isClosing) return 130;
+    // Ctrl-C ends the command that is being shown as well, and that is seen before the signal is.
+    await delay(100);
+    if (isInterrupted) return 130;
     if (!(error instanceof DemoFailure)) throw error;
     stage.say(`\nFAILED: ${error.message}`);
     showGatewayLog(stage);
@@ -65,7 +72,7 @@ async function play(stage: Stage): Promise<void> {
   stage.say(indent(stage.supervisorctl('status')));
   await stage.expect('a first device_info report', 15_000, () => readAlias(stage, 'device_info'));
   stage.say('  The gateway has activated and sent its first reports:');
-  stage.gwe(['platform', 'read', PRODUCT, SERIAL, 'engine_report']);
+  showEngineReport(stage);
 
   stage.heading('3. Version 1 of an app: build, upload, command');
   await release(stage, '1', `while :; do echo "hello from version 1"; sleep 1; done`);
@@ -79,7 +86,7 @@ async function play(stage: Stage): Promise<void> {
   await stage.expect('version 2 in engine_report', 10_000, () =>
     readAlias(stage, 'engine_report')?.includes('"version":"2"') ? true : undefined,
   );
-  stage.gwe(['platform', 'read', PRODUCT, SERIAL, 'engine_report']);
+  showEngineReport(stage);
 
   stage.heading('5. Version 3 dies at its start: gwe goes back to version 2');
   await release(stage, '3', `echo "version 3 cannot start"; exit 1`);
@@ -90,7 +97,7 @@ async function play(stage: Stage): Promise<void> {
 /** What a developer does for a new version. */
 async function release(stage: Stage, version: string, script: string): Promise<void> {
   writeApp(stage, version, script);
-  const tarball = stage.gwe(['--build-app', 'hello.json']).trim();
+  const tarball = stage.gwe(['--build-app', 'hello.json'], { inWorkshop: true }).trim();
   stage.gwe(['platform', 'content', 'put', PRODUCT, tarball]);
   const command = JSON.stringify({ install: [{ name: `${APP}.v${version}.tar.gz` }] });
   stage.gwe(['platform', 'write', PRODUCT, SERIAL, 'engine_fetch', command]);
@@ -109,7 +116,7 @@ function writeApp(stage: Stage, version: string, script: string): void {
   const current = join(stage.root, 'opt/gwe/apps', APP, 'current/hello.sh');
   writeFileSync(
     join(directory, 'supervisor.conf'),
-    `[supervisord]\ncommand = ${current}\nstartretries = 1\n`,
+    `[supervisord]\ncommand = ${current}\nstartretries = 0\n`,
   );
   const includes = ['install.sh', 'hello.sh', 'supervisor.conf'];
   const buildfile = { name: APP, version, includes, excludes: [], pre_build_cmds: [], post_build_cmds: [] };
@@ -129,6 +136,17 @@ async function expectOutcome(stage: Stage, version: string, outcome: string, act
   if (report.outcome !== outcome)
     throw new DemoFailure(`fetch_status says '${report.outcome}', expected '${outcome}'`);
   if (report.active !== active) throw new DemoFailure(`active is '${report.active}', expected '${active}'`);
+}
+
+function showEngineReport(stage: Stage): void {
+  stage.say(`$ gwe platform read ${PRODUCT} ${SERIAL} engine_report`);
+  const report = JSON.parse(readAlias(stage, 'engine_report') ?? '{"apps":[]}') as {
+    apps: Record<string, { version: string; status: string; uptime: string }>[];
+  };
+  const apps = report.apps.flatMap((app) => Object.entries(app));
+  if (apps.length === 0) throw new DemoFailure('engine_report names no app');
+  for (const [name, app] of apps)
+    stage.say(`  ${name.padEnd(8)} version ${app.version}, ${app.status}, uptime ${app.uptime}`);
 }
 
 /** The app is RUNNING, and its log grows by lines of `version`. */

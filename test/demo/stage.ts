@@ -13,6 +13,14 @@ const BOLD =
 /** A step did not show what it should. */
 export class DemoFailure extends Error {}
 
+export interface GweOptions {
+  /** With the gateway's root. */
+  onGateway?: boolean;
+  inWorkshop?: boolean;
+  /** Nothing is shown. */
+  quiet?: boolean;
+}
+
 export interface Stage {
   /** Stands for `/` of the gateway. */
   root: string;
@@ -21,7 +29,7 @@ export interface Stage {
   platformUrl: string;
   heading(text: string): void;
   /** Shows a gwe command as a person would type it, runs it, shows what it prints; throws if it fails. */
-  gwe(args: readonly string[], options?: { onGateway?: boolean; quiet?: boolean }): string;
+  gwe(args: readonly string[], options?: GweOptions): string;
   say(text: string): void;
   /** Waits until `check` gives something; throws a DemoFailure that says `what` was expected. */
   expect<T>(what: string, deadlineMs: number, check: () => T | undefined): Promise<T>;
@@ -50,10 +58,19 @@ export function createStage(): Stage {
     platformUrl: '',
     say,
     heading: (text) => say(`\n${BOLD[0]}== ${text}${BOLD[1]}`),
-    gwe(args, { onGateway = false, quiet = false } = {}) {
+    gwe(args, { onGateway = false, inWorkshop = false, quiet = false } = {}) {
       const all = onGateway ? ['--root', root, ...args] : [...args];
-      if (!quiet) say(`$ gwe ${shorten(all.map(quote).join(' '), home)}`);
-      const result = spawnSync(GWE, all, { cwd: workshop, env, encoding: 'utf8', timeout: 30_000 });
+      const words = ['gwe', ...all.map((word) => shorten(quote(word), home))];
+      if (!quiet)
+        say(
+          foldCommand(inWorkshop ? ['(cd', 'workshop;', ...words.slice(0, -1), `${words.at(-1)})`] : words),
+        );
+      const result = spawnSync(GWE, all, {
+        cwd: inWorkshop ? workshop : home,
+        env,
+        encoding: 'utf8',
+        timeout: 30_000,
+      });
       if (!quiet) showOutput(`${result.stderr}${result.stdout}`, home);
       if (result.status !== 0)
         throw new DemoFailure(`gwe ${args[0]} ended with status ${result.status}: ${result.stderr}`);
@@ -145,6 +162,22 @@ function shorten(text: string, home: string): string {
   return text
     .replaceAll(`${home}/`, '')
     .replaceAll(`${relative(process.cwd(), REPOSITORY) || '.'}/dist/`, '');
+}
+
+const COLUMNS = 80;
+
+/** A command as it could be typed, on lines that fit a terminal. */
+function foldCommand(words: readonly string[]): string {
+  const lines: string[] = [];
+  let line = '$';
+  for (const word of words) {
+    if (line.length + word.length + ' '.length > COLUMNS - ' \\'.length) {
+      lines.push(`${line} \\`);
+      line = '   ';
+    }
+    line += ` ${word}`;
+  }
+  return [...lines, line].join('\n');
 }
 
 function quote(word: string): string {
