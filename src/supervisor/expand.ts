@@ -57,7 +57,7 @@ function unknownName(directive: string, name: string, names: Expansions): Expand
 function badDirective(found: string): Expanded {
   return {
     ok: false,
-    found: `'${found}'`,
+    found,
     expected: '%% or %(name)s',
     mend: 'write %% for a plain %',
   };
