@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 NODE := .cache/runtime/bin/node
 PACKAGES := node_modules/.gwe-lock
 
-.PHONY: help build check test demo dist test-targets test-faults clean executables runtime supervisor compiler faketime
+.PHONY: help build check test fuzz demo dist test-targets test-faults clean executables runtime supervisor compiler faketime
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ test: check supervisor compiler faketime build ## everything: check, then the un
 
 test-faults: supervisor compiler build ## the fault tests in full: every kill point, crash state and random round (hours)
 	@GWE_FAULTS=full $(NODE) test/run.mjs fault
+
+fuzz: runtime ## every decoder of outside bytes, GWE_FUZZ_SECONDS (600) for each; prints the inputs tried
+	@$(NODE) --no-warnings test/fuzz/run.ts $(TARGETS)
 
 demo: supervisor build ## an update from upload to rollback, on this machine, in half a minute
 	@$(NODE) test/demo/run.ts
