@@ -8,7 +8,14 @@ import { KEYS_APP_NAME, RESERVED_APP_NAME } from '../artifact/name.ts';
 import type { VersionRecord } from '../artifact/record.ts';
 import { GweError } from '../base/errors.ts';
 import { diskSpace, ensureDirectory, fsyncTree, readLink } from '../base/fs.ts';
-import { type ContentApi, type Digest, downloadContent, verifyFileDigest } from '../protocol/content.ts';
+import {
+  type ContentApi,
+  type ContentInfo,
+  type Digest,
+  downloadContent,
+  parseMetaDigest,
+  verifyFileDigest,
+} from '../protocol/content.ts';
 import { partialBytes, removePartialFile } from '../protocol/partial-file.ts';
 import { currentLink, versionDirectory, versionDirectoryName } from '../store/layout.ts';
 import { promote, resetStaging } from '../store/versions.ts';
@@ -94,7 +101,7 @@ async function download(
   const { transaction, signal } = effect;
   if (transaction.source.kind === 'file') return { event: 'done' };
   const { contentId: id } = transaction;
-  const info = await requireContent(context, requireApi(content), id, signal);
+  const info = justAsked(transaction) ?? (await requireContent(context, requireApi(content), id, signal));
   ensureDirectory(context.layout.downloadsDirectory);
   const file = downloadFile(context, transaction);
   const fetchBytes = info.sizeBytes - partialBytes(file, { id, ...info });
@@ -114,6 +121,13 @@ async function download(
   await verifyDigests(file, [info.digest, commandDigest(transaction)], signal);
   const bytesFetched = transaction.bytesFetched + fetched.bytesFetched;
   return { event: 'done', learnt: { content: factsOf(info), bytesFetched } };
+}
+
+/** What `planned` was told a moment ago; after a pause or a restart the item may be another. */
+function justAsked({ content, deferrals, resumes }: Transaction): ContentInfo | undefined {
+  if (content === undefined || deferrals > 0 || resumes > 0) return undefined;
+  const digest = parseMetaDigest(content.meta);
+  return { type: '', ...content, ...(digest === undefined ? {} : { digest }) };
 }
 
 /** Bytes with a wrong digest are thrown away: going on from them would never end well. */

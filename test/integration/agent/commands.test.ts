@@ -165,6 +165,8 @@ describe('commands', { concurrency: 4 }, () => {
     assert.equal((await sendCommand(platform, gateway, command))[0]?.outcome, 'installed');
     const [fetched, ran] = [downloads(proxy), runs(gateway, 'good')];
     assert.deepEqual([fetched, ran], [1, 1]);
+    const asked = proxy.requests.filter(({ path }) => /info=true/.test(path)).length;
+    assert.equal(asked, 1, 'what the content area says of the tarball is asked for once');
     assert.equal((await sendCommand(platform, gateway, command))[0]?.outcome, 'unchanged');
     assert.deepEqual([downloads(proxy), runs(gateway, 'good')], [1, 2]);
   });
