@@ -68,7 +68,10 @@ export function decodeHeader(block: Buffer, offset: number, extension: Extension
     throw formatFault(`a header with a wrong checksum at byte ${offset}`, 'a tar header');
   // Header puts the ustar prefix in front of a pax path, and the short target in place of a pax linkpath.
   const name = extension.path ?? header.path ?? '';
-  const isDirectory = kind === 'file' && name.endsWith('/');
+  const isDirectory = isOldDirectory(block, typeFlag);
+  if (isDirectory && extension.path !== undefined) {
+    throw entryFault(name, "a header that ends in '/' under another name", 'one name');
+  }
   const decoded: DecodedHeader = {
     kind: isDirectory ? 'directory' : kind,
     name,
@@ -82,6 +85,14 @@ export function decodeHeader(block: Buffer, offset: number, extension: Extension
     throw entryFault(decoded.name, `a ${decoded.kind} with ${decoded.sizeBytes} bytes of content`, 'none');
   }
   return decoded;
+}
+
+/**
+ * Tar of Unix V7 had no other directories. Under type '0', or by a name from an extension, Python sees a file where GNU
+ * tar sees a directory: such a one stays a file here, and is refused for its name.
+ */
+function isOldDirectory(block: Buffer, typeFlag: string): boolean {
+  return typeFlag === '\0' && text(block, 0, 100).endsWith('/');
 }
 
 function kindOf(typeFlag: string, shown: string): EntryType | ExtensionType {

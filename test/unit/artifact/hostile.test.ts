@@ -388,3 +388,15 @@ test('a pax name stands for the whole name: the ustar prefix is not put in front
       assert.deepEqual(readdirSync(directory), ['wanted']);
     },
   ));
+
+test('a name that makes a directory for one reader and a file for another is refused', async () => {
+  const old = { name: 'd/', type: '\0', magic: '\0'.repeat(8) };
+  await assertRefused(gzipTar(rawEntry({ name: 'd/', type: '0' })), 'ARTIFACT_ENTRY', /'d\/'.*directory/);
+  await assertRefused(
+    gzipTar(paxEntry({ path: 'd/' }), rawEntry({ ...old, name: 'x' })),
+    'ARTIFACT_ENTRY',
+    /'d\/'/,
+  );
+  await assertRefused(gzipTar(paxEntry({ path: 'f' }), rawEntry(old)), 'ARTIFACT_ENTRY', /'f'.*another name/);
+  await withUnpacked(gzipTar(rawEntry(old)), ({ error }) => assert.equal(error, undefined));
+});
