@@ -105,7 +105,7 @@ const MANIFEST = manifestText(
   { 'install.sh': 'x', a: '' },
   { release: 3, expires: 2_000_000_000, architectures: ['x64'] },
 );
-const SIGNATURES = `{"format":1,"signatures":[{"keyid":"${'a'.repeat(64)}","sig":"${Buffer.alloc(64).toString('base64')}"}]}`;
+const SIGNATURES = `{"format":1,"signatures":[{"keyid":"${'a'.repeat(32)}","signature":"${Buffer.alloc(64).toString('base64')}"}]}`;
 
 /** Mutated JSON is seldom canonical: where it is JSON at all, its canonical form is tried too. */
 function withCanonical(input: Buffer, decode: (bytes: Buffer) => void): void {
@@ -344,7 +344,7 @@ export async function createTargets(): Promise<FuzzTarget[]> {
     {
       name: 'signatures',
       seeds: [Buffer.from(SIGNATURES), Buffer.from('{"format":1,"signatures":[]}')],
-      words: [...JSON_WORDS, '"keyid"', '"sig"', '"signature"', '"format"'],
+      words: [...JSON_WORDS, '"keyid"', '"signature"', '"format"'],
       limitBytes: 64 * 1024,
       run: (input) =>
         withCanonical(input, (bytes) => {
