@@ -229,7 +229,7 @@ describe('plan for the content area', () => {
     mkdirSync(downloads, { recursive: true });
     writeFileSync(join(downloads, 'app.v2.tar.gz'), big.subarray(0, MIB));
     const updated = await uploadTime(platform);
-    const note = { id: 'app.v2.tar.gz', sizeBytes: big.length, updated };
+    const note = { id: 'app.v2.tar.gz', sizeBytes: big.length, updated, syncedBytes: MIB };
     writeFileSync(join(downloads, 'app.v2.tar.gz.info'), JSON.stringify(note));
     const { plan } = await json('plan', 'app.v2.tar.gz');
     assert.deepEqual(plan.tarball, { sizeBytes: big.length, haveBytes: MIB, fetchBytes: big.length - MIB });
