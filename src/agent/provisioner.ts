@@ -9,6 +9,21 @@ import { requireProduct, storeSerial } from './identity.ts';
 /** More than Gateway.cfg with a key needs. */
 const KEY_ROOM_BYTES = 16 * 1024;
 
+/** How long a stop waits for an answer to an activation; supervisord kills after 10 s by default. */
+const STOP_GRACE_MS = 5000;
+
+/**
+ * Aborts a while after `signal`: the platform gives a key out once, so hanging up in the middle would leave a gateway
+ * that has none and is told 409 until somebody enables it again.
+ */
+function lateSignal(context: AgentContext, signal: AbortSignal): AbortSignal {
+  const late = new AbortController();
+  const abortLater = (): void => void context.clock.sleep(STOP_GRACE_MS).then(() => late.abort());
+  if (signal.aborted) abortLater();
+  else signal.addEventListener('abort', abortLater, { once: true });
+  return late.signal;
+}
+
 /**
  * Asks the platform for a key and stores it. False if the platform refuses one for now: the stored key, if there is
  * one, stays in use. Throws PROTOCOL_* when there is no answer, STORE_NO_SPACE or
@@ -27,7 +42,7 @@ export async function activateKey(
   const result = await provision(
     transport,
     { vendor, model, serial, style },
-    { clock: context.clock, signal },
+    { clock: context.clock, signal: lateSignal(context, signal) },
   );
   if (result.kind === 'refused') {
     const next = `asking again in ${context.settings().activationRetryS} s`;

@@ -86,7 +86,10 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
           serial: `gw-${index}`,
           settings: { settle_time: 0, start_deadline: 15, http_timeout: 20 },
         });
-        return { gateway, supervisord: await startSupervisord(gateway.root), last: undefined };
+        const worker = { gateway, supervisord: await startSupervisord(gateway.root), last: undefined };
+        // A key is given out once: one that a power cut loses on its way has to be enabled again by a person.
+        assert.equal(await once(worker).ended, 0, 'the gateway has its key');
+        return worker;
       }),
     );
   });
