@@ -4,7 +4,7 @@ import { SELF_TEST_ANSWER } from '../service/self-test.ts';
 import type { CommandIo, CommandSpec } from './command.ts';
 import type { CommandTree } from './command-tree.ts';
 import { EXIT, exitStatusOf } from './exit.ts';
-import { type FlagOptions, runFlags } from './flags.ts';
+import type { FlagOptions } from './flags.ts';
 import { type CommandSummary, renderCommandHelp, renderGroupHelp } from './help.ts';
 import { FLAG_OPTIONS, GLOBAL_OPTIONS } from './options.ts';
 import { nearestWord, parseArguments } from './parse.ts';
@@ -164,6 +164,7 @@ export async function dispatch(
     const words = behindCommand(argv);
     const [command] = words;
     if (command !== undefined && !command.startsWith('-')) return await runNamedCommand(command, words, io);
+    const { runFlags } = await import('./flags.ts');
     return await runFlags(argv, io, { ...options, commands: COMMAND_GROUPS });
   } catch (error) {
     return reportError(error, io);
