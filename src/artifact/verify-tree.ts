@@ -60,7 +60,7 @@ export function assertTree(directory: string, index: ArtifactIndex, known: reado
 }
 
 /** As ContentsCollector: the one top-level name, if it is a directory. */
-function rootPrefixOf(entries: readonly ManifestEntry[]): string {
+export function rootPrefixOf(entries: readonly ManifestEntry[]): string {
   const tops = new Set(entries.map(({ path }) => path.split('/', 1)[0] ?? ''));
   const [top = ''] = tops;
   const isDirectory = entries.some(({ path, type }) => path !== top || type === 'directory');
