@@ -1,9 +1,19 @@
 /** Each executable that ships, on its own kind of CPU: this machine's as it is, a foreign one under qemu-user. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { after, type TestContext, test } from 'node:test';
+import { LAUNCHER } from '../../src/service/launcher.ts';
 import { createGateway } from '../helpers/gateway.ts';
 import { startPlatform } from '../helpers/platform.ts';
 import { makeTarball } from '../helpers/tarball.ts';
@@ -31,6 +41,32 @@ function oneOff(words: string): Buffer {
   });
 }
 
+function scratch(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'gwe-target-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** A file that leaves a trace when the runtime loads it. */
+function preload(directory: string): { path: string; hasRun(): boolean } {
+  const [path, trace] = [join(directory, 'preload.cjs'), join(directory, 'trace')];
+  writeFileSync(path, `require('node:fs').writeFileSync(${JSON.stringify(trace)}, '')`);
+  return { path, hasRun: () => existsSync(trace) };
+}
+
+/** A root with the launcher, and behind it a script that starts `argv`: the kernel here runs no foreign executable. */
+function launcherOf(directory: string, argv: readonly string[]): string {
+  const versions = join(directory, 'opt/gwe/apps/gwe');
+  mkdirSync(join(versions, 'one'), { recursive: true });
+  mkdirSync(join(directory, 'usr/local/bin'), { recursive: true });
+  const words = argv.map((word) => `'${word}'`).join(' ');
+  writeFileSync(join(versions, 'one/gwe'), `#!/bin/sh\nexec ${words} "$@"\n`, { mode: 0o755 });
+  symlinkSync('one', join(versions, 'current'));
+  const path = join(directory, 'usr/local/bin/gwe');
+  writeFileSync(path, LAUNCHER, { mode: 0o755 });
+  return path;
+}
+
 for (const [target, { arch, command }] of Object.entries(EMULATORS)) {
   const executable = join(ROOT, 'dist', `gwe-${target}`);
   const isForeign = arch !== process.arch;
@@ -44,6 +80,26 @@ for (const [target, { arch, command }] of Object.entries(EMULATORS)) {
       execFileSync(program, [...args, '--version'], { env, encoding: 'utf8' }),
       new RegExp(version),
     );
+  });
+
+  test(`gwe-${target}, started by the launcher, obeys no variable of the runtime`, (t) => {
+    const directory = scratch(t);
+    const { path, hasRun } = preload(directory);
+    const env = {
+      PATH: process.env.PATH ?? '',
+      NODE_OPTIONS: `--require ${path}`,
+      NODE_TLS_REJECT_UNAUTHORIZED: '0',
+      NODE_EXTRA_CA_CERTS: join(directory, 'none'),
+      NODE_DEBUG: 'http,net,fs',
+      SSL_CERT_FILE: join(directory, 'none'),
+    };
+    const { status, stdout, stderr } = spawnSync(launcherOf(directory, argv), ['--version'], {
+      env,
+      encoding: 'utf8',
+    });
+    assert.deepEqual([status, stdout.trim()], [0, version], stderr);
+    assert.doesNotMatch(stderr, /extra certs|^(HTTP|NET|FS) \d+:/m);
+    assert.ok(!hasRun());
   });
 
   test(`gwe-${target} activates, fetches an app, installs it and reports`, async () => {
@@ -69,3 +125,21 @@ for (const [target, { arch, command }] of Object.entries(EMULATORS)) {
     }
   });
 }
+
+test('gwe-linux-armv7l refuses what its runtime has read already, before it does anything', (t) => {
+  const directory = scratch(t);
+  const [program = '', ...args] = EMULATORS['linux-armv7l']?.command ?? [];
+  const root = join(directory, 'root');
+  const run = [...args, join(ROOT, 'dist/gwe-linux-armv7l'), '--root', root, '--set-uuid', '1'];
+  for (const [name, value] of Object.entries({
+    NODE_OPTIONS: '--max-old-space-size=64',
+    NODE_TLS_REJECT_UNAUTHORIZED: '0',
+    SSL_CERT_FILE: join(directory, 'none'),
+  })) {
+    const env = { PATH: process.env.PATH ?? '', [name]: value };
+    const { status, stdout, stderr } = spawnSync(program, run, { env, encoding: 'utf8' });
+    assert.deepEqual([status, stdout], [2, ''], stderr);
+    assert.match(stderr, new RegExp(`refuses to start while ${name} is set: unset it`));
+    assert.ok(!existsSync(root));
+  }
+});
