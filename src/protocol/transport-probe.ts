@@ -1,9 +1,10 @@
 /** A look at the platform's TLS, made just as a request makes it, but without a request. */
 import { TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
-import { loadSecureContext, type TransportSettings } from './transport.ts';
+import type { TransportSettings } from './transport.ts';
 import { faultWords, offline } from './transport-fault.ts';
 import { selectProxy } from './transport-proxy.ts';
+import { loadSecureContext } from './transport-tls.ts';
 import { createWire, IdleTimeout, ProxyRefusal } from './transport-wire.ts';
 
 export interface TlsFacts {

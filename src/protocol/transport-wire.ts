@@ -1,4 +1,4 @@
-/** One TCP connection for one request: straight or through a proxy, with or without TLS, its bytes counted below TLS. */
+/** One TCP connection: straight or through a proxy, with or without TLS, its bytes counted below TLS. */
 import * as http from 'node:http';
 import * as https from 'node:https';
 import * as net from 'node:net';
@@ -8,6 +8,10 @@ import type { HttpProxy } from './transport-proxy.ts';
 
 /** A proxy that says more than this before its empty line is not one. */
 const MAX_PROXY_ANSWER_BYTES = 16 * 1024;
+/** How long a connection waits for another request; less where the server says that it waits less. */
+const LONGEST_REST_MS = 10_000;
+/** Longer than it can rest: a modem is not woken to keep a connection that may never be used again. */
+const PROBE_AFTER_MS = 60_000;
 
 /** Keeps the TLS session ticket of the platform, so that the next handshake is a short one. */
 export interface TicketStore {
@@ -32,11 +36,22 @@ export interface Wire {
   fault: unknown;
   /** Ends the connection for `reason`, at whatever stage it is. */
   fail(reason: unknown): void;
+  /**
+   * Takes it for another request, `idleMs` being its idle time. False if it cannot be: the last answer did not come
+   * whole, or the other side has hung up or speaks unasked.
+   */
+  reuse(idleMs: number): boolean;
+  /** Whether it waits for another request. */
+  isResting(): boolean;
   /** Starts the idle time again; needed once the headers are there, because node-fetch turns the socket's timer off. */
   rearm(): void;
   /** Bytes on the TCP connection so far, TLS and proxy talk included. */
   rxBytes(): number;
   txBytes(): number;
+  /** Bytes of answers so far, without what TLS and proxies add. */
+  heardBytes(): number;
+  /** Of this end, once connected. */
+  localAddress?: string;
   agent: http.Agent;
   /** What the agent does for its request: the connection, TLS checked. For who wants to look at it. */
   connect(): Promise<net.Socket>;
@@ -58,8 +73,13 @@ export class ProxyRefusal extends Error {}
 export function createWire(route: Route): Wire {
   const raw = new net.Socket();
   let top: net.Socket = raw;
+  let { idleMs } = route;
+  let isResting = false;
+  const timedOut = (): void => wire.fail(new IdleTimeout(idleMs));
+  // What comes before it was asked for would be taken for the answer to the next request.
+  const spoil = (): void => wire.fail(new Error('the server sent more than its answer'));
   const connect = (): Promise<net.Socket> =>
-    dial(route, wire, raw, (socket) => {
+    dial(route, wire, raw, timedOut, (socket) => {
       top = socket;
     });
   const wire: Wire = {
@@ -71,14 +91,30 @@ export function createWire(route: Route): Wire {
       if (top !== raw) top.destroy(error);
       raw.destroy(top === raw ? error : undefined);
     },
+    reuse(nextIdleMs) {
+      if (!isResting || wire.fault !== undefined || top.destroyed || !top.readable) return false;
+      isResting = false;
+      idleMs = nextIdleMs;
+      top.off('data', spoil);
+      top.setTimeout(idleMs);
+      wire.stage = 'waiting';
+      return true;
+    },
+    isResting: () => isResting,
     rearm: () => {
-      top.setTimeout(route.idleMs);
+      top.setTimeout(idleMs);
     },
     rxBytes: () => raw.bytesRead,
     txBytes: () => raw.bytesWritten,
+    heardBytes: () => top.bytesRead,
     agent: createAgent(route, () => connect()),
     connect,
   };
+  // After the agent's own listener, which ends a connection that cannot be kept.
+  wire.agent.on('free', () => {
+    isResting = !top.destroyed;
+    if (isResting) top.on('data', spoil);
+  });
   // Without a listener, an error between two stages would end the process.
   raw.on('error', (error) => {
     wire.fault ??= error;
@@ -89,16 +125,22 @@ export function createWire(route: Route): Wire {
 type Connected = (error: Error | null, socket?: net.Socket) => void;
 
 /**
- * An agent that makes exactly our connection and never keeps it. The two members are assigned instead of overridden:
+ * An agent that makes exactly our connection, and keeps it for the next request that it is given. The two members are assigned instead of overridden:
  * `addRequest`, the one place where a request's target can still become the absolute form that a plain-HTTP proxy
  * wants, is what every agent on npm overrides, but it has no public type.
  */
 function createAgent(route: Route, connect: () => Promise<net.Socket>): http.Agent {
-  const agent =
-    route.secureContext === undefined
-      ? new http.Agent({ keepAlive: false })
-      : new https.Agent({ keepAlive: false });
+  const options = {
+    keepAlive: true,
+    keepAliveMsecs: PROBE_AFTER_MS,
+    maxSockets: 1,
+    timeout: LONGEST_REST_MS,
+  };
+  const agent = route.secureContext === undefined ? new http.Agent(options) : new https.Agent(options);
+  let isMade = false;
   const createConnection = (_options: unknown, connected: Connected): void => {
+    if (isMade) return connected(Object.assign(new Error('closed'), { code: 'ECONNRESET' }));
+    isMade = true;
     connect().then(
       (socket) => connected(null, socket),
       (error: unknown) => connected(error instanceof Error ? error : new Error(String(error))),
@@ -125,11 +167,13 @@ async function dial(
   route: Route,
   wire: Wire,
   raw: net.Socket,
+  timedOut: () => void,
   climb: (socket: net.Socket) => void,
 ): Promise<net.Socket> {
   raw.setNoDelay(true);
-  raw.setTimeout(route.idleMs, () => wire.fail(new IdleTimeout(route.idleMs)));
+  raw.setTimeout(route.idleMs, timedOut);
   await connected(raw, route);
+  if (raw.localAddress !== undefined) wire.localAddress = raw.localAddress;
   if (route.secureContext === undefined) {
     wire.stage = 'waiting';
     return raw;
@@ -145,7 +189,7 @@ async function dial(
     wire.fault ??= error;
   });
   raw.setTimeout(0);
-  secure.setTimeout(route.idleMs, () => wire.fail(new IdleTimeout(route.idleMs)));
+  secure.setTimeout(route.idleMs, timedOut);
   await settled(secure, 'secureConnect');
   wire.stage = 'waiting';
   return secure;

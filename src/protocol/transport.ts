@@ -2,13 +2,13 @@
  * HTTP to the platform. One connection per request, never a redirect followed, every size bounded, every byte counted.
  * Nothing here retries.
  */
-import * as tls from 'node:tls';
+import type * as tls from 'node:tls';
 import fetch, { type Response } from 'node-fetch';
 import type { Clock } from '../base/clock.ts';
 import { GweError } from '../base/errors.ts';
-import { readFileBounded } from '../base/fs.ts';
 import { faultWords, isNotHttp, offline } from './transport-fault.ts';
 import { type Environment, isLoopbackHost, selectProxy } from './transport-proxy.ts';
+import { loadSecureContext, type TlsFiles } from './transport-tls.ts';
 import {
   createWire,
   IdleTimeout,
@@ -19,14 +19,6 @@ import {
 } from './transport-wire.ts';
 
 export type { TicketStore } from './transport-wire.ts';
-
-export interface TlsFiles {
-  /** PEM; these CAs are trusted besides the built-in ones. */
-  caFile?: string;
-  clientCertFile?: string;
-  /** When left out, the certificate's file holds the key as well. */
-  clientKeyFile?: string;
-}
 
 export interface TransportSettings extends TlsFiles {
   /** `https://HOST[:PORT]`; plain http only to this machine or with `allowInsecureHttp`. */
@@ -77,11 +69,21 @@ export interface StreamResponse {
   cancel(): void;
 }
 
-/** One finished request: payload bytes of its TCP connection, TLS and proxy talk included. */
+/** Of one request: payload bytes of its TCP connection, TLS and proxy talk included. */
 export interface Traffic {
   purpose: TrafficPurpose;
   rxBytes: number;
   txBytes: number;
+  /** From the slash on, as asked for. */
+  path: string;
+  /** Absent when no answer came. */
+  status?: number;
+  /** Whether the answer was read to its end. */
+  isWhole: boolean;
+  /** False for what has come so far of a long answer: the rest is still to be told. */
+  isLast: boolean;
+  /** Of this end of the connection, where one came about: it tells the interface. */
+  localAddress?: string;
 }
 
 /**
@@ -105,8 +107,9 @@ export interface TransportOptions {
   tickets?: TicketStore;
 }
 
-const MAX_PEM_BYTES = 1024 * 1024;
 const TRICKLE_FACTOR = 10;
+/** Of a download that takes hours, no more than this goes uncounted when the power fails. */
+const WORTH_TELLING_BYTES = 1024 * 1024;
 
 /** Throws CONFIG_INVALID for a base URL, certificate file or proxy that cannot work. */
 export function createTransport(settings: TransportSettings, options: TransportOptions): Transport {
@@ -151,6 +154,10 @@ interface Pending {
   what: string;
   wire: Wire;
   route: Route;
+  /** Learnt on the way, for the count. */
+  answer: { status?: number; isWhole: boolean };
+  /** Tells the bytes since it was last called, once they are worth it. */
+  count(): void;
   /** Ends the connection and counts its traffic, once. */
   finish(): void;
 }
@@ -183,55 +190,6 @@ function checkBaseUrl(settings: TransportSettings): URL {
     );
   }
   return url;
-}
-
-/** What TLS is spoken with. Throws CONFIG_INVALID for files that cannot be used. */
-export function loadSecureContext(settings: TlsFiles): tls.SecureContext {
-  const { caFile, clientCertFile } = settings;
-  // One file may hold both, as many tools make it.
-  const clientKeyFile = settings.clientKeyFile ?? clientCertFile;
-  if (clientCertFile === undefined && clientKeyFile !== undefined) {
-    throw new GweError(
-      'CONFIG_INVALID',
-      'cannot use the client key: there is no client certificate, expected both (--set-client-cert)',
-    );
-  }
-  const ca = readPem(caFile, 'CA file');
-  const cert = readPem(clientCertFile, 'client certificate');
-  const key = readPem(clientKeyFile, 'client key');
-  if (ca?.includes('-----BEGIN CERTIFICATE-----') === false) {
-    throw new GweError('CONFIG_INVALID', `cannot use CA file '${caFile}': no PEM certificate in it`);
-  }
-  if (key !== undefined && !/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(key.toString('latin1'))) {
-    throw new GweError(
-      'CONFIG_INVALID',
-      `cannot use client key '${clientKeyFile}': no PEM private key in it; set the file that holds it (--set-client-key)`,
-    );
-  }
-  try {
-    return tls.createSecureContext({
-      minVersion: 'TLSv1.2',
-      // A key share of 32 bytes; the runtime's own first choice costs more than 1 KB each way.
-      ecdhCurve: 'X25519:P-256:P-384',
-      ...(ca === undefined ? {} : { ca: [...tls.rootCertificates, ca] }),
-      ...(cert === undefined ? {} : { cert }),
-      ...(key === undefined ? {} : { key }),
-    });
-  } catch (error) {
-    const given = [caFile, clientCertFile, clientKeyFile].filter((file) => file !== undefined);
-    throw new GweError(
-      'CONFIG_INVALID',
-      `cannot use the TLS files '${[...new Set(given)].join("', '")}': not valid PEM, or key and certificate do not belong together`,
-      { cause: error },
-    );
-  }
-}
-
-function readPem(path: string | undefined, what: string): Buffer | undefined {
-  if (path === undefined) return undefined;
-  const pem = readFileBounded(path, MAX_PEM_BYTES);
-  if (pem === undefined) throw new GweError('CONFIG_INVALID', `cannot use ${what} '${path}': no such file`);
-  return pem;
 }
 
 function memoryTickets(): TicketStore {
@@ -287,10 +245,14 @@ async function* readChunks(exchange: Exchange): AsyncGenerator<Buffer, void, und
   wire.stage = 'receiving';
   try {
     if (response.body !== null) {
-      for await (const chunk of response.body) yield Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk);
+      for await (const chunk of response.body) {
+        exchange.count();
+        yield Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk);
+      }
     }
     // A body that ends with its connection looks whole when we were the ones to end it.
     if (wire.fault !== undefined) throw wire.fault;
+    exchange.answer.isWhole = true;
   } catch (error) {
     throw explain(exchange, error, exchange.clock);
   } finally {
@@ -323,6 +285,7 @@ async function openExchange(
       agent: pending.wire.agent,
     });
     pending.wire.rearm();
+    pending.answer.status = response.status;
     if (context.base.protocol === 'https:') context.options.onDate?.(response.headers.get('date') ?? '');
     // The connection can break before anybody reads the body, and a stream's error that nobody hears ends the process.
     response.body?.on('error', () => undefined);
@@ -347,18 +310,36 @@ function createPending(context: Context, request: StreamRequest, what: string): 
   const cancel = (): void => wire.fail(new Cancelled());
   request.signal?.addEventListener('abort', cancel);
   let isFinished = false;
+  const told = { rxBytes: 0, txBytes: 0 };
+  const tell = (isLast: boolean): void => {
+    const { localAddress } = wire;
+    const [rxBytes, txBytes] = [wire.rxBytes(), wire.txBytes()];
+    context.options.onTraffic?.({
+      purpose: request.purpose,
+      rxBytes: rxBytes - told.rxBytes,
+      txBytes: txBytes - told.txBytes,
+      path: request.path,
+      ...pending.answer,
+      isLast,
+      ...(localAddress === undefined ? {} : { localAddress }),
+    });
+    Object.assign(told, { rxBytes, txBytes });
+  };
   const pending: Pending = {
     what,
     wire,
     route,
+    answer: { isWhole: false },
+    count() {
+      if (wire.rxBytes() - told.rxBytes >= WORTH_TELLING_BYTES) tell(false);
+    },
     finish() {
       if (isFinished) return;
       isFinished = true;
       request.signal?.removeEventListener('abort', cancel);
       context.open.delete(pending);
-      const traffic = { purpose: request.purpose, rxBytes: wire.rxBytes(), txBytes: wire.txBytes() };
+      tell(true);
       wire.fail(new Cancelled());
-      context.options.onTraffic?.(traffic);
     },
   };
   return pending;

@@ -70,7 +70,18 @@ test('the bytes of a request are counted as the server sees them', async () => {
   const traffic: Traffic[] = [];
   const server = await serve((socket) => socket.end(httpAnswer('200 OK', 'x'.repeat(500))));
   await open(server.url, {}, traffic).request(GET);
-  assert.deepEqual(traffic, [{ purpose: 'read', rxBytes: server.txBytes(), txBytes: server.rxBytes() }]);
+  assert.deepEqual(traffic, [
+    {
+      purpose: 'read',
+      rxBytes: server.txBytes(),
+      txBytes: server.rxBytes(),
+      path: GET.path,
+      status: 200,
+      isWhole: true,
+      isLast: true,
+      localAddress: '127.0.0.1',
+    },
+  ]);
   assert.ok(server.txBytes() > 500);
 });
 
