@@ -6,10 +6,10 @@ import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import { decodeCanonical, renderCanonical } from './canonical-json.ts';
 import { normaliseName } from './entries.ts';
-import { entryFault, formatFault, quote } from './faults.ts';
+import { entryFault, formatFault, limitFault, quote } from './faults.ts';
 import type { ArtifactLimits } from './limits.ts';
 import { APP_NAME_PATTERN, APP_VERSION_PATTERN } from './name.ts';
-import type { EntryHeader } from './tar-writer.ts';
+import { END_OF_ARCHIVE_BYTES, type EntryHeader, entryHeaderBytes, paddingBytes } from './tar-writer.ts';
 
 /** Reserved in every artifact; does not count as a top-level directory. */
 export const META_DIRECTORY = '.gwe';
@@ -40,6 +40,23 @@ const EntrySchema = v.variant('type', [
 ]);
 export type ManifestEntry = v.InferOutput<typeof EntrySchema>;
 
+/** No chunk is larger: it is what a reader holds in memory to check it. */
+export const LARGEST_CHUNK_BYTES: number = 2 ** 20;
+
+/** What a gzip member may need more than what is in it. */
+const MEMBER_SLACK_BYTES = 64 * 1024;
+/** Two for each 64 KiB of the largest tarball that gwe unpacks. */
+const MOST_CHUNKS = 2 ** 17;
+const SMALLEST_MEMBER_BYTES = 18;
+
+const ChunkSchema = v.strictTuple([
+  v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(LARGEST_CHUNK_BYTES)),
+  v.pipe(v.number(), v.safeInteger(), v.minValue(SMALLEST_MEMBER_BYTES)),
+  v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/, 'expected 32 hex digits')),
+]);
+/** Bytes, bytes of the gzip member that holds them, `chunkDigest`. */
+export type ManifestChunk = v.InferOutput<typeof ChunkSchema>;
+
 const ManifestSchema = v.strictObject({
   format: v.literal(MANIFEST_FORMAT),
   name: v.pipe(v.string(), v.regex(APP_NAME_PATTERN)),
@@ -56,8 +73,11 @@ const ManifestSchema = v.strictObject({
   expires: v.optional(wholeNumber),
   /** Every entry of the tarball behind `.gwe/`, in order. */
   entries: v.array(EntrySchema),
-  /** Known later: where to cut the stream for partial fetches. A reader without it fetches everything. */
-  chunks: v.optional(v.unknown()),
+  /**
+   * Where the body, which is the tar stream behind `.gwe/`, is cut, for partial fetches: each chunk is a gzip member of
+   * its own, and the last ends where the file does. A reader may do without.
+   */
+  chunks: v.optional(v.pipe(v.array(ChunkSchema), v.maxLength(MOST_CHUNKS))),
 });
 export type Manifest = v.InferOutput<typeof ManifestSchema>;
 
@@ -89,6 +109,7 @@ export function decodeManifest(bytes: Buffer, limits: ArtifactLimits): Manifest 
     throw formatFault(`a manifest whose ${quote(where)} is wrong (${issue.message})`, 'a manifest of gwe');
   }
   for (const entry of result.output.entries) checkPath(entry, limits);
+  checkChunks(result.output, limits);
   return result.output;
 }
 
@@ -105,6 +126,61 @@ function checkPath({ path }: ManifestEntry, limits: ArtifactLimits): void {
     );
   }
   assertNotReserved(path);
+}
+
+/** That the chunks make up the body, and that a tarball of them is one that gwe reads. */
+function checkChunks(manifest: Manifest, limits: ArtifactLimits): void {
+  const { chunks } = manifest;
+  if (chunks === undefined) return;
+  for (const [at, [sizeBytes, compressedBytes]] of chunks.entries()) {
+    if (compressedBytes <= sizeBytes + MEMBER_SLACK_BYTES) continue;
+    const found = `a manifest whose chunk ${at} has ${compressedBytes} bytes for ${sizeBytes}`;
+    throw formatFault(found, `at most ${MEMBER_SLACK_BYTES} more`);
+  }
+  const sum = (which: 0 | 1): number => chunks.reduce((total, chunk) => total + chunk[which], 0);
+  const bodyBytes = bodyBytesOf(manifest);
+  if (sum(0) !== bodyBytes) throw formatFault(`a manifest with chunks of ${sum(0)} bytes`, `${bodyBytes}`);
+  if (sum(1) > limits.compressedBytes)
+    throw limitFault('tarball', `chunks of ${sum(1)} compressed bytes`, `${limits.compressedBytes}`);
+}
+
+/** Bytes of the tar stream behind `.gwe/`: all other entries, and the end blocks. */
+export function bodyBytesOf({ entries }: Pick<Manifest, 'entries'>): number {
+  let bytes = END_OF_ARCHIVE_BYTES;
+  for (const entry of entries) {
+    const header = toEntryHeader(entry);
+    bytes += entryHeaderBytes(header) + header.sizeBytes + paddingBytes(header.sizeBytes);
+  }
+  return bytes;
+}
+
+/** A stretch of the body that can be fetched and checked by itself. */
+export interface ChunkFact {
+  sizeBytes: number;
+  /** Bytes of its gzip member. */
+  compressedBytes: number;
+  /** `chunkDigest` of its bytes. */
+  digest: string;
+  /** In the body. */
+  offset: number;
+}
+
+/** The chunks of the body in order; none if the manifest has no table. Their members end where the file does. */
+export function chunkFacts({ chunks = [] }: Pick<Manifest, 'chunks'>): ChunkFact[] {
+  let offset = 0;
+  return chunks.map(([sizeBytes, compressedBytes, digest]) => {
+    const fact = { sizeBytes, compressedBytes, digest, offset };
+    offset += sizeBytes;
+    return fact;
+  });
+}
+
+/**
+ * What a chunk is known by: the first 128 bits of its sha256, hex. Enough to find it; that the tree is the right one is
+ * for the sha256 of its files to say.
+ */
+export function chunkDigest(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex').slice(0, 32);
 }
 
 /** `.gwe/` at the root, or in the one top-level directory that may become the root, is gwe's own. */

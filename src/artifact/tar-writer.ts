@@ -17,6 +17,9 @@ export interface EntryHeader {
 
 const TAR_TYPES = { file: 'File', directory: 'Directory', symlink: 'SymbolicLink' } as const;
 
+/** Half a character, which UTF-8 does not have. */
+const LONE_SURROGATE = /\p{Cs}/u;
+
 /** The two zero blocks behind the last entry. */
 export const END_OF_ARCHIVE_BYTES: number = 2 * BLOCK_BYTES;
 
@@ -35,6 +38,16 @@ export function encodeEntryHeader(entry: EntryHeader): Buffer {
   const target = targetFits ? entry.target : placeholder(entry.target);
   blocks.push(encodeBlock({ ...entry, path: pathFits ? path : placeholder(path), target }));
   return Buffer.concat(blocks);
+}
+
+/** The length of `encodeEntryHeader(entry)`, which for nearly all entries needs no encoding. */
+export function entryHeaderBytes(entry: EntryHeader): number {
+  const path = entry.type === 'directory' ? `${entry.path}/` : entry.path;
+  let bytes = BLOCK_BYTES;
+  if (Buffer.byteLength(entry.target) > 100) bytes += longEntryBytes(entry.target);
+  const isShort = Buffer.byteLength(path) < 100 && !LONE_SURROGATE.test(path);
+  if (!isShort && new Header(encodeBlock({ ...entry, path })).path !== path) bytes += longEntryBytes(path);
+  return bytes;
 }
 
 /** How many zero bytes fill up the last block of `sizeBytes` of content. */
@@ -79,6 +92,11 @@ function longEntry(type: TarType, name: string): Buffer[] {
   const sizeBytes = bytes.length;
   const header = encodeRaw({ path: '././@LongLink', mode: 0o644, sizeBytes, target: '', type });
   return [header, bytes, Buffer.alloc(paddingBytes(sizeBytes))];
+}
+
+function longEntryBytes(name: string): number {
+  const sizeBytes = Buffer.byteLength(name) + 1;
+  return BLOCK_BYTES + sizeBytes + paddingBytes(sizeBytes);
 }
 
 /** What a reader without long names would see: ASCII, so that nothing is cut in the middle of a character. */
