@@ -139,7 +139,10 @@ function createAgent(route: Route, connect: () => Promise<net.Socket>): http.Age
   const agent = route.secureContext === undefined ? new http.Agent(options) : new https.Agent(options);
   let isMade = false;
   const createConnection = (_options: unknown, connected: Connected): void => {
-    if (isMade) return connected(Object.assign(new Error('closed'), { code: 'ECONNRESET' }));
+    if (isMade) {
+      connected(Object.assign(new Error('closed'), { code: 'ECONNRESET' }));
+      return;
+    }
     isMade = true;
     connect().then(
       (socket) => connected(null, socket),

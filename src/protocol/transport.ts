@@ -1,115 +1,32 @@
 /**
- * HTTP to the platform. One connection per request, never a redirect followed, every size bounded, every byte counted.
- * Nothing here retries.
+ * HTTP to the platform. Never a redirect followed, every size bounded, every byte counted.
+ *
+ * A connection whose answer came whole waits a while for the next GET: the parts of a download cost one handshake. A GET
+ * to which such a connection gives no answer is sent once more on a new one, since the server may have closed the old
+ * one meanwhile (RFC 9112 §9.3.1). A POST always has a new one: whether it had been carried out could not be told.
+ * Nothing else is retried here.
  */
-import type * as tls from 'node:tls';
 import fetch, { type Response } from 'node-fetch';
 import type { Clock } from '../base/clock.ts';
 import { GweError } from '../base/errors.ts';
 import { faultWords, isNotHttp, offline } from './transport-fault.ts';
-import { type Environment, isLoopbackHost, selectProxy } from './transport-proxy.ts';
-import { loadSecureContext, type TlsFiles } from './transport-tls.ts';
-import {
-  createWire,
-  IdleTimeout,
-  ProxyRefusal,
-  type Route,
-  type TicketStore,
-  type Wire,
-} from './transport-wire.ts';
+import { type Bytes, Cancelled, type Context, createPending, type Pending } from './transport-pending.ts';
+import { isLoopbackHost, selectProxy } from './transport-proxy.ts';
+import { loadSecureContext } from './transport-tls.ts';
+import type {
+  StreamRequest,
+  Transport,
+  TransportOptions,
+  TransportRequest,
+  TransportResponse,
+  TransportSettings,
+} from './transport-types.ts';
+import { IdleTimeout, ProxyRefusal, type TicketStore } from './transport-wire.ts';
 
+export type * from './transport-types.ts';
 export type { TicketStore } from './transport-wire.ts';
 
-export interface TransportSettings extends TlsFiles {
-  /** `https://HOST[:PORT]`; plain http only to this machine or with `allowInsecureHttp`. */
-  baseUrl: string;
-  userAgent: string;
-  /** How long no byte may come before a request is given up. */
-  timeoutMs: number;
-  allowInsecureHttp: boolean;
-  /** For the proxy variables. */
-  env: Environment;
-}
-
-export type TrafficPurpose = 'read' | 'write' | 'provision' | 'download' | 'time';
-
-export interface StreamRequest {
-  method: 'GET' | 'POST';
-  /** From the slash on: `/onep:v1/stack/alias?engine_fetch`. */
-  path: string;
-  headers?: Readonly<Record<string, string>>;
-  body?: string;
-  purpose: TrafficPurpose;
-  /** Instead of the settings' idle time, for a long poll. */
-  timeoutMs?: number;
-  signal?: AbortSignal;
-}
-
-export interface TransportRequest extends StreamRequest {
-  /** Longest body taken; a longer one is PROTOCOL_TOO_LARGE. */
-  maxBytes: number;
-}
-
-export interface ResponseHeaders {
-  /** The value by name, whatever its case; null if there is none. */
-  get(name: string): string | null;
-}
-
-export interface TransportResponse {
-  status: number;
-  headers: ResponseHeaders;
-  body: Buffer;
-}
-
-export interface StreamResponse {
-  status: number;
-  headers: ResponseHeaders;
-  /** Must be read to its end, or `cancel` called: the connection is open until then. */
-  chunks: AsyncIterable<Buffer>;
-  cancel(): void;
-}
-
-/** Of one request: payload bytes of its TCP connection, TLS and proxy talk included. */
-export interface Traffic {
-  purpose: TrafficPurpose;
-  rxBytes: number;
-  txBytes: number;
-  /** From the slash on, as asked for. */
-  path: string;
-  /** Absent when no answer came. */
-  status?: number;
-  /** Whether the answer was read to its end. */
-  isWhole: boolean;
-  /** False for what has come so far of a long answer: the rest is still to be told. */
-  isLast: boolean;
-  /** Of this end of the connection, where one came about: it tells the interface. */
-  localAddress?: string;
-}
-
-/**
- * Errors of both calls: PROTOCOL_OFFLINE (no whole answer; says how far it got and why), PROTOCOL_GARBAGE (not HTTP),
- * PROTOCOL_REFUSED (a redirect), PROTOCOL_TOO_LARGE, CANCELLED. Any other status is a response.
- */
-export interface Transport {
-  /** A whole body in memory. It must be there within ten times the idle time, so that no trickle holds us for ever. */
-  request(request: TransportRequest): Promise<TransportResponse>;
-  stream(request: StreamRequest): Promise<StreamResponse>;
-  /** Ends every open request with CANCELLED. */
-  close(): void;
-}
-
-export interface TransportOptions {
-  clock: Clock;
-  onTraffic?(traffic: Traffic): void;
-  /** The `Date` of each answer over TLS, as it is; a plain one is nobody's word. */
-  onDate?(text: string): void;
-  /** Where TLS tickets outlive this object; kept in memory without it. */
-  tickets?: TicketStore;
-}
-
 const TRICKLE_FACTOR = 10;
-/** Of a download that takes hours, no more than this goes uncounted when the power fails. */
-const WORTH_TELLING_BYTES = 1024 * 1024;
 
 /** Throws CONFIG_INVALID for a base URL, certificate file or proxy that cannot work. */
 export function createTransport(settings: TransportSettings, options: TransportOptions): Transport {
@@ -121,6 +38,8 @@ export function createTransport(settings: TransportSettings, options: TransportO
     secureContext: base.protocol === 'https:' ? loadSecureContext(settings) : undefined,
     tickets: options.tickets ?? memoryTickets(),
     open: new Set(),
+    resting: undefined,
+    isClosed: false,
   };
   selectProxy(base, settings.env);
   return {
@@ -135,39 +54,17 @@ export function createTransport(settings: TransportSettings, options: TransportO
       };
     },
     close() {
+      context.isClosed = true;
       for (const exchange of context.open) exchange.wire.fail(new Cancelled());
+      context.resting?.fail(new Cancelled());
     },
   };
-}
-
-interface Context {
-  settings: TransportSettings;
-  options: TransportOptions;
-  base: URL;
-  secureContext: tls.SecureContext | undefined;
-  tickets: TicketStore;
-  open: Set<Pending>;
-}
-
-interface Pending {
-  /** `GET 'https://host/path'`, for errors. */
-  what: string;
-  wire: Wire;
-  route: Route;
-  /** Learnt on the way, for the count. */
-  answer: { status?: number; isWhole: boolean };
-  /** Tells the bytes since it was last called, once they are worth it. */
-  count(): void;
-  /** Ends the connection and counts its traffic, once. */
-  finish(): void;
 }
 
 interface Exchange extends Pending {
   response: Response;
   clock: Clock;
 }
-
-class Cancelled extends Error {}
 
 function checkBaseUrl(settings: TransportSettings): URL {
   const { baseUrl } = settings;
@@ -239,7 +136,7 @@ async function readBounded(exchange: Exchange, maxBytes: number): Promise<Buffer
   return Buffer.concat(parts);
 }
 
-/** The body, chunk by chunk; the connection ends with the loop, however that ends. */
+/** The body, chunk by chunk; the exchange ends with the loop, however that ends. */
 async function* readChunks(exchange: Exchange): AsyncGenerator<Buffer, void, undefined> {
   const { wire, response } = exchange;
   wire.stage = 'receiving';
@@ -260,89 +157,54 @@ async function* readChunks(exchange: Exchange): AsyncGenerator<Buffer, void, und
   }
 }
 
+/** `spent`: what a first try on a connection that had waited has cost. */
 async function openExchange(
   context: Context,
   request: StreamRequest,
   onOpen?: (pending: Pending) => void,
+  spent: Bytes = { rxBytes: 0, txBytes: 0 },
 ): Promise<Exchange> {
   const url = `${context.base.origin}${context.base.pathname.replace(/\/+$/, '')}${request.path}`;
-  const pending = createPending(context, request, `${request.method} '${url.slice(0, 300)}'`);
+  const pending = createPending(context, request, `${request.method} '${url.slice(0, 300)}'`, spent);
   if (request.signal?.aborted === true) throw explain(pending, new Cancelled(), context.options.clock);
   context.open.add(pending);
   onOpen?.(pending);
   try {
-    const response = await fetch(url, {
-      method: request.method,
-      headers: {
-        'User-Agent': context.settings.userAgent,
-        // What is sent compressed could grow without bound here; artifacts are compressed already.
-        'Accept-Encoding': 'identity',
-        ...request.headers,
-      },
-      body: request.body ?? null,
-      redirect: 'manual',
-      compress: false,
-      agent: pending.wire.agent,
-    });
-    pending.wire.rearm();
-    pending.answer.status = response.status;
-    if (context.base.protocol === 'https:') context.options.onDate?.(response.headers.get('date') ?? '');
-    // The connection can break before anybody reads the body, and a stream's error that nobody hears ends the process.
-    response.body?.on('error', () => undefined);
-    refuseRedirect(pending, response);
-    return { ...pending, response, clock: context.options.clock };
+    return await send(context, request, pending, url);
   } catch (error) {
+    if (pending.isStale()) return openExchange(context, request, onOpen, pending.abandon());
     const explained = explain(pending, error, context.options.clock);
     pending.finish();
     throw explained;
   }
 }
 
-function createPending(context: Context, request: StreamRequest, what: string): Pending {
-  const route: Route = {
-    target: context.base,
-    proxy: selectProxy(context.base, context.settings.env),
-    secureContext: context.secureContext,
-    tickets: context.tickets,
-    idleMs: request.timeoutMs ?? context.settings.timeoutMs,
-  };
-  const wire = createWire(route);
-  const cancel = (): void => wire.fail(new Cancelled());
-  request.signal?.addEventListener('abort', cancel);
-  let isFinished = false;
-  const told = { rxBytes: 0, txBytes: 0 };
-  const tell = (isLast: boolean): void => {
-    const { localAddress } = wire;
-    const [rxBytes, txBytes] = [wire.rxBytes(), wire.txBytes()];
-    context.options.onTraffic?.({
-      purpose: request.purpose,
-      rxBytes: rxBytes - told.rxBytes,
-      txBytes: txBytes - told.txBytes,
-      path: request.path,
-      ...pending.answer,
-      isLast,
-      ...(localAddress === undefined ? {} : { localAddress }),
-    });
-    Object.assign(told, { rxBytes, txBytes });
-  };
-  const pending: Pending = {
-    what,
-    wire,
-    route,
-    answer: { isWhole: false },
-    count() {
-      if (wire.rxBytes() - told.rxBytes >= WORTH_TELLING_BYTES) tell(false);
+async function send(
+  context: Context,
+  request: StreamRequest,
+  pending: Pending,
+  url: string,
+): Promise<Exchange> {
+  const response = await fetch(url, {
+    method: request.method,
+    headers: {
+      'User-Agent': context.settings.userAgent,
+      // What is sent compressed could grow without bound here; artifacts are compressed already.
+      'Accept-Encoding': 'identity',
+      ...request.headers,
     },
-    finish() {
-      if (isFinished) return;
-      isFinished = true;
-      request.signal?.removeEventListener('abort', cancel);
-      context.open.delete(pending);
-      tell(true);
-      wire.fail(new Cancelled());
-    },
-  };
-  return pending;
+    body: request.body ?? null,
+    redirect: 'manual',
+    compress: false,
+    agent: pending.wire.agent,
+  });
+  pending.wire.rearm();
+  pending.answer.status = response.status;
+  if (context.base.protocol === 'https:') context.options.onDate?.(response.headers.get('date') ?? '');
+  // The connection can break before anybody reads the body, and a stream's error that nobody hears ends the process.
+  response.body?.on('error', () => undefined);
+  refuseRedirect(pending, response);
+  return { ...pending, response, clock: context.options.clock };
 }
 
 /** 304 is an answer to a long poll; every other 3xx would take the device's key to a place nobody configured. */

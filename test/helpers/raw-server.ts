@@ -14,6 +14,8 @@ export interface RawServer {
   port: number;
   url: string;
   requests: RawRequest[];
+  /** That were ever made. */
+  connections(): number;
   /** Bytes of all connections, below TLS. */
   rxBytes(): number;
   txBytes(): number;
@@ -64,6 +66,7 @@ export async function startRawServer(
     port,
     url: `${secure === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     requests,
+    connections: () => sockets.size,
     rxBytes: () => sum((socket) => socket.bytesRead),
     txBytes: () => sum((socket) => socket.bytesWritten),
     close() {

@@ -59,8 +59,8 @@ const REACHES: readonly { rule: string; found: RegExp; allowed: Readonly<Record<
     rule: 'only the transports and the server open sockets',
     found: /from"node:(https?|net|tls|http2|dgram)"/,
     allowed: {
-      'protocol/transport': 'requests to the platform',
-      'protocol/transport-wire': 'its sockets, counted and bounded',
+      'protocol/transport-wire': 'the sockets of requests to the platform, counted and bounded',
+      'protocol/transport-tls': 'the certificates that they are checked with',
       'protocol/transport-probe': 'looks at a socket of transport-wire',
       'supervisor/client': 'supervisord listens on a Unix socket',
       'platform/server': 'the embedded platform listens',

@@ -1,0 +1,92 @@
+/** What a transport is asked and what it answers. */
+import type { Clock } from '../base/clock.ts';
+import type { Environment } from './transport-proxy.ts';
+import type { TlsFiles } from './transport-tls.ts';
+import type { TicketStore } from './transport-wire.ts';
+
+export interface TransportSettings extends TlsFiles {
+  /** `https://HOST[:PORT]`; plain http only to this machine or with `allowInsecureHttp`. */
+  baseUrl: string;
+  userAgent: string;
+  /** How long no byte may come before a request is given up. */
+  timeoutMs: number;
+  allowInsecureHttp: boolean;
+  /** For the proxy variables. */
+  env: Environment;
+}
+
+export type TrafficPurpose = 'read' | 'write' | 'provision' | 'download' | 'time';
+
+export interface StreamRequest {
+  method: 'GET' | 'POST';
+  /** From the slash on: `/onep:v1/stack/alias?engine_fetch`. */
+  path: string;
+  headers?: Readonly<Record<string, string>>;
+  body?: string;
+  purpose: TrafficPurpose;
+  /** Instead of the settings' idle time, for a long poll. */
+  timeoutMs?: number;
+  signal?: AbortSignal;
+}
+
+export interface TransportRequest extends StreamRequest {
+  /** Longest body taken; a longer one is PROTOCOL_TOO_LARGE. */
+  maxBytes: number;
+}
+
+export interface ResponseHeaders {
+  /** The value by name, whatever its case; null if there is none. */
+  get(name: string): string | null;
+}
+
+export interface TransportResponse {
+  status: number;
+  headers: ResponseHeaders;
+  body: Buffer;
+}
+
+export interface StreamResponse {
+  status: number;
+  headers: ResponseHeaders;
+  /** Must be read to its end, or `cancel` called: the connection is open until then. */
+  chunks: AsyncIterable<Buffer>;
+  cancel(): void;
+}
+
+/** Of one request: its payload bytes on TCP, with the TLS and proxy talk of a connection that was made for it. */
+export interface Traffic {
+  purpose: TrafficPurpose;
+  rxBytes: number;
+  txBytes: number;
+  /** From the slash on, as asked for. */
+  path: string;
+  /** Absent when no answer came. */
+  status?: number;
+  /** Whether the answer was read to its end. */
+  isWhole: boolean;
+  /** False for what has come so far of a long answer: the rest is still to be told. */
+  isLast: boolean;
+  /** Of this end of the connection, where one came about: it tells the interface. */
+  localAddress?: string;
+}
+
+/**
+ * Errors of both calls: PROTOCOL_OFFLINE (no whole answer; says how far it got and why), PROTOCOL_GARBAGE (not HTTP),
+ * PROTOCOL_REFUSED (a redirect), PROTOCOL_TOO_LARGE, CANCELLED. Any other status is a response.
+ */
+export interface Transport {
+  /** A whole body in memory. It must be there within ten times the idle time, so that no trickle holds us for ever. */
+  request(request: TransportRequest): Promise<TransportResponse>;
+  stream(request: StreamRequest): Promise<StreamResponse>;
+  /** Ends every open request with CANCELLED, and the connection that waits for another. */
+  close(): void;
+}
+
+export interface TransportOptions {
+  clock: Clock;
+  onTraffic?(traffic: Traffic): void;
+  /** The `Date` of each answer over TLS, as it is; a plain one is nobody's word. */
+  onDate?(text: string): void;
+  /** Where TLS tickets outlive this object; kept in memory without it. */
+  tickets?: TicketStore;
+}
