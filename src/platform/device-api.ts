@@ -2,7 +2,16 @@
 import type { Clock } from '../base/clock.ts';
 import { decodeNames, encodeForm, encodeNames, splitForm } from '../protocol/codec.ts';
 import { type Exchange, header, NO_CONTENT, Refusal, type Reply, readBody, textReply } from './exchange.ts';
-import { MAX_ALIASES_PER_REQUEST, MAX_FORM_BYTES, MAX_LONG_POLL_MS, MAX_VALUE_BYTES } from './limits.ts';
+import type { FailureGuard } from './failure-guard.ts';
+import {
+  MAX_ALIASES_PER_DEVICE,
+  MAX_ALIASES_PER_REQUEST,
+  MAX_FORM_BYTES,
+  MAX_LONG_POLL_MS,
+  MAX_REQUESTS_PER_DEVICE,
+  MAX_VALUE_BYTES,
+  MAX_VALUES_BYTES_PER_DEVICE,
+} from './limits.ts';
 import { checkAlias } from './names.ts';
 import type { AliasValue, Device, RecordPoint, Storage, Writer } from './storage.ts';
 import type { Watchers } from './watchers.ts';
@@ -12,17 +21,37 @@ export interface ApiContext {
   watchers: Watchers;
   clock: Clock;
   bodyTimeoutMs: number;
+  /** Of activation. */
+  activationFailures: FailureGuard;
+  /** Requests of each device that are being answered. */
+  underWay: Map<number, number>;
 }
 
 const FORM = 'application/x-www-form-urlencoded; charset=utf-8';
 
-/** The device whose key the request carries. Refuses with 401. */
+/** The device whose key the request carries. Refuses with 401, and with 429 while it has too many requests open. */
 export async function authenticateDevice(context: ApiContext, exchange: Exchange): Promise<Device> {
   const cik = header(exchange, 'x-exosite-cik')?.trim() ?? '';
   const device = /^[0-9A-Za-z]{40}$/.test(cik) ? await context.storage.findDeviceByKey(cik) : undefined;
   if (device === undefined)
     throw new Refusal(401, 'cannot find a device by this key: expected a valid X-Exosite-CIK');
+  enter(context.underWay, exchange, device.id);
   return device;
+}
+
+function enter(underWay: Map<number, number>, exchange: Exchange, id: number): void {
+  const count = underWay.get(id) ?? 0;
+  if (count >= MAX_REQUESTS_PER_DEVICE) {
+    throw new Refusal(429, 'cannot answer: too many requests of this device at once', { 'retry-after': '5' });
+  }
+  underWay.set(id, count + 1);
+  const leave = (): void => {
+    const left = (underWay.get(id) ?? 1) - 1;
+    if (left === 0) underWay.delete(id);
+    else underWay.set(id, left);
+  };
+  if (exchange.signal.aborted) leave();
+  else exchange.signal.addEventListener('abort', leave, { once: true });
 }
 
 /** `POST` writes, then reads what the query names; `GET` reads, or waits with `Request-Timeout`. */
@@ -62,12 +91,16 @@ export async function writeForm(
   if (values.length === 0) return;
   const { storage, watchers } = context;
   const result = await storage.write(device.id, values, writer, watchers.shownAt(device.id));
-  if (result === 'too-many-aliases') throw tooManyAliases();
+  if (result === 'too-much') throw tooMuch();
   watchers.notify(device.id);
 }
 
-function tooManyAliases(): Refusal {
-  return new Refusal(413, 'cannot write: the device has as many aliases as it may have');
+function tooMuch(): Refusal {
+  return new Refusal(
+    413,
+    `cannot write: expected at most ${MAX_ALIASES_PER_DEVICE} aliases and ${MAX_VALUES_BYTES_PER_DEVICE} bytes of ` +
+      'values of this device, all taken together',
+  );
 }
 
 function parseValues(body: string): [string, string][] {
@@ -190,7 +223,7 @@ async function recordReply(
   points: readonly RecordPoint[],
 ): Promise<Reply> {
   const clashes = await context.storage.record(device.id, points);
-  if (clashes === 'too-many-aliases') throw tooManyAliases();
+  if (clashes === 'too-much') throw tooMuch();
   if (clashes.length < points.length) context.watchers.notify(device.id);
   if (clashes.length === 0) return NO_CONTENT;
   const parts = Array.from(new Set(clashes.map((point) => point.alias)), (alias) => {

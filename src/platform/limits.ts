@@ -23,6 +23,17 @@ export const MAX_LONG_POLLS_PER_DEVICE = 8;
 /** How long an enabled serial number may wait for its activation. */
 export const ACTIVATION_WINDOW_SECONDS = 24 * 3600;
 
+/** Of all values of one device together. It is also the most that one answer holds in memory. */
+export const MAX_VALUES_BYTES_PER_DEVICE = 4 * 1024 * 1024;
+/** Shared by the aliases that a device has, so that many big ones keep less history each. */
+export const MAX_HISTORY_BYTES_PER_DEVICE = 64 * 1024 * 1024;
+/** At once, long polls included: a device that reads no answers must not fill the memory. */
+export const MAX_REQUESTS_PER_DEVICE = 16;
+/** Beyond it the newest is hung up on. */
+export const MAX_CONNECTIONS = 4000;
+
 /** Wrong tokens from one address before it has to wait. */
 export const MAX_TOKEN_FAILURES = 10;
-export const TOKEN_FAILURE_WINDOW_MS = 60_000;
+/** Activations refused to one address before it has to wait; many gateways may stand behind one. */
+export const MAX_ACTIVATION_FAILURES = 30;
+export const FAILURE_WINDOW_MS = 60_000;

@@ -11,6 +11,17 @@ const CSV = 'text/csv; charset=utf-8';
 
 /** `POST /provision/activate` with the triple, or with `id=` alone. */
 export async function serveActivate(context: ApiContext, exchange: Exchange): Promise<Reply> {
+  context.activationFailures.check(exchange);
+  try {
+    return await activate(context, exchange);
+  } catch (error) {
+    // Who finds the name of a device in its window gets its key: names must not be tried out fast.
+    if (error instanceof Refusal) context.activationFailures.count(exchange);
+    throw error;
+  }
+}
+
+async function activate(context: ApiContext, exchange: Exchange): Promise<Reply> {
   const fields = formFields(decodeForm(await readBody(exchange, MAX_ACTIVATE_BYTES, context.bodyTimeoutMs)));
   const { vendor, product, serial } = await resolveIdentity(context.storage, exchange, fields);
   const result = await context.storage.activate(vendor, product, serial);

@@ -8,7 +8,8 @@ import type { Logger } from '../base/log.ts';
 import { createTokenGuard, type TokenGuard } from './admin-token.ts';
 import type { ApiContext } from './device-api.ts';
 import { type Exchange, Refusal, type Reply, sendReply, splitTarget, textReply } from './exchange.ts';
-import { MAX_LONG_POLL_MS } from './limits.ts';
+import { createFailureGuard } from './failure-guard.ts';
+import { MAX_ACTIVATION_FAILURES, MAX_CONNECTIONS, MAX_LONG_POLL_MS } from './limits.ts';
 import { route } from './routes.ts';
 import { openSqliteStorage } from './sqlite-storage.ts';
 import { createWatchers } from './watchers.ts';
@@ -23,7 +24,7 @@ export interface PlatformOptions {
   adminToken: string;
   clock: Clock;
   log: Logger;
-  /** For the headers of a request; default 30 s, for the slowest modems. */
+  /** For the handshake, and for the headers of a request; default 30 s, for the slowest modems. */
   headersTimeoutMs?: number;
   /** For a form body; default 120 s. */
   bodyTimeoutMs?: number;
@@ -49,6 +50,12 @@ export async function createPlatformServer(options: PlatformOptions): Promise<Pl
     watchers: createWatchers(options.clock),
     clock: options.clock,
     bodyTimeoutMs: options.bodyTimeoutMs ?? 120_000,
+    activationFailures: createFailureGuard(
+      MAX_ACTIVATION_FAILURES,
+      { doing: 'activate', what: 'refused activations' },
+      options.clock,
+    ),
+    underWay: new Map(),
   };
   const guard = createTokenGuard(options.adminToken, options.clock);
   const closing = new AbortController();
@@ -87,6 +94,7 @@ function createServer(options: PlatformOptions, listener: http.RequestListener):
   const server = makeServer(options, limits, listener);
   // Nothing is silent longer than a long poll may be: a peer that stopped reading is dropped.
   server.setTimeout(MAX_LONG_POLL_MS + 30_000);
+  server.maxConnections = MAX_CONNECTIONS;
   return server;
 }
 
@@ -97,7 +105,10 @@ function makeServer(
 ): http.Server {
   if (options.tls === undefined) return http.createServer(limits, listener);
   try {
-    return https.createServer({ ...limits, ...options.tls, handshakeTimeout: 30_000 }, listener);
+    return https.createServer(
+      { ...limits, ...options.tls, handshakeTimeout: limits.headersTimeout ?? 30_000 },
+      listener,
+    );
   } catch (error) {
     throw new GweError('PLATFORM_STATE', `cannot use the TLS certificate and key: ${describeError(error)}`);
   }

@@ -98,9 +98,9 @@ export interface Storage {
     values: readonly (readonly [string, string])[],
     writer: Writer,
     shownAt: number,
-  ): Promise<'done' | 'too-many-aliases'>;
+  ): Promise<'done' | 'too-much'>;
   /** Stores the points that clash with none in the same second; returns those that do. */
-  record(deviceId: number, points: readonly RecordPoint[]): Promise<RecordPoint[] | 'too-many-aliases'>;
+  record(deviceId: number, points: readonly RecordPoint[]): Promise<RecordPoint[] | 'too-much'>;
   read(deviceId: number, aliases: readonly string[]): Promise<AliasValue[]>;
   /** Newest first. */
   history(deviceId: number, alias: string, limit: number): Promise<HistoryEntry[]>;

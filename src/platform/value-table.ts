@@ -1,6 +1,12 @@
 /** Alias values and their history in SQLite. `current` is what a read answers; `history` is what was ever written, bounded. */
 import type { DatabaseSync } from 'node:sqlite';
-import { MAX_ALIASES_PER_DEVICE, MAX_HISTORY_BYTES, MAX_HISTORY_ENTRIES } from './limits.ts';
+import {
+  MAX_ALIASES_PER_DEVICE,
+  MAX_HISTORY_BYTES,
+  MAX_HISTORY_BYTES_PER_DEVICE,
+  MAX_HISTORY_ENTRIES,
+  MAX_VALUES_BYTES_PER_DEVICE,
+} from './limits.ts';
 import { transaction } from './sqlite.ts';
 import type { AliasValue, HistoryEntry, RecordPoint, Storage, Writer } from './storage.ts';
 
@@ -36,7 +42,7 @@ function writeValues(
   values: readonly (readonly [string, string])[],
   writer: Writer,
   shownAt: number,
-): 'done' | 'too-many-aliases' {
+): 'done' | 'too-much' {
   const now = nowSeconds();
   const stamp = stampDevice(database, deviceId, values.length, now, shownAt);
   for (const [index, [alias, value]] of values.entries()) {
@@ -45,12 +51,11 @@ function writeValues(
     setCurrent(database, deviceId, fresh, stamp.modifiedAt, sequence);
     addHistory(database, deviceId, fresh, sequence);
   }
-  trimHistory(
+  return keepBounds(
     database,
     deviceId,
     values.map(([alias]) => alias),
   );
-  return checkAliasCount(database, deviceId);
 }
 
 /** Reserves `count` sequence numbers and moves `modified_at` on: never back, and past what readers have seen. */
@@ -71,13 +76,24 @@ function stampDevice(
   return { modifiedAt: Number(row.modified_at), firstSequence: Number(row.sequence) - count + 1 };
 }
 
-/** A full alias table undoes the transaction by the caller's throw; the device cannot fill the disk with names. */
-function checkAliasCount(database: DatabaseSync, deviceId: number): 'done' | 'too-many-aliases' {
-  const row = database.prepare('SELECT count(*) AS count FROM current WHERE device = ?').get(deviceId);
-  if (Number(row?.count) <= MAX_ALIASES_PER_DEVICE) return 'done';
-  database.exec('ROLLBACK');
-  database.exec('BEGIN IMMEDIATE');
-  return 'too-many-aliases';
+/** Trims the history of what was written. A device that would have more than its share has written nothing. */
+function keepBounds(
+  database: DatabaseSync,
+  deviceId: number,
+  written: readonly string[],
+): 'done' | 'too-much' {
+  const row = database
+    .prepare('SELECT count(*) AS count, sum(length(value)) AS bytes FROM current WHERE device = ?')
+    .get(deviceId);
+  const count = Number(row?.count);
+  if (count > MAX_ALIASES_PER_DEVICE || Number(row?.bytes) > MAX_VALUES_BYTES_PER_DEVICE) {
+    database.exec('ROLLBACK');
+    database.exec('BEGIN IMMEDIATE');
+    return 'too-much';
+  }
+  const share = Math.floor(MAX_HISTORY_BYTES_PER_DEVICE / Math.max(1, count));
+  trimHistory(database, deviceId, written, Math.min(MAX_HISTORY_BYTES, share));
+  return 'done';
 }
 
 function setCurrent(
@@ -106,7 +122,12 @@ function addHistory(database: DatabaseSync, deviceId: number, fresh: NewValue, s
 }
 
 /** Drops what is older than the newest entries that fit the bounds; the index alone answers which. */
-function trimHistory(database: DatabaseSync, deviceId: number, aliases: Iterable<string>): void {
+function trimHistory(
+  database: DatabaseSync,
+  deviceId: number,
+  aliases: Iterable<string>,
+  mostBytes: number,
+): void {
   const trim = database.prepare(
     `DELETE FROM history WHERE rowid IN (
          SELECT id FROM (
@@ -115,7 +136,7 @@ function trimHistory(database: DatabaseSync, deviceId: number, aliases: Iterable
            WINDOW newest AS (ORDER BY timestamp DESC, sequence DESC))
          WHERE place > 1 AND (place > ? OR total > ?))`,
   );
-  for (const alias of new Set(aliases)) trim.run(deviceId, alias, MAX_HISTORY_ENTRIES, MAX_HISTORY_BYTES);
+  for (const alias of new Set(aliases)) trim.run(deviceId, alias, MAX_HISTORY_ENTRIES, mostBytes);
 }
 
 /** A recorded point becomes what reads answer only if it is newer than that. */
@@ -123,7 +144,7 @@ function recordPoints(
   { database, nowSeconds }: Context,
   deviceId: number,
   points: readonly RecordPoint[],
-): RecordPoint[] | 'too-many-aliases' {
+): RecordPoint[] | 'too-much' {
   const stamp = stampDevice(database, deviceId, points.length, nowSeconds(), 0);
   const clashes: RecordPoint[] = [];
   for (const [index, point] of points.entries()) {
@@ -139,12 +160,8 @@ function recordPoints(
     }
     addHistory(database, deviceId, fresh, sequence);
   }
-  trimHistory(
-    database,
-    deviceId,
-    points.map((point) => point.alias),
-  );
-  return checkAliasCount(database, deviceId) === 'done' ? clashes : 'too-many-aliases';
+  const written = points.map((point) => point.alias);
+  return keepBounds(database, deviceId, written) === 'done' ? clashes : 'too-much';
 }
 
 function hasPoint(database: DatabaseSync, deviceId: number, point: RecordPoint): boolean {

@@ -1,9 +1,9 @@
-/** A platform in a process of its own, to be killed. Arguments: directory, token. Prints its URL. */
+/** A platform in a process of its own, to be killed. Arguments: directory, token, ms for headers. Prints its URL. */
 import { createSystemClock } from '../../src/base/clock.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { createPlatformServer } from '../../src/platform/server.ts';
 
-const [directory = '', adminToken = ''] = process.argv.slice(2);
+const [directory = '', adminToken = '', headersTimeoutMs = '30000'] = process.argv.slice(2);
 const clock = createSystemClock();
 const log = createLogger({
   level: 'error',
@@ -11,5 +11,13 @@ const log = createLogger({
   clock,
   write: (line) => process.stderr.write(line),
 });
-const server = await createPlatformServer({ directory, host: '127.0.0.1', port: 0, adminToken, clock, log });
+const server = await createPlatformServer({
+  directory,
+  host: '127.0.0.1',
+  port: 0,
+  adminToken,
+  clock,
+  log,
+  headersTimeoutMs: Number(headersTimeoutMs),
+});
 process.stdout.write(`${server.url}\n`);
