@@ -1,33 +1,31 @@
-/** Tarballs with a manifest: made from files, made of hand-packed ones, and signed. */
+/** Tarballs with a manifest, made from files. */
 import { createHash } from 'node:crypto';
-import { createReadStream, mkdtempSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
-import { pipeline } from 'node:stream';
-import { createGunzip } from 'node:zlib';
-import { GweError, wrapError } from '../base/errors.ts';
-import { removeTree } from '../base/fs.ts';
-import { extractArtifact, inspectArtifact, type ReadOptions } from './extract.ts';
+import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { GweError } from '../base/errors.ts';
+import { BodyCutter } from './chunker.ts';
 import { quote } from './faults.ts';
-import type { ArtifactIndex } from './index-guard.ts';
 import { DEFAULT_LIMITS } from './limits.ts';
 import {
   type ArtifactFacts,
   assertNotReserved,
+  chunkDigest,
   MANIFEST_FORMAT,
   MANIFEST_PATH,
   type Manifest,
+  type ManifestChunk,
   type ManifestEntry,
   manifestDigest,
   metaEntryHeader,
   renderManifest,
   SIGNATURES_PATH,
 } from './manifest.ts';
-import { parseArtifactName } from './name.ts';
-import { entryBytes, type PackResult, packArtifact, writeTarball } from './pack.ts';
-import { listTree, type PlannedEntry, planPaths } from './plan-tree.ts';
+import { compressMember, inOrder } from './members.ts';
+import { entryBytes, type PackResult, replaceFile } from './pack.ts';
+import type { PlannedEntry } from './plan-tree.ts';
 import { type ArtifactSignature, addSignature, renderSignatures, type Signer } from './signature.ts';
+import { END_OF_ARCHIVE_BYTES } from './tar-writer.ts';
 
-const CHUNK_BYTES = 128 * 1024;
+const COPY_BYTES = 2 ** 20;
 
 export interface IndexedContent {
   facts: ArtifactFacts;
@@ -37,105 +35,92 @@ export interface IndexedContent {
 }
 
 /**
- * Writes an indexed tarball; `digest` of the result is the manifest's. Files are read twice, and must not change in
- * between. Throws ARTIFACT_BUILD, ARTIFACT_ENTRY, ARTIFACT_LIMIT or CANCELLED.
+ * Writes an indexed tarball; `digest` of the result is the manifest's. The chunks are compressed on zlib's threads, and
+ * lie in a file beside `file` until the manifest, which comes first, can be written.
+ * Throws ARTIFACT_BUILD, ARTIFACT_ENTRY, ARTIFACT_LIMIT or CANCELLED.
  */
-export async function packIndexed(
+export function packIndexed(
   file: string,
   content: IndexedContent,
   signal?: AbortSignal,
 ): Promise<PackResult> {
-  const entries = await digestFiles(content.entries, file, signal);
-  const manifest: Manifest = {
-    ...content.facts,
-    format: MANIFEST_FORMAT,
-    entries: entries.map(toManifestEntry),
-  };
-  const bytes = renderManifest(manifest);
-  if (bytes.length > DEFAULT_LIMITS.manifestBytes) throw tooManyEntries(file, entries.length, bytes.length);
-  const digest = manifestDigest(bytes);
-  let signatures: ArtifactSignature[] = [];
-  for (const signer of content.signers ?? []) signatures = await addSignature(signatures, digest, signer);
-  const packed = await packArtifact(file, [...metaEntries(bytes, signatures), ...entries], signal);
-  return { ...packed, digest };
-}
-
-export interface SignedTarball {
-  index: ArtifactIndex;
-  /** Whether it was hand-packed, and got its manifest now. */
-  isNew: boolean;
-}
-
-/**
- * Adds a signature to the tarball `file`, which is replaced in one step; other signatures stay. A hand-packed one is
- * packed anew with a manifest first, name and version taken from the file's name. Throws what reading and packing do.
- */
-export async function signTarball(
-  file: string,
-  signer: Signer,
-  options: ReadOptions,
-): Promise<SignedTarball> {
-  const { index } = await inspectArtifact(file, options);
-  if (index === undefined) {
-    await indexTarball(file, [signer], options);
-    const { index: made } = await inspectArtifact(file, options);
-    if (made === undefined)
-      throw new GweError('ARTIFACT_BUILD', `cannot sign ${quote(file)}: it has changed`);
-    return { index: made, isNew: true };
-  }
-  const signatures = await addSignature(index.signatures, index.digest, signer);
-  await writeTarball(file, withSignatures(file, index, signatures), options.signal);
-  return { index: { ...index, signatures }, isNew: false };
-}
-
-/** Gives a hand-packed tarball a manifest. Modes are kept; times are not, and hard links become files. */
-async function indexTarball(file: string, signers: readonly Signer[], options: ReadOptions): Promise<void> {
-  const facts = parseArtifactName(basename(file));
-  const scratch = mkdtempSync(join(dirname(file), '.gwe-tmp-'));
-  try {
-    const tree = join(scratch, 'tree');
-    await extractArtifact(file, tree, options);
-    const entries = planPaths(tree, listTree(tree, ''), options.limits, 0o777);
-    await packIndexed(file, { facts, entries, signers }, options.signal);
-  } finally {
-    removeTree(scratch);
-  }
-}
-
-/** The tar stream of `file` with other signatures in its second entry. */
-async function* withSignatures(
-  file: string,
-  index: ArtifactIndex,
-  signatures: readonly ArtifactSignature[],
-): AsyncGenerator<Buffer> {
-  const manifest = renderManifest(index.manifest);
-  const size = (entries: readonly PlannedEntry[]): number =>
-    entries.reduce((sum, entry) => sum + [...entryBytes(entry)].reduce((n, part) => n + part.length, 0), 0);
-  for (const entry of metaEntries(manifest, signatures)) yield* entryBytes(entry);
-  let skipBytes = size(metaEntries(manifest, index.signatures));
-  const gunzip = createGunzip({ chunkSize: CHUNK_BYTES });
-  pipeline(createReadStream(file, { highWaterMark: CHUNK_BYTES }), gunzip, () => undefined);
-  for await (const chunk of gunzip as AsyncIterable<Buffer>) {
-    const skipped = Math.min(skipBytes, chunk.length);
-    skipBytes -= skipped;
-    if (skipped < chunk.length) yield chunk.subarray(skipped);
-  }
-}
-
-function metaEntries(manifest: Buffer, signatures: readonly ArtifactSignature[]): PlannedEntry[] {
-  const entry = (path: string, bytes: Buffer): PlannedEntry => ({
-    ...metaEntryHeader(path, bytes.length),
-    source: { kind: 'bytes', bytes },
+  for (const { path } of content.entries) assertNotReserved(path);
+  return replaceFile(file, signal, async (temporary) => {
+    const body = `${temporary}-body`;
+    try {
+      const { chunks, digests } = await writeChunks(body, content.entries, file, signal);
+      const entries = content.entries.map((entry) => toManifestEntry(entry, digests));
+      const manifest: Manifest = { ...content.facts, format: MANIFEST_FORMAT, entries, chunks };
+      const bytes = renderManifest(manifest);
+      if (bytes.length > DEFAULT_LIMITS.manifestBytes) throw tooMuch(file, manifest, bytes.length);
+      const digest = manifestDigest(bytes);
+      let signatures: ArtifactSignature[] = [];
+      for (const signer of content.signers ?? []) signatures = await addSignature(signatures, digest, signer);
+      const members = [await manifestMember(bytes), await signaturesMember(signatures)];
+      return { digest, compressedBytes: joinTarball(temporary, members, body) };
+    } finally {
+      rmSync(body, { force: true });
+    }
   });
-  return [entry(MANIFEST_PATH, manifest), entry(SIGNATURES_PATH, renderSignatures(signatures))];
 }
 
-function toManifestEntry(entry: PlannedEntry): ManifestEntry {
-  const { path, type, target, sha256 = '', sizeBytes: size } = entry;
+export function manifestMember(manifest: Buffer): Promise<Buffer> {
+  return compressMember(metaBytes(MANIFEST_PATH, manifest));
+}
+
+export function signaturesMember(signatures: readonly ArtifactSignature[]): Promise<Buffer> {
+  return compressMember(metaBytes(SIGNATURES_PATH, renderSignatures(signatures)));
+}
+
+/** One of the two entries of `.gwe/` in the tar stream. */
+export function metaBytes(path: string, bytes: Buffer): Buffer {
+  const entry = { ...metaEntryHeader(path, bytes.length), source: { kind: 'bytes', bytes } } as const;
+  return Buffer.concat([...entryBytes(entry)]);
+}
+
+/** The members of the body, in order, and what the manifest says of them and of the files in it. */
+async function writeChunks(
+  body: string,
+  entries: readonly PlannedEntry[],
+  file: string,
+  signal: AbortSignal | undefined,
+): Promise<{ chunks: ManifestChunk[]; digests: Map<string, string> }> {
+  const chunks: ManifestChunk[] = [];
+  const digests = new Map<string, string>();
+  const fd = openSync(body, 'wx');
+  try {
+    for await (const { bytes, member } of inOrder(cutBody(entries, digests), compressChunk)) {
+      if (signal?.aborted) throw new GweError('CANCELLED', `stopped packing ${quote(file)}`);
+      chunks.push([bytes.length, member.length, chunkDigest(bytes)]);
+      writeAll(fd, member);
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return { chunks, digests };
+}
+
+async function compressChunk(bytes: Buffer): Promise<{ bytes: Buffer; member: Buffer }> {
+  return { bytes, member: await compressMember(bytes) };
+}
+
+/** Each file is read once: what is hashed is what is packed. `digests` gets the sha256 of each, by path. */
+function* cutBody(entries: readonly PlannedEntry[], digests: Map<string, string>): Generator<Buffer> {
+  const cutter = new BodyCutter(entries);
+  for (const entry of entries) {
+    const hash = createHash('sha256');
+    for (const bytes of entryBytes(entry, hash)) yield* cutter.take(bytes);
+    if (entry.type === 'file') digests.set(entry.path, hash.digest('hex'));
+  }
+  yield* cutter.take(Buffer.alloc(END_OF_ARCHIVE_BYTES));
+}
+
+function toManifestEntry(entry: PlannedEntry, digests: ReadonlyMap<string, string>): ManifestEntry {
+  const { path, type, target, sizeBytes: size } = entry;
   const mode = entry.mode.toString(8).padStart(4, '0');
   switch (type) {
     case 'file':
-      return { type, path, mode, size, sha256 };
+      return { type, path, mode, size, sha256: digests.get(path) ?? '' };
     case 'directory':
       return { type, path, mode };
     case 'symlink':
@@ -143,40 +128,43 @@ function toManifestEntry(entry: PlannedEntry): ManifestEntry {
   }
 }
 
-/** The entries with the digests of their files. */
-async function digestFiles(
-  entries: readonly PlannedEntry[],
-  file: string,
-  signal: AbortSignal | undefined,
-): Promise<PlannedEntry[]> {
-  const digested: PlannedEntry[] = [];
-  for (const entry of entries) {
-    if (signal?.aborted) throw new GweError('CANCELLED', `stopped packing ${quote(file)}`);
-    assertNotReserved(entry.path);
-    if (entry.type !== 'file') digested.push(entry);
-    else digested.push({ ...entry, sha256: await digestSource(entry) });
-  }
-  return digested;
-}
-
-async function digestSource(entry: PlannedEntry): Promise<string> {
-  const hash = createHash('sha256');
-  const { source } = entry;
-  if (source.kind === 'bytes') return hash.update(source.bytes).digest('hex');
-  if (source.kind === 'none') return hash.digest('hex');
+/** Writes `members` and what is in the file `rest` from `from` on to the new file `file`; the bytes that makes. */
+export function joinTarball(file: string, members: readonly Buffer[], rest: string, from = 0): number {
+  const to = openSync(file, 'wx');
+  let written = 0;
   try {
-    for await (const chunk of createReadStream(source.path, { highWaterMark: CHUNK_BYTES }))
-      hash.update(chunk);
-  } catch (error) {
-    throw wrapError(error, 'ARTIFACT_BUILD', `cannot pack ${quote(entry.path)}`);
+    for (const member of members) written += writeAll(to, member);
+    for (const part of readFrom(rest, from)) written += writeAll(to, part);
+  } finally {
+    closeSync(to);
   }
-  return hash.digest('hex');
+  return written;
 }
 
-function tooManyEntries(file: string, entries: number, bytes: number): GweError {
+function* readFrom(file: string, from: number): Generator<Buffer> {
+  const fd = openSync(file, 'r');
+  try {
+    const buffer = Buffer.allocUnsafe(COPY_BYTES);
+    for (let at = from; ; ) {
+      const bytes = readSync(fd, buffer, 0, buffer.length, at);
+      if (bytes === 0) return;
+      yield buffer.subarray(0, bytes);
+      at += bytes;
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function writeAll(fd: number, bytes: Buffer): number {
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+  return bytes.length;
+}
+
+function tooMuch(file: string, { entries, chunks = [] }: Manifest, bytes: number): GweError {
   return new GweError(
     'ARTIFACT_LIMIT',
-    `cannot pack ${quote(file)}: its ${entries} entries make a manifest of ${bytes} bytes, expected at most ` +
-      `${DEFAULT_LIMITS.manifestBytes}; pack parts of it as an archive inside`,
+    `cannot pack ${quote(file)}: its ${entries.length} entries and ${chunks.length} chunks make a manifest of ` +
+      `${bytes} bytes, expected at most ${DEFAULT_LIMITS.manifestBytes}; pack parts of it as an archive inside`,
   );
 }

@@ -1,5 +1,5 @@
 /** The one writer of tarballs. The same entries give the same bytes on every machine, at any time. */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, type Hash, randomBytes } from 'node:crypto';
 import { closeSync, createWriteStream, fstatSync, openSync, readSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Readable, Transform } from 'node:stream';
@@ -8,13 +8,11 @@ import { createGzip } from 'node:zlib';
 import { GweError, wrapError } from '../base/errors.ts';
 import { fsyncDirectory, renameDurable } from '../base/fs.ts';
 import { quote } from './faults.ts';
+import { GZIP_OS_BYTE, GZIP_OS_UNKNOWN, PACK_LEVEL } from './members.ts';
 import type { PlannedEntry } from './plan-tree.ts';
 import { END_OF_ARCHIVE_BYTES, encodeEntryHeader, paddingBytes } from './tar-writer.ts';
 
 const CHUNK_BYTES = 128 * 1024;
-/** Byte 9 of a gzip header names the system it was made on; this is "unknown" (RFC 1952 §2.3.1). */
-const GZIP_OS_BYTE = 9;
-const GZIP_OS_UNKNOWN = 255;
 
 export interface PackResult {
   /** sha256 of the uncompressed tar stream, hex. */
@@ -35,25 +33,37 @@ export function packArtifact(
 }
 
 /** As `packArtifact`, for a tar stream that is there as bytes. */
-export async function writeTarball(
+export function writeTarball(
   file: string,
   tarStream: Iterable<Buffer> | AsyncIterable<Buffer>,
   signal?: AbortSignal,
 ): Promise<PackResult> {
-  const temporary = join(dirname(file), `.gwe-tmp-${randomBytes(6).toString('hex')}`);
   const hash = createHash('sha256');
   const canonical = createHeaderEraser();
-  try {
+  return replaceFile(file, signal, async (temporary) => {
     await pipeline(
       Readable.from(hashed(tarStream, hash), { objectMode: false, highWaterMark: CHUNK_BYTES }),
-      createGzip({ level: 6, chunkSize: CHUNK_BYTES }),
+      createGzip({ level: PACK_LEVEL, chunkSize: CHUNK_BYTES }),
       canonical.stream,
       createWriteStream(temporary, { flags: 'wx' }),
       signal === undefined ? {} : { signal },
     );
+    return { digest: hash.digest('hex'), compressedBytes: canonical.bytes() };
+  });
+}
+
+/** Puts what `write` writes to the path that it is given, a new one, in the place of `file`. Throws ARTIFACT_BUILD or CANCELLED. */
+export async function replaceFile<T>(
+  file: string,
+  signal: AbortSignal | undefined,
+  write: (temporary: string) => Promise<T>,
+): Promise<T> {
+  const temporary = join(dirname(file), `.gwe-tmp-${randomBytes(6).toString('hex')}`);
+  try {
+    const result = await write(temporary);
     fsyncDirectory(temporary);
     renameDurable(temporary, file);
-    return { digest: hash.digest('hex'), compressedBytes: canonical.bytes() };
+    return result;
   } catch (error) {
     rmSync(temporary, { force: true });
     if (signal?.aborted) throw new GweError('CANCELLED', `stopped packing ${quote(file)}`);
@@ -69,45 +79,53 @@ export function* tarBytes(entries: readonly PlannedEntry[]): Generator<Buffer> {
   yield Buffer.alloc(END_OF_ARCHIVE_BYTES);
 }
 
-/** Header, content and padding of one entry. */
-export function* entryBytes(entry: PlannedEntry): Generator<Buffer> {
+/** Header, content and padding of one entry; `hash` gets the content of a file as it is read. */
+export function* entryBytes(entry: PlannedEntry, hash?: Hash): Generator<Buffer> {
   yield encodeEntryHeader(entry);
-  if (entry.source.kind === 'bytes') yield entry.source.bytes;
-  if (entry.source.kind === 'file') yield* fileBytes(entry.source.path, entry);
+  for (const bytes of contentBytes(entry)) {
+    hash?.update(bytes);
+    yield bytes;
+  }
   const padding = paddingBytes(entry.sizeBytes);
   if (padding > 0) yield Buffer.alloc(padding);
 }
 
-/** The file as it was when planned: one that changes while it is packed would shift all that follows. */
+function* contentBytes(entry: PlannedEntry): Generator<Buffer> {
+  if (entry.source.kind === 'bytes') yield entry.source.bytes;
+  if (entry.source.kind === 'file') yield* fileBytes(entry.source.path, entry);
+}
+
+/** The file as long as it was when planned: one that changes its size while it is packed would shift all that follows. */
 function* fileBytes(path: string, entry: PlannedEntry): Generator<Buffer> {
   const changed = (found: string): GweError =>
     new GweError(
       'ARTIFACT_BUILD',
       `cannot pack ${quote(entry.path)}: ${found} while it was read; build again`,
     );
-  const fd = openSync(path, 'r');
-  const hash = createHash('sha256');
+  const fd = openFile(path, entry);
   try {
     if (fstatSync(fd).size !== entry.sizeBytes) throw changed('its size changed');
     for (let left = entry.sizeBytes; left > 0; ) {
       const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, left));
       const bytes = readSync(fd, chunk);
       if (bytes === 0) throw changed('it became shorter');
-      if (entry.sha256 !== undefined) hash.update(chunk.subarray(0, bytes));
       yield chunk.subarray(0, bytes);
       left -= bytes;
     }
-    if (entry.sha256 !== undefined && hash.digest('hex') !== entry.sha256)
-      throw changed('its content changed');
   } finally {
     closeSync(fd);
   }
 }
 
-async function* hashed(
-  chunks: Iterable<Buffer> | AsyncIterable<Buffer>,
-  hash: ReturnType<typeof createHash>,
-): AsyncGenerator<Buffer> {
+function openFile(path: string, entry: PlannedEntry): number {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    throw wrapError(error, 'ARTIFACT_BUILD', `cannot pack ${quote(entry.path)}`);
+  }
+}
+
+async function* hashed(chunks: Iterable<Buffer> | AsyncIterable<Buffer>, hash: Hash): AsyncGenerator<Buffer> {
   for await (const chunk of chunks) {
     if (chunk.length === 0) continue;
     hash.update(chunk);

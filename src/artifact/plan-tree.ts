@@ -10,8 +10,6 @@ import type { EntryHeader } from './tar-writer.ts';
 /** An entry to be written, and where its content comes from: a file that is read then, or bytes. */
 export interface PlannedEntry extends EntryHeader {
   source: { kind: 'none' } | { kind: 'file'; path: string } | { kind: 'bytes'; bytes: Buffer };
-  /** Of a file: what its content must turn out to be when it is written. */
-  sha256?: string;
 }
 
 /** Group and others never get to write: a build under umask 002 gives the same bytes as one under 022. */

@@ -9,14 +9,15 @@ import { basename, resolve } from 'node:path';
 import type { ArtifactContents } from '../artifact/contents.ts';
 import { inspectArtifact } from '../artifact/extract.ts';
 import { DEFAULT_LIMITS } from '../artifact/limits.ts';
+import { checkChunkTable } from '../artifact/members.ts';
 import { renderArtifactName } from '../artifact/name.ts';
-import { signTarball } from '../artifact/pack-indexed.ts';
 import {
   assertSigned,
   judgeSignatures,
   type SignatureVerdict,
   type TrustPolicy,
 } from '../artifact/policy.ts';
+import { signTarball } from '../artifact/sign-tarball.ts';
 import { describeError, GweError } from '../base/errors.ts';
 import { loadEngineConfig } from '../config/files.ts';
 import { decodeTrustedKey, type KeyRing, readKeyRing } from '../store/trust.ts';
@@ -67,10 +68,9 @@ export const verifyCommand: CommandSpec = {
     const { io, options } = call;
     const [tarball = ''] = call.positionals;
     const policy = readPolicy(call);
-    const contents = await inspectArtifact(resolve(io.cwd, tarball), {
-      limits: DEFAULT_LIMITS,
-      signal: io.signal,
-    });
+    const file = resolve(io.cwd, tarball);
+    const contents = await inspectArtifact(file, { limits: DEFAULT_LIMITS, signal: io.signal });
+    if (contents.index?.manifest.chunks !== undefined) await checkChunkTable(file, contents.index, io.signal);
     const reason = refusalOf(contents, policy, basename(tarball));
     const verdicts = contents.index === undefined ? [] : judgeSignatures(contents.index, policy.keys);
     if (options.has('json')) printJson(call, tarball, contents, verdicts, reason);

@@ -19,7 +19,7 @@ async function packTarget(target) {
     architectures: [target.replace(/^linux-/, '')],
   };
   const tarball = join(DIST, renderArtifactName(facts));
-  const inputs = ['indexed', ...[executable, INSTALL_SCRIPT].map(fileDigest)].join('-');
+  const inputs = ['chunked', ...[executable, INSTALL_SCRIPT].map(fileDigest)].join('-');
   await remembered(basename(tarball), inputs, tarball, async () => {
     const stage = fs.mkdtempSync(join(CACHE, 'build', 'stage-'));
     try {
