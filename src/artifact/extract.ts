@@ -17,9 +17,10 @@ export interface ReadOptions extends GunzipOptions {
   admit?: Admit;
 }
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = fs.constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR, O_WRONLY } = fs.constants;
 /** The directory was empty, so a file that exists or a link in its place is not ours. */
 const CREATE_NEW = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+const GO_ON = O_RDWR | O_CREAT | O_NOFOLLOW;
 
 /**
  * Unpacks `file` into `directory`, which must be empty or not exist. Nothing is written outside of it whatever the
@@ -64,6 +65,23 @@ export async function readArtifact(
   options: ReadOptions,
   handlers: TarHandlers,
 ): Promise<ArtifactContents> {
+  const stream = openStream(options, handlers);
+  const result = await gunzipFile(file, options, (chunk) => stream.write(chunk));
+  return { ...result, ...stream.end() };
+}
+
+/** What is known of an artifact by its tar stream alone; `digest` where the stream says it. */
+export type StreamContents = Omit<ArtifactContents, 'digest' | 'compressedSha256' | 'compressedBytes'> &
+  Partial<Pick<ArtifactContents, 'digest'>>;
+
+/** Takes the tar stream of an artifact in pieces of any size, with every check that there is. */
+export interface ArtifactStream {
+  write(chunk: Buffer): void;
+  /** The stream is over; throws unless the artifact is whole. */
+  end(): StreamContents;
+}
+
+function openStream(options: Pick<ReadOptions, 'limits' | 'admit'>, handlers: TarHandlers): ArtifactStream {
   const collector = new ContentsCollector();
   const guard = new IndexGuard(options.limits, options.admit ?? (() => undefined));
   const reader = new TarReader(
@@ -85,20 +103,51 @@ export async function readArtifact(
     },
     options.limits,
   );
-  const result = await gunzipFile(file, options, (chunk) => {
-    reader.write(chunk);
-    guard.stream(chunk);
-  });
-  reader.end();
-  guard.end();
-  const { index } = guard;
   return {
-    ...result,
-    ...(index === undefined ? {} : { digest: index.digest, index }),
-    unpackedBytes: reader.contentBytes,
-    entries: reader.entries,
-    rootPrefix: collector.rootPrefix(),
-    files: collector.files(),
+    write(chunk) {
+      reader.write(chunk);
+      guard.stream(chunk);
+    },
+    end() {
+      reader.end();
+      guard.end();
+      const { index } = guard;
+      return {
+        ...(index === undefined ? {} : { digest: index.digest, index }),
+        unpackedBytes: reader.contentBytes,
+        entries: reader.entries,
+        rootPrefix: collector.rootPrefix(),
+        files: collector.files(),
+      };
+    },
+  };
+}
+
+export interface UnpackingStream extends ArtifactStream {
+  /** To be called at the end, whatever it was. */
+  close(): void;
+}
+
+/**
+ * Unpacks a tar stream that comes in pieces into `directory`, where an earlier try with the same stream may have been
+ * interrupted: what it left is compared and written over in place, so that nothing is there twice. Otherwise as
+ * `extractArtifact`.
+ */
+export function openUnpacking(
+  directory: string,
+  options: Pick<ReadOptions, 'limits' | 'admit'>,
+): UnpackingStream {
+  ensureDirectory(directory);
+  const writer = new TreeWriter(directory, true);
+  const stream = openStream(options, writer);
+  return {
+    write: (chunk) => stream.write(chunk),
+    end() {
+      const contents = stream.end();
+      writer.finish();
+      return contents;
+    },
+    close: () => writer.close(),
   };
 }
 
@@ -107,10 +156,14 @@ class TreeWriter implements TarHandlers {
   readonly #root: string;
   /** Modes and times come last: a read-only directory could not be filled, and filling it changes its time. */
   readonly #directories = new Map<string, { mode: number; mtimeS: number | undefined }>();
-  #open: { fd: number; entry: TarEntry } | undefined;
+  readonly #goesOn: boolean;
+  #open: { fd: number; entry: TarEntry; doneBytes: number } | undefined;
+  #compared = Buffer.alloc(0);
 
-  constructor(root: string) {
+  /** `goesOn`: an earlier try may have left some of the entries, whole or not. */
+  constructor(root: string, goesOn = false) {
     this.#root = root;
+    this.#goesOn = goesOn;
   }
 
   entry(entry: TarEntry, directories: readonly string[]): void {
@@ -124,7 +177,11 @@ class TreeWriter implements TarHandlers {
     const open = this.#open;
     if (open === undefined) return;
     this.#attempt(open.entry.path, () => {
-      for (let at = 0; at < chunk.length; ) at += fs.writeSync(open.fd, chunk, at);
+      if (!this.#goesOn || !this.#isThere(open.fd, chunk, open.doneBytes)) {
+        for (let at = 0; at < chunk.length; )
+          at += fs.writeSync(open.fd, chunk, at, chunk.length - at, open.doneBytes + at);
+      }
+      open.doneBytes += chunk.length;
     });
   }
 
@@ -132,6 +189,7 @@ class TreeWriter implements TarHandlers {
     const open = this.#open;
     if (open === undefined) return;
     this.#attempt(open.entry.path, () => {
+      if (this.#goesOn) fs.ftruncateSync(open.fd, open.doneBytes);
       fs.fchmodSync(open.fd, open.entry.mode);
       const { mtimeS } = open.entry;
       if (mtimeS !== CANONICAL_MTIME_S) fs.futimesSync(open.fd, mtimeS, mtimeS);
@@ -163,20 +221,41 @@ class TreeWriter implements TarHandlers {
         if (entry.path !== '') this.#makeDirectory(entry.path, entry);
         break;
       case 'symlink':
+        if (this.#goesOn) fs.rmSync(at, { force: true });
         fs.symlinkSync(entry.target, at);
         break;
       case 'hardlink':
         fs.linkSync(join(this.#root, entry.target), at);
         break;
       case 'file':
-        this.#open = { fd: fs.openSync(at, CREATE_NEW, 0o600), entry };
+        this.#open = { fd: this.#openFile(at), entry, doneBytes: 0 };
         break;
     }
   }
 
   #makeDirectory(path: string, attributes: { mode: number; mtimeS: number | undefined }): void {
-    if (!this.#directories.has(path)) fs.mkdirSync(join(this.#root, path), 0o700);
+    const at = join(this.#root, path);
+    if (!this.#directories.has(path)) {
+      if (this.#goesOn && fs.lstatSync(at, { throwIfNoEntry: false })?.isDirectory() === true)
+        fs.chmodSync(at, 0o700);
+      else fs.mkdirSync(at, 0o700);
+    }
     this.#directories.set(path, attributes);
+  }
+
+  #openFile(at: string): number {
+    if (!this.#goesOn) return fs.openSync(at, CREATE_NEW, 0o600);
+    const found = fs.lstatSync(at, { throwIfNoEntry: false });
+    if (found !== undefined && (!found.isFile() || found.nlink !== 1)) fs.rmSync(at);
+    else if (found !== undefined) fs.chmodSync(at, 0o600);
+    return fs.openSync(at, GO_ON, 0o600);
+  }
+
+  /** Flash wears out: bytes that are there already are not written once more. */
+  #isThere(fd: number, chunk: Buffer, position: number): boolean {
+    if (this.#compared.length < chunk.length) this.#compared = Buffer.allocUnsafe(chunk.length);
+    const count = fs.readSync(fd, this.#compared, 0, chunk.length, position);
+    return count === chunk.length && chunk.equals(this.#compared.subarray(0, count));
   }
 
   #attempt(path: string, action: () => void): void {

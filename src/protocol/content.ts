@@ -13,6 +13,7 @@ export {
   contentInfo,
   createContentApi,
   listContent,
+  openContent,
   parseMetaDigest,
   readContentRange,
 } from './content-api.ts';
@@ -210,18 +211,27 @@ function badRange(state: State, found: string): GweError {
 }
 
 function refusal(state: State, response: StreamResponse, start: number): GweError {
-  const { id } = state.options;
   const { status } = response;
   if ((status === 416 || status === 412) && start > 0) {
     return badRange(state, `status ${status} for the rest from byte ${start}, starting over`);
   }
+  return downloadError(state.api, state.options.id, response);
+}
+
+/** The error for an answer to a download that holds no content. */
+export function downloadError(
+  api: ContentApi,
+  id: string,
+  response: Pick<StreamResponse, 'status' | 'headers'>,
+): GweError {
+  const { status } = response;
   const doing = `download '${id}'`;
   if (status === 404 || status === 410 || status === 204) {
     return new GweError('DOWNLOAD_NOT_FOUND', `cannot ${doing}: no such content (status ${status})`, {
       facts: { status },
     });
   }
-  const error = statusError(doing, response, state.api.clock.wallMs());
+  const error = statusError(doing, response, api.clock.wallMs());
   if (error.code !== 'PROTOCOL_REFUSED') return error;
   if (status === 408)
     return new GweError('PROTOCOL_BUSY', `cannot ${doing}: the platform timed out (status 408)`);
@@ -232,14 +242,19 @@ function refusal(state: State, response: StreamResponse, start: number): GweErro
   );
 }
 
-function isWorthRetrying(error: unknown): boolean {
+export function isWorthRetrying(error: unknown): boolean {
   return (
     error instanceof GweError &&
     (error.code === 'PROTOCOL_OFFLINE' || error.code === 'PROTOCOL_BUSY' || error.code === 'PROTOCOL_GARBAGE')
   );
 }
 
-function pauseBefore(failures: number, policy: RetryPolicy, error: unknown, random: () => number): number {
+export function pauseBefore(
+  failures: number,
+  policy: RetryPolicy,
+  error: unknown,
+  random: () => number,
+): number {
   const asked = error instanceof GweError ? Number(error.facts.retryAfterMs ?? 0) : 0;
   const full = Math.min(policy.firstPauseMs * 2 ** (failures - 1), policy.longestPauseMs);
   return Math.round(Math.max(Math.min(asked, LONGEST_RETRY_AFTER_MS), full * (1 - random() / 2)));
@@ -255,13 +270,13 @@ function givenUp(state: State, failures: number, cause: unknown): GweError {
   );
 }
 
-function changed(id: string, found: string): GweError {
+export function changed(id: string, found: string): GweError {
   return new GweError(
     'DOWNLOAD_CHANGED',
     `cannot download '${id}': ${found}; gwe starts over with the new one`,
   );
 }
 
-function cancelled(id: string): GweError {
+export function cancelled(id: string): GweError {
   return new GweError('CANCELLED', `cannot download '${id}': cancelled; the part is kept`);
 }

@@ -1,0 +1,160 @@
+/** The index of a tarball from its first bytes alone: two gzip members that hold the manifest and the signatures. */
+import { gunzipSync, inflateRawSync } from 'node:zlib';
+import { limitFault, quote } from './faults.ts';
+import { type ArtifactIndex, IndexGuard } from './index-guard.ts';
+import type { ArtifactLimits } from './limits.ts';
+import { type ChunkFact, chunkFacts, MANIFEST_PATH, SIGNATURES_PATH } from './manifest.ts';
+import { BLOCK_BYTES, decodeHeader } from './tar-header.ts';
+import { TarReader } from './tar-reader.ts';
+import { paddingBytes } from './tar-writer.ts';
+
+/** A chunk, and where its gzip member starts in the tarball. */
+export interface PlacedChunk extends ChunkFact {
+  fileOffset: number;
+}
+
+/** `none`: nothing to fetch parts by, and why. `part`: so many bytes from the start are likely to be enough. */
+export type IndexBytes =
+  | { kind: 'none'; reason: string; index?: ArtifactIndex }
+  | { kind: 'part'; wantedBytes: number }
+  | {
+      kind: 'chunks';
+      index: ArtifactIndex;
+      /** The tar stream of both entries. */
+      stream: Buffer;
+      /** Bytes of the tarball in front of the first chunk. */
+      indexBytes: number;
+      chunks: PlacedChunk[];
+    };
+
+/** Enough for the header of the first entry, however well the bytes behind it compress. */
+const PROBE_BYTES = 1024;
+const MEMBER_HEADER_BYTES = 10;
+const MEMBER_TRAILER_BYTES = 8;
+
+/**
+ * Reads what `head`, the first bytes of a tarball of `sizeBytes`, says of the rest. Throws ARTIFACT_* for an index that
+ * is there and may not be used; damaged bytes are no index.
+ */
+export function readIndexBytes(head: Buffer, sizeBytes: number, limits: ArtifactLimits): IndexBytes {
+  const manifestBytes = firstEntryBytes(head, limits);
+  if (manifestBytes === undefined) return { kind: 'none', reason: 'it has no index' };
+  const first = inflateMember(head, manifestBytes);
+  if (first === 'part') return more(head, manifestBytes, sizeBytes);
+  if (first === undefined || first.output.length !== manifestBytes)
+    return { kind: 'none', reason: 'its manifest is not by itself' };
+  const rest = head.subarray(first.memberBytes);
+  const second = inflateMember(rest, limits.metaEntryBytes + 2 * BLOCK_BYTES);
+  if (second === 'part') return more(head, first.memberBytes, sizeBytes);
+  if (second === undefined) return { kind: 'none', reason: 'its signatures are not by themselves' };
+  const stream = Buffer.concat([first.output, second.output]);
+  const index = decodeIndex(stream, limits);
+  if (index === undefined) return { kind: 'none', reason: `it has no ${SIGNATURES_PATH}` };
+  const indexBytes = first.memberBytes + second.memberBytes;
+  const chunks = placeChunks(chunkFacts(index.manifest), indexBytes);
+  const last = chunks.at(-1);
+  if (last === undefined) return { kind: 'none', reason: 'its manifest has no chunks', index };
+  if (last.fileOffset + last.compressedBytes !== sizeBytes)
+    return { kind: 'none', reason: 'its chunks do not make up the file', index };
+  return { kind: 'chunks', index, stream, indexBytes, chunks };
+}
+
+/** Bytes of the first entry with header and padding; `undefined` unless it is the manifest. */
+function firstEntryBytes(head: Buffer, limits: ArtifactLimits): number | undefined {
+  const start = isMember(head) ? inflateStart(head.subarray(0, PROBE_BYTES)) : undefined;
+  return start === undefined ? undefined : manifestEntryBytes(start, limits);
+}
+
+function manifestEntryBytes(stream: Buffer, limits: ArtifactLimits): number | undefined {
+  if (stream.length < BLOCK_BYTES || !stream.toString('latin1', 0, 100).startsWith(`${MANIFEST_PATH}\0`))
+    return undefined;
+  const { sizeBytes } = decodeHeader(stream.subarray(0, BLOCK_BYTES), 0, {});
+  if (sizeBytes > limits.manifestBytes)
+    throw limitFault(`entry ${quote(MANIFEST_PATH)}`, `${sizeBytes} bytes`, `${limits.manifestBytes}`);
+  return BLOCK_BYTES + sizeBytes + paddingBytes(sizeBytes);
+}
+
+/** What `head` would have to be for `outputBytes` of the first member, by how well it has compressed so far. */
+function more(head: Buffer, outputBytes: number, sizeBytes: number): IndexBytes {
+  const so = inflateStart(head)?.length ?? 0;
+  const share = so > 0 && so < outputBytes ? outputBytes / so : 1;
+  const wanted = Math.ceil(head.length * share * 1.05) + 4096;
+  return head.length >= sizeBytes
+    ? { kind: 'none', reason: 'it is cut off' }
+    : { kind: 'part', wantedBytes: Math.min(sizeBytes, wanted) };
+}
+
+interface Member {
+  output: Buffer;
+  memberBytes: number;
+}
+
+/** Fields that gwe never writes (a name, a time) make a good member, but not one of ours. */
+function isMember(bytes: Buffer): boolean {
+  return bytes.length >= MEMBER_HEADER_BYTES && bytes.readUInt32BE(0) === 0x1f8b0800;
+}
+
+/**
+ * The gzip member at the start of `bytes`, checked to its end; `part` if more bytes are needed, `undefined` for what is
+ * none, or holds more than `mostBytes`.
+ */
+function inflateMember(bytes: Buffer, mostBytes: number): Member | 'part' | undefined {
+  if (bytes.length < MEMBER_HEADER_BYTES) return 'part';
+  if (!isMember(bytes)) return undefined;
+  const options = { maxOutputLength: mostBytes };
+  try {
+    const raw: unknown = inflateRawSync(bytes.subarray(MEMBER_HEADER_BYTES), { ...options, ...PARTIAL });
+    const memberBytes = MEMBER_HEADER_BYTES + consumedBytes(raw) + MEMBER_TRAILER_BYTES;
+    if (memberBytes > bytes.length) return 'part';
+    return { output: gunzipSync(bytes.subarray(0, memberBytes), options), memberBytes };
+  } catch {
+    return undefined;
+  }
+}
+
+/** What there is of the content of a member that is cut off. */
+function inflateStart(bytes: Buffer): Buffer | undefined {
+  try {
+    const raw: unknown = inflateRawSync(bytes.subarray(MEMBER_HEADER_BYTES), PARTIAL);
+    return hasBuffer(raw) ? raw.buffer : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** `info`, which the types leave out, tells where the data ends. */
+const PARTIAL = { info: true, finishFlush: 2 } as const;
+
+function hasBuffer(raw: unknown): raw is { buffer: Buffer; engine: { bytesWritten: number } } {
+  return typeof raw === 'object' && raw !== null && 'engine' in raw && 'buffer' in raw;
+}
+
+function consumedBytes(raw: unknown): number {
+  if (!hasBuffer(raw)) throw new Error('this runtime does not tell where compressed data ends');
+  return raw.engine.bytesWritten;
+}
+
+/** By the same rules as in a full download; `undefined` if more than the two entries is there. */
+function decodeIndex(stream: Buffer, limits: ArtifactLimits): ArtifactIndex | undefined {
+  const guard = new IndexGuard(limits, () => undefined);
+  const reader = new TarReader(
+    {
+      entry: (entry) => guard.entry(entry),
+      data: (chunk) => guard.data(chunk),
+      fileEnd: () => guard.fileEnd(),
+    },
+    limits,
+  );
+  reader.write(stream);
+  guard.stream(stream);
+  return reader.entries === 2 ? guard.index : undefined;
+}
+
+function placeChunks(facts: readonly ChunkFact[], indexBytes: number): PlacedChunk[] {
+  let fileOffset = indexBytes;
+  return facts.map((fact) => {
+    const placed = { ...fact, fileOffset };
+    fileOffset += fact.compressedBytes;
+    return placed;
+  });
+}
