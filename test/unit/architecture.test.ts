@@ -88,6 +88,8 @@ const REACHES: readonly { rule: string; found: RegExp; allowed: Readonly<Record<
       'base/lock': 'a lock lives by link and rename; its content need not survive a power cut',
       'artifact/extract': 'fills a staging directory, which is synced as a whole before it is renamed',
       'artifact/pack': 'streams the new tarball into a temporary that base/fs renames',
+      'artifact/pack-indexed':
+        'gathers the chunks of the new tarball beside it, and joins them in a temporary',
       'protocol/partial-file': 'appends the download as it comes; its length is its own journal',
       'platform/blobs': 'streams an upload into a temporary, synced before it is renamed',
       'platform/admin-token': 'must not replace a token that is there: created exclusively',
