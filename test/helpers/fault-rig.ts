@@ -13,6 +13,12 @@ export const PRODUCT = 'p1';
 /** The real executable; GWE_COMMAND names another one to look into, its words apart by blanks. */
 export const COMMAND: readonly string[] = process.env.GWE_COMMAND?.split(' ') ?? [EXECUTABLE];
 
+/** The line that each suite ends with; `make test-faults` shows them all again at its end. */
+export function printTotals(suite: string, startedMs: number, violations: number, what: string): void {
+  const seconds = Math.round((performance.now() - startedMs) / 1000);
+  console.log(`faults: ${suite}: ${what}, ${violations} violations, ${seconds} s`);
+}
+
 export interface RunEnd {
   status: number | null;
   signal: NodeJS.Signals | null;
