@@ -2,6 +2,7 @@
 
 /** These change what a Node program does, gwe included; a child must not inherit them from our start-up. */
 const SCRUBBED = /^(NODE_|PKG_|LD_PRELOAD$|LD_LIBRARY_PATH$|LD_AUDIT$|BASH_ENV$|ENV$|GWE_)/;
+const PROXY = /^(https?|all)_proxy$/i;
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** gwe's environment without what could change its children behind the author's back, plus `own`. */
@@ -14,4 +15,22 @@ export function childEnvironment(
   );
   const base = Object.fromEntries(kept);
   return { ...base, PATH: base.PATH ?? DEFAULT_PATH, HOME: base.HOME ?? '/root', ...own };
+}
+
+/**
+ * `env` with proxies by host and port alone. The password of a proxy is gwe's: a script that prints its environment
+ * would send it to the platform in a report.
+ */
+export function withoutProxyPasswords(
+  env: Readonly<Record<string, string | undefined>>,
+): Record<string, string | undefined> {
+  return Object.fromEntries(
+    Object.entries(env).map(([name, value]) => [name, PROXY.test(name) ? withoutLogin(value ?? '') : value]),
+  );
+}
+
+/** The last `@` counts, as for who connects: passwords hold some that nobody encoded. */
+function withoutLogin(value: string): string {
+  const [, scheme = '', rest = ''] = /^([a-z][a-z0-9+.-]*:\/\/)?(.*)$/is.exec(value) ?? [];
+  return scheme + rest.slice(rest.lastIndexOf('@') + 1);
 }

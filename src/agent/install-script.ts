@@ -15,7 +15,7 @@ import {
 import { findUser, type User } from '../supervisor/users.ts';
 import type { Transaction } from '../update/journal.ts';
 import type { AgentContext } from './context.ts';
-import { childEnvironment } from './environment.ts';
+import { childEnvironment, withoutProxyPasswords } from './environment.ts';
 
 const GRACE_MS = 5000;
 /** By it a script is found again whose start the journal had no time to note. */
@@ -118,7 +118,7 @@ function runScript(
 ): Promise<RunResult> {
   const settings = context.settings();
   const user = scriptUser(context);
-  const env = childEnvironment(context.env, {
+  const env = childEnvironment(withoutProxyPasswords(context.env), {
     ...(user === undefined ? {} : { USER: user.name, LOGNAME: user.name, HOME: user.home }),
     GWE_APP_NAME: run.app,
     GWE_APP_VERSION: run.version,

@@ -55,6 +55,6 @@ export async function activateKey(
     return false;
   }
   saveGatewayConfig(context.layout.gatewayConfig, { cik: result.cik });
-  context.log.info('provision.done', { serial, product: model, key: `...${result.cik.slice(-4)}` });
+  context.log.info('provision.done', { serial, product: model });
   return true;
 }

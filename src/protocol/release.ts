@@ -53,6 +53,12 @@ async function readLink(options: ReleaseOptions): Promise<URL> {
     );
   }
   const url = new URL(`${releaseUrl.replace(/\/+$/, '')}/${area}/latest.lnk`);
+  if (url.username !== '' || url.password !== '') {
+    throw new GweError(
+      'CONFIG_INVALID',
+      `cannot use release_url: it holds a user name, expected ${url.protocol}//${url.host}/PATH`,
+    );
+  }
   const transport = options.connect(url.origin);
   try {
     const path = `${url.pathname}${url.search}`;
@@ -66,12 +72,14 @@ async function readLink(options: ReleaseOptions): Promise<URL> {
     requireFound(reply.status, url);
     const text = reply.body.toString('utf8').trim();
     if (text === '' || !URL.canParse(text, url.href) || /\s/.test(text)) {
-      throw garbage(`'${url.href}' holds ${JSON.stringify(text.slice(0, 60))}, expected one line with a URL`);
+      throw garbage(
+        `'${shown(url)}' holds ${JSON.stringify(text.slice(0, 60))}, expected one line with a URL`,
+      );
     }
     const link = new URL(text, url);
     // A link from https to http would hand the package to whoever sits in between.
     if (link.protocol === url.protocol || link.protocol === 'https:') return link;
-    throw garbage(`'${url.href}' leads to '${link.protocol}', expected ${url.protocol}`);
+    throw garbage(`'${shown(url)}' leads to '${link.protocol}', expected ${url.protocol}`);
   } finally {
     transport.close();
   }
@@ -117,8 +125,13 @@ function requireFound(status: number, url: URL): void {
   if (status === 200) return;
   throw new GweError(
     status === 404 ? 'DOWNLOAD_NOT_FOUND' : 'DOWNLOAD_REFUSED',
-    `cannot fetch '${url.href}': status ${status}, expected 200; check the area and release_url`,
+    `cannot fetch '${shown(url)}': status ${status}, expected 200; check the area and release_url`,
   );
+}
+
+/** Without what may be a secret: a password, or a token in the query. */
+function shown(url: URL): string {
+  return `${url.origin}${url.pathname}`;
 }
 
 function garbage(found: string): GweError {
@@ -126,12 +139,12 @@ function garbage(found: string): GweError {
 }
 
 function tooLarge(link: URL, limit: number): GweError {
-  return new GweError('DOWNLOAD_TOO_LARGE', `cannot fetch '${link.href}': more than ${limit} bytes`);
+  return new GweError('DOWNLOAD_TOO_LARGE', `cannot fetch '${shown(link)}': more than ${limit} bytes`);
 }
 
 function incomplete(link: URL, found: number, expected: number): GweError {
   return new GweError(
     'DOWNLOAD_INCOMPLETE',
-    `cannot fetch '${link.href}': ${found} bytes came, expected ${expected}`,
+    `cannot fetch '${shown(link)}': ${found} bytes came, expected ${expected}`,
   );
 }

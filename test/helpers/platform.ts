@@ -38,15 +38,20 @@ export interface TestPlatform {
   close(): Promise<void>;
 }
 
-export type StartOptions = Partial<Omit<PlatformOptions, 'tls'>> & { tls?: boolean; dir?: string };
+export type StartOptions = Partial<Omit<PlatformOptions, 'tls'>> & {
+  tls?: boolean;
+  /** Host names of the certificate, besides those of this machine. */
+  names?: readonly string[];
+  dir?: string;
+};
 
 export async function startPlatform(options: StartOptions = {}): Promise<TestPlatform> {
-  const { tls = false, dir, ...rest } = options;
+  const { tls = false, names = [], dir, ...rest } = options;
   if (dir !== undefined) mkdirSync(dir, { recursive: true });
   const directory = dir ?? mkdtempSync(join(tmpdir(), 'gwe-platform-'));
   const token = rest.adminToken ?? 'test-token-0123456789';
   const clock = rest.clock ?? createSystemClock();
-  const certificates = tls ? makeCertificates(mkdtempSync(join(directory, 'tls-'))) : undefined;
+  const certificates = tls ? makeCertificates(mkdtempSync(join(directory, 'tls-')), names) : undefined;
   const caFile = certificates?.caFile;
   const server = await createPlatformServer({
     directory,
