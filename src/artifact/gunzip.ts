@@ -4,6 +4,7 @@ import { closeSync, createReadStream, fstatSync, openSync } from 'node:fs';
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { GweError, wrapError } from '../base/errors.ts';
+import { createGarbage } from '../base/memory.ts';
 import { formatFault, limitFault, quote } from './faults.ts';
 import type { ArtifactLimits } from './limits.ts';
 
@@ -40,6 +41,7 @@ export async function gunzipFile(
   source.on('data', (chunk) => compressedHash.update(chunk));
   pipeline(source, gunzip, () => undefined);
   const allowedBytes = allowedTarBytes(sizeBytes, options.limits);
+  const garbage = createGarbage();
   let tarBytes = 0;
   try {
     for await (const chunk of gunzip as AsyncIterable<Buffer>) {
@@ -48,6 +50,7 @@ export async function gunzipFile(
       if (tarBytes > allowedBytes) throw tooLarge(sizeBytes, options.limits);
       tarHash.update(chunk);
       sink(chunk);
+      garbage.add(chunk.length);
       options.onProgress?.(gunzip.bytesWritten, sizeBytes);
     }
   } catch (error) {

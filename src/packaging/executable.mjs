@@ -19,7 +19,7 @@ import {
 import { ensureHostRuntime, shippedRuntime } from './runtimes.mjs';
 
 /** Raised when the steps below change in a way that their inputs do not show. */
-const RECIPE = 3;
+const RECIPE = 4;
 
 /**
  * pkg looks for a runtime by the CPU named, and makes the blob by one for this machine's CPU. Naming the shipped one by

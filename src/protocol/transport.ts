@@ -9,6 +9,7 @@
 import fetch, { type Response } from 'node-fetch';
 import type { Clock } from '../base/clock.ts';
 import { GweError } from '../base/errors.ts';
+import { createGarbage } from '../base/memory.ts';
 import { faultWords, isNotHttp, offline } from './transport-fault.ts';
 import { type Bytes, Cancelled, type Context, createPending, type Pending } from './transport-pending.ts';
 import { isLoopbackHost, selectProxy } from './transport-proxy.ts';
@@ -142,9 +143,11 @@ async function* readChunks(exchange: Exchange): AsyncGenerator<Buffer, void, und
   wire.stage = 'receiving';
   try {
     if (response.body !== null) {
+      const garbage = createGarbage();
       for await (const chunk of response.body) {
         exchange.count();
         yield Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk);
+        garbage.add(chunk.length);
       }
     }
     // A body that ends with its connection looks whole when we were the ones to end it.
