@@ -110,11 +110,12 @@ async function loop(context: AgentContext, options: AgentOptions): Promise<boole
       giveUpOverdueStart(context, kept.startedMs);
     }
     if (once || signal.aborted) break;
-    const delayMs = schedule.delayMs(context.settings().updateIntervalS * 1000);
+    const delayMs = context.budget.stretch(schedule.delayMs(context.settings().updateIntervalS * 1000));
     context.log.debug('agent.sleep', { ms: Math.round(delayMs) });
     status.resting(delayMs);
     await rest(context, delayMs, signal, wake.signal);
   }
+  context.ledger.flush();
   context.log.info('agent.stop', {});
   return isGood;
 }

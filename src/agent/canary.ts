@@ -6,7 +6,7 @@ import { createTrafficCounter } from './traffic.ts';
 
 /**
  * Reads what is on the gateway (configuration, journal, installed versions) and, with a key, both aliases, without
- * clearing or writing. Throws what it cannot read, and PROTOCOL_* when the platform gives no
+ * clearing or writing; what that cost is left for the agent's ledger. Throws what it cannot read, and PROTOCOL_* when the platform gives no
  * answer.
  */
 export async function runCanary(options: ComposeOptions): Promise<void> {
@@ -16,6 +16,7 @@ export async function runCanary(options: ComposeOptions): Promise<void> {
   context.installed.all();
   const { cik } = context.device();
   if (cik === '') return;
+  context.ledger.countAs('self-update');
   const transport = composeTransport(context, createTrafficCounter());
   try {
     const data = createDataApi(transport, () => cik, {
@@ -26,5 +27,6 @@ export async function runCanary(options: ComposeOptions): Promise<void> {
     await data.readAliases([FETCH_ALIAS, INTERVAL_ALIAS]);
   } finally {
     transport.close();
+    context.ledger.save();
   }
 }

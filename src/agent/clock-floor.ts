@@ -46,6 +46,8 @@ export interface ClockFloor {
   hold(): Promise<void>;
   /** The platform's time, from an answer over TLS that named one. */
   heard(platformMs: number | undefined): void;
+  /** The platform's time now, if it has told it in this process. */
+  platformMs(): number | undefined;
   /** After a check-in: corrects a clock that `hold` has stepped, or saves the time, at most once a day. */
   settle(): Promise<void>;
   /** Saves the time now, if the platform has told it. */
@@ -101,6 +103,7 @@ export function createClockFloor(parts: ClockFloorParts): ClockFloor {
     heard(ms) {
       if (ms !== undefined) platform = { ms, heardAtMs: clock.monotonicMs() };
     },
+    platformMs,
     async settle() {
       const heardMs = platformMs();
       if (!hasStepped || heardMs === undefined) return saveAfter(DAY_MS);

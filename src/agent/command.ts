@@ -15,6 +15,7 @@ const LARGEST_COMMAND_FILE_BYTES = 512 * 1024;
 const EntrySchema = v.object({
   contentId: v.string(),
   sha256: v.optional(v.string()),
+  urgent: v.optional(v.boolean()),
   problem: v.optional(v.string()),
 });
 export type CommandEntry = v.InferOutput<typeof EntrySchema>;

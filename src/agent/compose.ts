@@ -17,6 +17,7 @@ import type { WorkingState } from '../update/machine.ts';
 import type { EffectContext, EffectResult, UpdateEffects } from '../update/ports.ts';
 import type { RunnerDependencies } from '../update/runner.ts';
 import { createActivateEffects } from './activate-effects.ts';
+import { createBudget } from './budget.ts';
 import { type ClockFloor, createClockFloor } from './clock-floor.ts';
 import { createClosing } from './close.ts';
 import { createIdSource } from './command.ts';
@@ -29,7 +30,8 @@ import { createOutbox } from './outbox.ts';
 import { createSelfEffects } from './self-update.ts';
 import { maySetClock, setClock } from './set-clock.ts';
 import { createTicketFile } from './ticket-file.ts';
-import type { TrafficCounter } from './traffic.ts';
+import { type TrafficCounter, trafficInterface } from './traffic.ts';
+import { createTrafficLedger } from './traffic-ledger.ts';
 import { createWatcher } from './watch.ts';
 
 export interface ComposeOptions {
@@ -63,6 +65,17 @@ export function composeContext(options: ComposeOptions): AgentContext {
     });
   const journal = createJournal(layout.journal);
   const outbox = createOutbox(layout.outboxDirectory);
+  const clockFloor = composeClockFloor(options, clock, () => settings().setClock);
+  const device = () => loadGatewayConfig(layout.gatewayConfig).values;
+  const ledger = createTrafficLedger({
+    layout,
+    log,
+    heardMs: clockFloor.platformMs,
+    // Over TLS the platform tells the time; over plain http nobody does.
+    plainMs: () =>
+      settings().platformUrl.startsWith('http:') && !clockFloor.isBelow() ? clock.wallMs() : undefined,
+    iface: () => trafficInterface(device().iface),
+  });
   return {
     layout,
     clock,
@@ -70,13 +83,15 @@ export function composeContext(options: ComposeOptions): AgentContext {
     env,
     gweVersion,
     settings,
-    device: () => loadGatewayConfig(layout.gatewayConfig).values,
+    device,
     installed: createInstalledStore(layout.installed),
     journal,
     outbox,
     supervisor,
     watcher: createWatcher({ layout, log, settings, supervisor }),
-    clockFloor: composeClockFloor(options, clock, () => settings().setClock),
+    clockFloor,
+    ledger,
+    budget: createBudget({ layout, ledger, journal, settings }),
     newId: createIdSource(clock, journal, outbox),
     restart: options.restart ?? (() => undefined),
   };
@@ -157,16 +172,30 @@ export function platformSettings(
 export function composeTransport(context: AgentContext, traffic: TrafficCounter): Transport {
   const settings = platformSettings(context);
   const { baseUrl, caFile = '', clientCertFile = '' } = settings;
-  return createTransport(settings, {
+  const transport = createTransport(settings, {
     clock: context.clock,
     onDate: (text) => context.clockFloor.heard(parseHttpDate(text)),
-    onTraffic: ({ purpose, rxBytes, txBytes }) => traffic.add(purpose, rxBytes, txBytes),
+    onTraffic(one) {
+      traffic.add(one.purpose, one.rxBytes, one.txBytes, one.isLast);
+      context.ledger.add(one);
+    },
     tickets: createTicketFile(
       join(context.layout.runDirectory, 'tls-ticket'),
       [baseUrl, caFile, clientCertFile].join(' '),
       (error) => context.log.warn('tls.ticket', {}, describeError(error)),
     ),
   });
+  return {
+    ...transport,
+    async request(request) {
+      context.budget.gate(request.purpose);
+      return transport.request(request);
+    },
+    async stream(request) {
+      context.budget.gate(request.purpose);
+      return transport.stream(request);
+    },
+  };
 }
 
 export function composeContentApi(context: AgentContext, transport: Transport): ContentApi {

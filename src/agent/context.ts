@@ -7,8 +7,10 @@ import type { InstalledStore } from '../store/installed.ts';
 import type { Layout } from '../store/layout.ts';
 import type { SupervisorClient } from '../supervisor/client.ts';
 import type { Journal } from '../update/journal.ts';
+import type { Budget } from './budget.ts';
 import type { ClockFloor } from './clock-floor.ts';
 import type { Outbox } from './outbox.ts';
+import type { TrafficLedger } from './traffic-ledger.ts';
 import type { Watcher } from './watch.ts';
 
 export interface AgentContext {
@@ -26,6 +28,8 @@ export interface AgentContext {
   supervisor(): SupervisorClient;
   watcher: Watcher;
   clockFloor: ClockFloor;
+  ledger: TrafficLedger;
+  budget: Budget;
   /** An id for a transaction or report; sorts after every one before, also when the clock goes back. */
   newId(): string;
   /** Asks for the end of this process, so that whatever runs it starts the gwe that is `current` now. */

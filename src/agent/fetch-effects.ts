@@ -22,6 +22,7 @@ import { promote, resetStaging } from '../store/versions.ts';
 import type { Transaction } from '../update/journal.ts';
 import type { EffectContext, EffectResult, UpdateEffects } from '../update/ports.ts';
 import { REINSTALLED } from '../update/runner.ts';
+import { budgetNotes } from './budget-wait.ts';
 import type { AgentContext } from './context.ts';
 import { scriptUser } from './install-script.ts';
 import { artifactLimits } from './limits.ts';
@@ -49,6 +50,7 @@ async function plan(
   effect: EffectContext,
 ): Promise<EffectResult> {
   const { transaction } = effect;
+  context.ledger.flush();
   if (transaction.app === RESERVED_APP_NAME) requireLauncher(context);
   const found = await preflight(context, content, transaction, effect.signal);
   const learnt: Partial<Transaction> = found.active === undefined ? {} : { previous: found.active };
@@ -110,6 +112,8 @@ async function download(
     surveyRooms(context, { fetchBytes, unpackedBytes: 0, entries: 0 }),
   );
   if (refusal !== undefined) throw refusal;
+  context.budget.require(`fetch '${id}'`, fetchBytes, transaction.urgent === true);
+  const budgetTold = budgetNotes(context, 'full', fetchBytes);
   const fetched = await downloadContent(requireApi(content), {
     id,
     partialFile: file,
@@ -120,7 +124,8 @@ async function download(
   });
   await verifyDigests(file, [info.digest, commandDigest(transaction)], signal);
   const bytesFetched = transaction.bytesFetched + fetched.bytesFetched;
-  return { event: 'done', learnt: { content: factsOf(info), bytesFetched } };
+  const notes = [...transaction.notes, ...budgetTold];
+  return { event: 'done', learnt: { content: factsOf(info), bytesFetched, notes } };
 }
 
 /** What `planned` was told a moment ago; after a pause or a restart the item may be another. */

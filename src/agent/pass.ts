@@ -9,6 +9,7 @@ import {
   resumeTransaction,
   supersedeTransaction,
 } from '../update/runner.ts';
+import { isHeldBack, noteWait } from './budget-wait.ts';
 import { type CheckInParts, checkIn, FETCH_ALIAS } from './check-in.ts';
 import { type CommandStore, createCommandStore, digestText } from './command.ts';
 import { composeContentApi, composeRunner, composeTransport } from './compose.ts';
@@ -36,6 +37,7 @@ interface Pass extends CheckInParts {
 /** One pass: key, check-in, command. True if another check-in is wanted at once (a report or newer command waits). */
 export async function pass(context: AgentContext, kept: Kept, signal: AbortSignal): Promise<boolean> {
   await context.clockFloor.hold();
+  context.ledger.own();
   const transport = composeTransport(context, kept.traffic);
   try {
     const cik = (): string | undefined => context.device().cik || undefined;
@@ -56,6 +58,7 @@ export async function pass(context: AgentContext, kept: Kept, signal: AbortSigna
     return (await work(parts, hasWork)) || context.outbox.size() > 0;
   } finally {
     transport.close();
+    context.ledger.save();
   }
 }
 
@@ -79,6 +82,7 @@ async function checkInWithKey(parts: Pass): Promise<boolean> {
 /** Goes on with what is under way and works off the command. True if a newer command has cut it short. */
 async function work(parts: Pass, hasWork: boolean): Promise<boolean> {
   const { context, commands, transport } = parts;
+  if (isHeldBack(context, commands)) return false;
   const newer = new AbortController();
   const done = new AbortController();
   const signal = AbortSignal.any([parts.signal, newer.signal]);
@@ -93,6 +97,7 @@ async function work(parts: Pass, hasWork: boolean): Promise<boolean> {
     return false;
   } catch (error) {
     if (newer.signal.aborted && !parts.signal.aborted) return true;
+    if (noteWait(context, error)) return false;
     throw error;
   } finally {
     done.abort();

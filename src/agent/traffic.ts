@@ -1,6 +1,9 @@
 /** Bytes on the wire since the start, by purpose; and which interface they are counted under. */
 import * as os from 'node:os';
+import { RESERVED_APP_NAME } from '../artifact/name.ts';
 import { readTextBounded } from '../base/fs.ts';
+import type { Traffic } from '../protocol/transport.ts';
+import type { Purpose } from './traffic-book.ts';
 
 export interface TrafficTotal {
   rxBytes: number;
@@ -12,14 +15,16 @@ export interface TrafficTotal {
 export type TrafficTotals = Readonly<Record<string, TrafficTotal>>;
 
 export interface TrafficCounter {
-  add(purpose: string, rxBytes: number, txBytes: number): void;
+  /** A request that is told in parts counts with the last one. */
+  add(purpose: string, rxBytes: number, txBytes: number, isLast?: boolean): void;
   totals(): TrafficTotals;
 }
 
-export function createTrafficCounter(): TrafficCounter {
-  const totals = new Map<string, TrafficTotal>();
+/** `past`: what the same run counted before its process went to sleep. */
+export function createTrafficCounter(past: TrafficTotals = {}): TrafficCounter {
+  const totals = new Map<string, TrafficTotal>(Object.entries(past));
   return {
-    add(purpose, rxBytes, txBytes) {
+    add(purpose, rxBytes, txBytes, isLast = true) {
       const old = totals.get(purpose) ?? {
         rxBytes: 0,
         txBytes: 0,
@@ -32,7 +37,7 @@ export function createTrafficCounter(): TrafficCounter {
         txBytes: old.txBytes + txBytes,
         maxRxBytes: Math.max(old.maxRxBytes, rxBytes),
         maxTxBytes: Math.max(old.maxTxBytes, txBytes),
-        requests: old.requests + 1,
+        requests: old.requests + (isLast ? 1 : 0),
       });
     },
     totals: () => Object.fromEntries(totals),
@@ -50,4 +55,42 @@ export function trafficInterface(configured: string): string {
     list?.some((address) => !address.internal),
   );
   return byRoute ?? outward?.[0] ?? 'lo';
+}
+
+/** What a request was for. One that brought no usable answer was for nothing, but for the bytes of a tarball: those stay. */
+export function purposeOf(
+  traffic: Pick<Traffic, 'purpose' | 'path' | 'status' | 'isWhole' | 'isLast'>,
+): Purpose {
+  const { purpose, status, isWhole, isLast } = traffic;
+  const isRefused = status === undefined || status === 429 || status >= 500;
+  if (isLast && (isRefused || (!isWhole && purpose !== 'download'))) return 'wasted';
+  switch (purpose) {
+    case 'read':
+    case 'time':
+      return 'check-in';
+    case 'write':
+      return 'report';
+    case 'provision':
+      return 'activation';
+    case 'download':
+      return isOwnTarball(traffic.path) ? 'self-update' : 'download';
+  }
+}
+
+function isOwnTarball(path: string): boolean {
+  const id = new URLSearchParams(path.slice(path.indexOf('?') + 1)).get('id') ?? '';
+  return id.startsWith(`${RESERVED_APP_NAME}.v`);
+}
+
+/** The interface that has this address; `undefined` when none has it (any more). */
+export function interfaceOf(address: string | undefined): string | undefined {
+  if (address === undefined) return undefined;
+  const plain = address.replace(/^::ffff:(?=\d+\.)/, '').replace(/%.*$/, '');
+  try {
+    return Object.entries(os.networkInterfaces()).find(([, list]) =>
+      list?.some((each) => each.address === plain),
+    )?.[0];
+  } catch {
+    return undefined; // A container may forbid the question.
+  }
 }

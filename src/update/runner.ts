@@ -25,7 +25,7 @@ export type NewTransaction = Pick<
   Transaction,
   'id' | 'app' | 'version' | 'contentId' | 'source' | 'commandDigest'
 > &
-  Partial<Pick<Transaction, 'expectedSha256'>>;
+  Partial<Pick<Transaction, 'expectedSha256' | 'urgent'>>;
 
 /**
  * Carries out a new transaction to its end. Throws CANCELLED if gwe is stopping, and the error of the network or
@@ -138,6 +138,8 @@ export function isFetching(state: UpdateState): boolean {
 
 /** A network or platform fault is not the artifact's, and nothing has been touched: the next check-in tries again. */
 function isDeferrable(transaction: Transaction, error: unknown): boolean {
+  // A month's end is waited for as long as it takes.
+  if (isFetching(transaction.state) && error instanceof GweError && error.code === 'BUDGET_SPENT') return true;
   if (!isFetching(transaction.state) || transaction.deferrals >= MOST_DEFERRALS) return false;
   return error instanceof GweError && (error.retry === 'backoff' || error.code === 'PROTOCOL_UNAUTHORIZED');
 }
