@@ -53,6 +53,8 @@ export interface DownloadResult {
   sizeBytes: number;
 }
 
+/** Less in one try is no progress: who hands out a byte at a time would hold the update for ever. */
+const LEAST_PROGRESS_BYTES = 1024;
 const LONGEST_RETRY_AFTER_MS = 60 * 60 * 1000;
 
 /**
@@ -113,7 +115,7 @@ async function fetchAll(state: State): Promise<void> {
       most = file.sizeBytes;
     } catch (error) {
       if (!isWorthRetrying(error)) throw error;
-      failures = file.sizeBytes > most ? 1 : failures + 1;
+      failures = isProgress(file.sizeBytes - most, error) ? 1 : failures + 1;
       most = Math.max(most, file.sizeBytes);
       if (failures >= policy.tries) throw givenUp(state, failures, error);
       const pauseMs = pauseBefore(failures, policy, error, options.random ?? Math.random);
@@ -240,6 +242,12 @@ export function downloadError(
     `cannot ${doing}: the platform refused it (status ${status}); is it content of this product, and open to this device?`,
     { facts: { status } },
   );
+}
+
+/** Whether a try that ended in `error` got on by so much that the count of failures starts again. */
+export function isProgress(gainedBytes: number, error: unknown): boolean {
+  const isSlow = error instanceof GweError && error.facts.isSlow === true;
+  return gainedBytes >= LEAST_PROGRESS_BYTES && !isSlow;
 }
 
 export function isWorthRetrying(error: unknown): boolean {

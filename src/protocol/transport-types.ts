@@ -77,6 +77,7 @@ export interface Traffic {
 export interface Transport {
   /** A whole body in memory. It must be there within ten times the idle time, so that no trickle holds us for ever. */
   request(request: TransportRequest): Promise<TransportResponse>;
+  /** A stream that drips is PROTOCOL_OFFLINE with `isSlow` in its facts. */
   stream(request: StreamRequest): Promise<StreamResponse>;
   /** Ends every open request with CANCELLED, and the connection that waits for another. */
   close(): void;

@@ -27,7 +27,10 @@ import { IdleTimeout, ProxyRefusal, type TicketStore } from './transport-wire.ts
 export type * from './transport-types.ts';
 export type { TicketStore } from './transport-wire.ts';
 
+/** Idle times that a whole answer, or a stretch of a stream, may take. */
 const TRICKLE_FACTOR = 10;
+/** A stream that brings less in such a stretch is given up. The slowest modems bring ten times as much. */
+const SLOWEST_BYTES_PER_S = 64;
 
 /** Throws CONFIG_INVALID for a base URL, certificate file or proxy that cannot work. */
 export function createTransport(settings: TransportSettings, options: TransportOptions): Transport {
@@ -46,13 +49,19 @@ export function createTransport(settings: TransportSettings, options: TransportO
   return {
     request: (request) => requestWhole(context, request),
     async stream(request) {
-      const exchange = await openExchange(context, request);
-      return {
-        status: exchange.response.status,
-        headers: exchange.response.headers,
-        chunks: readChunks(exchange),
-        cancel: exchange.finish,
+      const done = new AbortController();
+      const opened = await openExchange(context, request, (pending) => {
+        void watchPace(context, pending, done.signal);
+      }).catch((error: unknown) => {
+        done.abort();
+        throw error;
+      });
+      const finish = (): void => {
+        done.abort();
+        opened.finish();
       };
+      const { status, headers } = opened.response;
+      return { status, headers, chunks: readChunks({ ...opened, finish }), cancel: finish };
     },
     close() {
       context.isClosed = true;
@@ -117,6 +126,24 @@ async function requestWhole(context: Context, request: TransportRequest): Promis
     return { status: exchange.response.status, headers: exchange.response.headers, body };
   } finally {
     deadline.abort();
+  }
+}
+
+/** What drips would hold an update, and with it the check-ins after it, for as long as the other side likes. */
+class TooSlow extends Error {}
+
+async function watchPace(context: Context, pending: Pending, done: AbortSignal): Promise<void> {
+  const stretchMs = pending.route.idleMs * TRICKLE_FACTOR;
+  const wanted = Math.ceil((SLOWEST_BYTES_PER_S * stretchMs) / 1000);
+  for (let before = pending.wire.heardBytes(); ; before = pending.wire.heardBytes()) {
+    await context.options.clock.sleep(stretchMs, done);
+    if (done.aborted) return;
+    const heard = pending.wire.heardBytes() - before;
+    if (heard >= wanted) continue;
+    pending.wire.fail(
+      new TooSlow(`too slow: ${heard} bytes in ${stretchMs} ms, expected at least ${wanted}`),
+    );
+    return;
   }
 }
 
@@ -237,6 +264,10 @@ function explain(pending: Pending, error: unknown, clock: Clock): GweError {
   if (fault instanceof IdleTimeout) {
     const words = `timeout: ${wire.stage === 'connecting' ? 'no connection within' : 'no answer or no end of it within'} ${fault.afterMs} ms`;
     return offline(what, words, route.proxy, undefined, wire.stage);
+  }
+  if (fault instanceof TooSlow) {
+    const via = offline(what, fault.message, route.proxy, undefined, wire.stage);
+    return new GweError(via.code, via.message, { facts: { ...via.facts, isSlow: true } });
   }
   if (fault instanceof ProxyRefusal) return offline(what, fault.message, route.proxy, undefined, wire.stage);
   return offline(what, faultWords(fault, wire.stage, clock.wallMs()), route.proxy, fault, wire.stage);
