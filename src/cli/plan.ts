@@ -18,7 +18,6 @@ import { type Measure, measureWhole, NOT_MEASURED } from '../agent/measure.ts';
 import { type Asked, type Preflight, preflight } from '../agent/preflight.ts';
 import { requireLauncher } from '../agent/self-update.ts';
 import type { Room } from '../agent/space.ts';
-import { findSpare, type Spare, wouldFitWithout } from '../agent/spare.ts';
 import { createTrafficCounter } from '../agent/traffic.ts';
 import { parseArtifactName, RESERVED_APP_NAME } from '../artifact/name.ts';
 import { describeError, GweError } from '../base/errors.ts';
@@ -62,14 +61,12 @@ async function makePlan(call: CommandCall, context: AgentContext, given: string)
     asked.source.kind === 'file'
       ? await lookAtFile(call, context, asked)
       : { found: await lookAtContent(call, context, asked), fault: undefined };
-  const spare = findSpare(context, asked.contentId);
-  const makesRoom = wouldFitWithout(spare, found);
   return {
     asked,
     found,
-    refusal: fault ?? launcherFault(context, asked) ?? (makesRoom ? undefined : found.refusal),
+    refusal: fault ?? launcherFault(context, asked) ?? found.refusal,
     certificates: checkCertificates(context),
-    notes: [...takeNotes(context, asked, found), ...(makesRoom ? [describeSpare(spare)] : [])],
+    notes: takeNotes(context, asked, found),
   };
 }
 
@@ -137,10 +134,6 @@ function takeNotes(context: AgentContext, asked: Asked, found: Preflight): strin
         ]),
     ...(failed === undefined ? [] : [`these very bytes failed before: ${failed.reason}`]),
   ];
-}
-
-function describeSpare({ bytes }: Spare): string {
-  return `versions that failed and broken-off downloads are removed first, to make room: ${renderBytes(bytes)}`;
 }
 
 function openUpdate(context: AgentContext): string | undefined {
