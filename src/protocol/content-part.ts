@@ -6,6 +6,7 @@ import {
   changed,
   DEFAULT_RETRY_POLICY,
   downloadError,
+  isProgress,
   isWorthRetrying,
   pauseBefore,
   type RetryPolicy,
@@ -71,7 +72,7 @@ export async function* fetchPart(
       failures = 0;
     } catch (error) {
       if (error instanceof RangesIgnored || !isWorthRetrying(error)) throw error;
-      failures = state.at > before ? 1 : failures + 1;
+      failures = isProgress(state.at - before, error) ? 1 : failures + 1;
       if (failures >= policy.tries) throw givenUp(state, failures, error);
       const pauseMs = pauseBefore(failures, policy, error, options.random ?? Math.random);
       log.warn('download.retry', { id, at: state.at, failures, pauseMs }, describeError(error));
