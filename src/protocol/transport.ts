@@ -139,7 +139,9 @@ async function watchPace(context: Context, pending: Pending, done: AbortSignal):
     await context.options.clock.sleep(stretchMs, done);
     if (done.aborted) return;
     const heard = pending.wire.heardBytes() - before;
-    if (heard >= wanted) continue;
+    // What comes before the answer (103, over and over) has no size that would end it.
+    if (pending.answer.status === undefined) pending.wire.fail(new IdleTimeout(stretchMs));
+    else if (heard >= wanted) continue;
     pending.wire.fail(
       new TooSlow(`too slow: ${heard} bytes in ${stretchMs} ms, expected at least ${wanted}`),
     );
