@@ -2,17 +2,11 @@
 import { join } from 'node:path';
 import { RESERVED_APP_NAME } from '../artifact/name.ts';
 import type { VersionRecord } from '../artifact/record.ts';
-import { readLink, removeTree } from '../base/fs.ts';
+import { readLink } from '../base/fs.ts';
 import { renderFetchStatus } from '../protocol/messages.ts';
 import { removePartialFile } from '../protocol/partial-file.ts';
 import { type InstalledApp, withRefusal } from '../store/installed.ts';
-import {
-  currentLink,
-  previousLink,
-  versionDirectory,
-  versionDirectoryName,
-  versionOfDirectory,
-} from '../store/layout.ts';
+import { currentLink, previousLink, versionDirectoryName, versionOfDirectory } from '../store/layout.ts';
 import { prune, sweep } from '../store/versions.ts';
 import type { Transaction } from '../update/journal.ts';
 import type { UpdatePorts } from '../update/ports.ts';
@@ -20,6 +14,7 @@ import { outcomeOf, REINSTALLED } from '../update/runner.ts';
 import type { AgentContext } from './context.ts';
 import { appendHistory, readHistory } from './history.ts';
 import { downloadFile } from './preflight.ts';
+import { failedVersions, removeVersions, sweepDownloads } from './spare.ts';
 
 export function createClosing(context: AgentContext): Pick<UpdatePorts, 'close' | 'cleanUp'> {
   const { watcher } = context;
@@ -36,7 +31,9 @@ export function createClosing(context: AgentContext): Pick<UpdatePorts, 'close' 
       sweep(context.layout, undefined);
       if (transaction.state === 'committed') context.clockFloor.save();
       if (transaction.state === 'committed') pruneVersions(context, transaction.app);
-      if (transaction.state === 'rolled-back') removeFailed(context, transaction);
+      if (transaction.state === 'rolled-back') keepLastFailed(context, transaction);
+      const isDone = transaction.state === 'committed' && transaction.source.kind === 'content';
+      sweepDownloads(context, [transaction.contentId], isDone ? transaction.app : undefined);
     },
   };
 }
@@ -171,16 +168,36 @@ function removeDownload(context: AgentContext, transaction: Transaction): void {
   removePartialFile(downloadFile(context, transaction));
 }
 
-/** A version that was taken back is of no use any more, and its files may keep the mended one from fitting. */
-function removeFailed(context: AgentContext, { app, version, digest, previous }: Transaction): void {
-  if (digest === undefined || app === RESERVED_APP_NAME) return;
-  const record = context.installed.get(app);
-  const isKept = [record.active, record.previous, previous].some((kept) => kept?.digest === digest);
-  const isCurrent = readLink(currentLink(context.layout, app)) === versionDirectoryName(version, digest);
-  if (!isKept && !isCurrent) removeTree(versionDirectory(context.layout, app, version, digest));
+/**
+ * A version that was taken back stays until the next success: the mended one is fetched by what it has in common with it,
+ * and people may look into it. One is enough; where room is short even that goes (`findSpare`).
+ */
+function keepLastFailed(context: AgentContext, { app, version, digest, previous }: Transaction): void {
+  if (digest === undefined) return;
+  const own = versionDirectoryName(version, digest);
+  const isRefused = context.installed.get(app).refused.some((refusal) => refusal.digest === digest);
+  const failed = failedVersions(context, app).filter((name) => name !== own);
+  removeVersions(context, app, failed);
+  // Taken back for no fault of its own: nothing says later that it was.
+  if (!isRefused) removeUnused(context, app, own, previous);
+}
+
+function removeUnused(
+  context: AgentContext,
+  app: string,
+  name: string,
+  before: VersionRecord | undefined,
+): void {
+  const { active, previous } = context.installed.get(app);
+  const isKept = [active, previous, before].some(
+    (record) => record !== undefined && versionDirectoryName(record.version, record.digest) === name,
+  );
+  const isCurrent = readLink(currentLink(context.layout, app)) === name;
+  if (!isKept && !isCurrent && app !== RESERVED_APP_NAME) removeVersions(context, app, [name]);
 }
 
 function pruneVersions(context: AgentContext, app: string): void {
+  removeVersions(context, app, failedVersions(context, app));
   const { active, previous } = context.installed.get(app);
   const keep = [active, previous].flatMap((record) =>
     record === undefined ? [] : [versionDirectoryName(record.version, record.digest)],

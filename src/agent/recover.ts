@@ -5,6 +5,7 @@ import { reopenTransaction, resumeTransaction } from '../update/runner.ts';
 import { composeRunner } from './compose.ts';
 import type { AgentContext } from './context.ts';
 import { awaitsCheckIn } from './self-update.ts';
+import { sweepDownloads } from './spare.ts';
 import { withTransactionLock } from './work.ts';
 
 /** Finishes or undoes what a power cut or kill left in the middle; needs no platform. */
@@ -12,6 +13,7 @@ export async function recover(context: AgentContext, signal: AbortSignal): Promi
   try {
     const open = context.journal.read();
     sweep(context.layout, open === undefined || open.closed ? undefined : open.id);
+    sweepDownloads(context, open === undefined ? [] : [open.contentId]);
     // A power cut may have come between the end and the clean-up.
     if (open?.closed === true) composeRunner(context, undefined, signal).ports.cleanUp(open);
     if (open === undefined || open.closed || open.state === 'planned' || open.state === 'downloading') return;

@@ -116,7 +116,7 @@ export function contradictions(world: World, wanted: Wanted): string[] {
     violations.push(`${last} is reported as ${told[0]?.outcome}`);
   if (told[0]?.active !== active.version)
     violations.push(`reports ${told[0]?.active}, 'current' is ${active.version}`);
-  return [...violations, ...remains(root, last, version)];
+  return [...violations, ...remains(world, version)];
 }
 
 function programFaults({ supervisor, chain }: World, { commands }: Wanted, active: string): string[] {
@@ -127,11 +127,17 @@ function programFaults({ supervisor, chain }: World, { commands }: Wanted, activ
   return [`supervisord: ${group?.statename} ${runs}, 'current' is ${active}`];
 }
 
-/** What a download that was given up got so far stays for the next command; nothing else does. */
-function remains(root: string, last: UpdateState | undefined, version: string): string[] {
+/**
+ * What a download that was given up got so far stays for the next command, and a version that failed until the next
+ * success; nothing else does.
+ */
+function remains({ root, context, chain }: World, version: string): string[] {
+  const last = chain.at(-1);
   const found = leftovers(root).filter((path) => last !== 'failed' || !path.includes('/downloads/'));
+  if (last !== 'rolled-back') return found;
   const kept = readdirSync(join(root, 'opt/gwe/apps/one')).filter((name) => name.startsWith(`${version}-`));
-  if (last === 'rolled-back' && kept.length > 0) found.push(`what was taken back is still there: ${kept}`);
+  const failed = context.installed.get('one').refused.map(({ digest }) => `${version}-${digest.slice(0, 8)}`);
+  if (kept.join() !== failed.join()) found.push(`kept are ${kept}, expected what failed: ${failed}`);
   return found;
 }
 
