@@ -50,6 +50,8 @@ export interface Gateway {
   stop(): Promise<number | null>;
   kill(): Promise<void>;
   isRunning(): boolean;
+  /** Of the agent, while it runs. */
+  pid(): number;
   /** Everything that the agent has logged since it was first started. */
   log(): string;
   /** The name of the active version directory of `app`. */
@@ -110,6 +112,7 @@ export async function createGateway(platform: TestPlatform, options: GatewayOpti
     },
     stop: () => end('SIGTERM'),
     kill: async () => void (await end('SIGKILL')),
+    pid: () => agent?.pid ?? -1,
     isRunning: () => agent !== undefined && agent.exitCode === null && agent.signalCode === null,
     log: () => log,
     versions,
