@@ -1,27 +1,31 @@
 /** The check-in loop. Nothing that the platform, the network, the disk or an app does ends it. */
 import { join } from 'node:path';
+import { uptimeMs } from '../base/clock.ts';
 import { describeError, GweError } from '../base/errors.ts';
-import { ensureDirectory } from '../base/fs.ts';
-import { acquireLock, type Lock } from '../base/lock.ts';
 import { createHybridMemory } from '../protocol/data.ts';
 import type { Transaction } from '../update/journal.ts';
+import { takeAgentLock } from './agent-lock.ts';
 import { logCheckInFailure, retryAfterMs } from './check-in.ts';
 import { type ComposeOptions, composeContext } from './compose.ts';
 import type { AgentContext } from './context.ts';
+import { type AgentMemory, dropMemory, type ProcessControl, takeMemory, type Woken } from './handover.ts';
 import { requireProduct, storeSerial } from './identity.ts';
 import { type Kept, pass } from './pass.ts';
-import { recover, takeBackLoopers } from './recover.ts';
+import { recover } from './recover.ts';
 import { createReportMemory } from './report-memory.ts';
-import { createStatusWriter } from './run-status.ts';
-import { createSchedule } from './schedule.ts';
+import { type Bed, createBed } from './rest.ts';
+import { createStatusWriter, readRunStatus } from './run-status.ts';
+import { createSchedule, type Schedule } from './schedule.ts';
 import { awaitsCheckIn } from './self-update.ts';
 import { createTrafficCounter } from './traffic.ts';
 
 export interface AgentOptions extends ComposeOptions {
   /** One pass through the loop, then the end. */
   once: boolean;
-  /** Is given a function that asks for a check-in at once (SIGHUP). */
-  onWake?(wake: () => void): void;
+  /** What the entry of the program lends; without it gwe cannot be woken and stays what it is. */
+  control?: ProcessControl;
+  /** The line that this process would log at its end, before and after the time. */
+  lastWords?: readonly [before: string, after: string];
 }
 
 /** More than one write a second is undefined behaviour of the platform (spec §1.2). */
@@ -36,10 +40,13 @@ export async function runAgent(wanted: AgentOptions): Promise<boolean> {
   const signal = AbortSignal.any([wanted.signal, restarting.signal]);
   const options = { ...wanted, signal, restart: () => restarting.abort() };
   const context = composeContext(options);
-  requireIdentity(context);
-  const lock = takeAgentLock(context);
+  const woken = takeMemory(context);
+  if (woken === undefined) requireIdentity(context);
+  const lock = await takeAgentLock(context, { isOurs: woken !== undefined, once: wanted.once, signal });
+  if (lock === undefined) return false;
   try {
-    return await loop(context, options);
+    dropMemory(context.layout);
+    return await loop(context, options, woken);
   } finally {
     lock.release();
   }
@@ -57,40 +64,57 @@ function requireIdentity(context: AgentContext): void {
   requireProduct(device);
 }
 
-function takeAgentLock(context: AgentContext): Lock {
-  ensureDirectory(context.layout.runDirectory);
-  ensureDirectory(context.layout.stateDirectory);
-  const lock = acquireLock(context.layout.agentLock, 'agent');
-  if ('release' in lock) return lock;
-  throw new GweError(
-    'STORE_LOCKED',
-    `cannot run: another gwe (process ${lock.heldBy.pid}) runs on root '${context.layout.root}'; stop it first`,
-  );
+/** What lasts as long as the agent runs, also from one process to the next. */
+interface Run {
+  kept: Kept;
+  schedule: Schedule;
+  /** On the clock that starts at boot. */
+  startedUptimeMs: number;
 }
 
-async function loop(context: AgentContext, options: AgentOptions): Promise<boolean> {
-  const { signal, once } = options;
-  const schedule = createSchedule(Math.random);
-  const traffic = createTrafficCounter();
-  const status = createStatusWriter(context, traffic);
-  const kept: Kept = {
-    traffic,
-    status,
-    memory: createReportMemory(join(context.layout.runDirectory, 'reports.json')),
-    hybrid: createHybridMemory(),
-    startedMs: context.clock.monotonicMs(),
+function beginRun(context: AgentContext, memory: AgentMemory | undefined): Run {
+  const { layout, clock } = context;
+  const traffic = createTrafficCounter(memory === undefined ? {} : readRunStatus(layout)?.traffic);
+  const startedUptimeMs = memory?.startedUptimeMs ?? uptimeMs();
+  const reports = createReportMemory(join(layout.runDirectory, 'reports.json'));
+  if (memory !== undefined) {
+    const { toldWithoutDisk, ...flags } = memory.reports;
+    Object.assign(reports, flags, { toldWithoutDisk: new Set(toldWithoutDisk) });
+  }
+  return {
+    kept: {
+      traffic,
+      status: createStatusWriter(context, traffic, memory !== undefined),
+      memory: reports,
+      hybrid: memory?.hybrid ?? createHybridMemory(),
+      startedMs: clock.monotonicMs() - (uptimeMs() - startedUptimeMs),
+    },
+    schedule: createSchedule(Math.random, memory?.schedule),
+    startedUptimeMs,
   };
-  let wake = new AbortController();
-  options.onWake?.(() => wake.abort());
-  context.log.info('agent.start', {
-    version: context.gweVersion,
-    root: context.layout.root,
-    pid: process.pid,
-  });
-  await recover(context, signal);
+}
+
+function memoryOf({ kept, schedule, startedUptimeMs }: Run, dueUptimeMs: number): AgentMemory {
+  const { isInDoubt, hasToldUndefined, toldWithoutDisk } = kept.memory;
+  const reports = { isInDoubt, hasToldUndefined, toldWithoutDisk: [...toldWithoutDisk] };
+  return { startedUptimeMs, dueUptimeMs, schedule: schedule.past(), hybrid: kept.hybrid, reports };
+}
+
+async function loop(
+  context: AgentContext,
+  options: AgentOptions & { signal: AbortSignal },
+  woken: Woken | undefined,
+): Promise<boolean> {
+  const { signal, once } = options;
+  const run = beginRun(context, woken?.memory);
+  const { kept, schedule } = run;
+  const bed = makeBed(context, options, run, woken === undefined);
+  context.ledger.own();
+  if (woken === undefined) await begin(context, signal);
+  else await bed.restOut(woken);
   let isGood = false;
   while (!signal.aborted) {
-    wake = new AbortController();
+    bed.rise();
     const passStartedMs = context.clock.monotonicMs();
     try {
       const goOn = await pass(context, kept, signal);
@@ -105,19 +129,41 @@ async function loop(context: AgentContext, options: AgentOptions): Promise<boole
       if (signal.aborted) break;
       isGood = false;
       logCheckInFailure(context, error);
-      status.failed(describeError(error));
+      kept.status.failed(describeError(error));
       schedule.failed(retryAfterMs(error));
       giveUpOverdueStart(context, kept.startedMs);
     }
     if (once || signal.aborted) break;
     const delayMs = context.budget.stretch(schedule.delayMs(context.settings().updateIntervalS * 1000));
     context.log.debug('agent.sleep', { ms: Math.round(delayMs) });
-    status.resting(delayMs);
-    await rest(context, delayMs, signal, wake.signal);
+    kept.status.resting(delayMs);
+    await bed.rest(delayMs);
   }
   context.ledger.flush();
   context.log.info('agent.stop', {});
   return isGood;
+}
+
+function makeBed(
+  context: AgentContext,
+  { signal, control, lastWords = ['', ''] }: AgentOptions,
+  run: Run,
+  isFirst: boolean,
+): Bed {
+  const bed = createBed({
+    context,
+    signal,
+    handover: control === undefined ? undefined : { control, lastWords, isFirst },
+    memory: (dueUptimeMs) => memoryOf(run, dueUptimeMs),
+  });
+  control?.onWake(bed.wake);
+  return bed;
+}
+
+async function begin(context: AgentContext, signal: AbortSignal): Promise<void> {
+  const { gweVersion: version, layout } = context;
+  context.log.info('agent.start', { version, root: layout.root, pid: process.pid });
+  await recover(context, signal);
 }
 
 /**
@@ -143,28 +189,5 @@ function readJournal(context: AgentContext): Transaction | undefined {
     return context.journal.read();
   } catch {
     return undefined;
-  }
-}
-
-/** Between two looks at programs that have just been updated. */
-const WATCH_POLL_MS = 2000;
-
-/**
- * Sleeps until the next check-in, a wake-up or the end. While an update is being watched it looks at its program now
- * and then, and ends early when it took one back: that report should not wait.
- */
-async function rest(
-  context: AgentContext,
-  delayMs: number,
-  signal: AbortSignal,
-  wake: AbortSignal,
-): Promise<void> {
-  const { clock, watcher } = context;
-  const endMs = clock.monotonicMs() + delayMs;
-  const until = AbortSignal.any([signal, wake]);
-  while (!until.aborted && clock.monotonicMs() < endMs) {
-    if (watcher.isOpen() && (await takeBackLoopers(context, signal))) return;
-    const leftMs = endMs - clock.monotonicMs();
-    await clock.sleep(watcher.isOpen() ? Math.min(leftMs, WATCH_POLL_MS) : leftMs, until);
   }
 }

@@ -44,6 +44,8 @@ export interface ClockFloor {
   isBelow(): boolean;
   /** Steps a clock that is below the floor forward to it, where gwe may; else says so, once. Never steps back. */
   hold(): Promise<void>;
+  /** Whether nothing is left to be done about a clock that was wrong. */
+  isSettled(): boolean;
   /** The platform's time, from an answer over TLS that named one. */
   heard(platformMs: number | undefined): void;
   /** The platform's time now, if it has told it in this process. */
@@ -95,6 +97,7 @@ export function createClockFloor(parts: ClockFloorParts): ClockFloor {
   return {
     floorMs,
     isBelow,
+    isSettled: () => !hasStepped && !isBelow(),
     async hold() {
       if (!isBelow()) return;
       if (parts.maySet()) hasStepped = (await set(floorMs(), 'clock.stepped')) || hasStepped;

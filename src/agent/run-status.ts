@@ -44,14 +44,16 @@ export interface StatusWriter {
   resting(delayMs: number): void;
 }
 
-/** Keeps the file up to date for this process. */
+/** Keeps the file up to date for this process; `isWoken`: the same run goes on that wrote it last. */
 export function createStatusWriter(
   context: { layout: Layout; clock: Clock; gweVersion: string },
   traffic: TrafficCounter,
+  isWoken: boolean,
 ): StatusWriter {
   const { layout, clock, gweVersion } = context;
-  const before = readRunStatus(layout)?.lastGoodCheckInAtMs;
-  let status: RunStatus = {
+  const kept = readRunStatus(layout);
+  const before = kept?.lastGoodCheckInAtMs;
+  let status: RunStatus = (isWoken ? kept : undefined) ?? {
     version: 1,
     pid: process.pid,
     gweVersion,

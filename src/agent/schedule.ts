@@ -6,6 +6,14 @@ export interface Schedule {
   failed(retryAfterMs: number): void;
   /** Milliseconds until the next check-in. */
   delayMs(intervalMs: number): number;
+  /** For the schedule of the process that goes on after this one. */
+  past(): SchedulePast;
+}
+
+export interface SchedulePast {
+  /** Check-ins that failed since the last good one. */
+  failures: number;
+  wishMs: number;
 }
 
 const FIRST_RETRY_MS = 5000;
@@ -13,10 +21,10 @@ const LONGEST_RETRY_MS = 15 * 60 * 1000;
 const LONGEST_WISH_MS = 24 * 3600 * 1000;
 
 /** `random` gives numbers from 0 up to 1: a fleet that lost its platform must not come back all at once. */
-export function createSchedule(random: () => number): Schedule {
-  let failures = 0;
-  let wishMs = 0;
+export function createSchedule(random: () => number, past?: SchedulePast): Schedule {
+  let { failures, wishMs } = past ?? { failures: 0, wishMs: 0 };
   return {
+    past: () => ({ failures, wishMs }),
     succeeded() {
       failures = 0;
       wishMs = 0;

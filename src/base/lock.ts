@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { linkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { GweError, systemCode, wrapError } from './errors.ts';
 import { ensureDirectory, readTextBounded } from './fs.ts';
 import { bootId, readProcessStat } from './process.ts';
@@ -20,8 +21,11 @@ export interface Lock {
   release(): void;
 }
 
-/** Takes the lock `path`, or says who holds it. A lock of a process that is gone is taken over. */
-export function acquireLock(path: string, purpose: string): Lock | { heldBy: LockOwner } {
+/**
+ * Takes the lock `path`, or says who holds it. A lock of a process that is gone is taken over. `isOurs`: this process
+ * took it before it became the program that it is now, and goes on holding it.
+ */
+export function acquireLock(path: string, purpose: string, isOurs = false): Lock | { heldBy: LockOwner } {
   ensureDirectory(dirname(path));
   const mine = currentOwner(purpose);
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
@@ -30,6 +34,7 @@ export function acquireLock(path: string, purpose: string): Lock | { heldBy: Loc
     for (let tries = 0; tries < 10; tries++) {
       if (tryLink(temporary, path)) return { release: () => releaseLock(path, mine) };
       const owner = readOwner(path);
+      if (isOurs && isDeepStrictEqual(owner, mine)) return { release: () => releaseLock(path, mine) };
       if (owner !== undefined && isAlive(owner)) return { heldBy: owner };
       removeStale(path);
     }

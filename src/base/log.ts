@@ -22,6 +22,21 @@ export interface LoggerOptions {
   write(line: string): void;
 }
 
+/** What stands before and after the time in a line of `event`; two empty texts where the level leaves it out. */
+export function renderAround(
+  options: Pick<LoggerOptions, 'level' | 'format'>,
+  level: LogLevel,
+  event: string,
+): [before: string, after: string] {
+  let text = '';
+  const write = (line: string): void => {
+    text = line.trimEnd();
+  };
+  createLogger({ ...options, clock: { wallMs: () => 0 }, write })[level](event, {});
+  const [before = '', after = ''] = text.split(new Date(0).toISOString());
+  return [before, after];
+}
+
 export function createLogger(options: LoggerOptions, base: LogFields = {}): Logger {
   const threshold = LOG_LEVELS.indexOf(options.level);
   const emit = (level: LogLevel, event: string, fields: LogFields, message: string | undefined): void => {

@@ -1,5 +1,6 @@
 /** What gwe does about the process that it was started as, before anything else. */
 import { closeSync, readdirSync, readFileSync } from 'node:fs';
+import { findExecve } from './execve.ts';
 import { foreignVariables } from './scrub.ts';
 import { VERSION } from './version.ts';
 
@@ -16,8 +17,6 @@ export function takeOverProcess(): string | undefined {
   return undefined;
 }
 
-type Execve = (file: string, args: readonly string[], env: Record<string, string | undefined>) => never;
-
 /**
  * Where the environment speaks to the runtime: becomes the same gwe without those variables, under the same pid, or,
  * where the runtime cannot do that, returns the sentence to end with. `undefined`: all is well.
@@ -27,10 +26,10 @@ function startCleanly(): string | undefined {
   if (found.length === 0) return undefined;
   const env = { ...process.env };
   for (const name of found) delete env[name];
-  const execve = (process as unknown as { execve?: Execve }).execve;
+  const execve = findExecve();
   if (execve === undefined) return `gwe: refuses to start while ${found.join(', ')} is set: unset it`;
   // argv[1] of an executable is its own path once more, put in by the runtime.
-  return execve.call(process, process.execPath, [process.argv0, ...process.argv.slice(2)], env);
+  return execve(process.execPath, [process.argv0, ...process.argv.slice(2)], env);
 }
 
 const O_CLOEXEC = 0o2000000;

@@ -21,7 +21,7 @@ export const checkInCommand: CommandSpec = {
 
 async function runCheckIn(call: CommandCall): Promise<number> {
   const layout = layoutOf(call.io, call.options);
-  const pid = wakeAgent(layout);
+  const pid = await wakeAgent(layout, call.io.clock);
   if (pid === undefined) {
     throw new GweError(
       'STORE_IO',

@@ -143,7 +143,7 @@ const COMMAND_GROUPS: readonly (CommandSummary & {
   },
 ];
 
-export type DispatchOptions = Pick<FlagOptions, 'onWake'>;
+export type DispatchOptions = Pick<FlagOptions, 'control'>;
 
 /** Everything that can be typed. */
 async function loadTree(): Promise<CommandTree> {

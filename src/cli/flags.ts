@@ -1,4 +1,5 @@
 /** The original's way to say what to do: options without a command (spec §4.10). */
+import type { ProcessControl } from '../agent/handover.ts';
 import { GweError } from '../base/errors.ts';
 import { VERSION } from '../base/version.ts';
 import type { Layout } from '../store/layout.ts';
@@ -11,8 +12,8 @@ import { parseArguments } from './parse.ts';
 import { layoutOf } from './root.ts';
 
 export interface FlagOptions {
-  /** SIGHUP: check in at once. */
-  onWake(wake: () => void): void;
+  /** Of the process that the agent would run in. */
+  control: ProcessControl;
   commands: readonly CommandSummary[];
 }
 
@@ -77,7 +78,7 @@ export async function runFlags(
   }
   if ((hasSet || hasShown) && action !== 'once') return EXIT.ok;
   const { runCommand } = await import('./run.ts');
-  return runCommand(io, { layout, once: action === 'once', onWake: flagOptions.onWake });
+  return runCommand(io, { layout, once: action === 'once', control: flagOptions.control });
 }
 
 /** Throws USAGE_BAD_OPTION for two actions, and for a developer's action beside options of a gateway. */

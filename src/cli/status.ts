@@ -1,7 +1,7 @@
 /**
  * `gwe status`: this gateway on one screen.
  *
- * `--json`: {version, root, identity: {vendor, model, serial, iface, hasKey}, agent: {pid, gweVersion, startedAt},
+ * `--json`: {version, root, identity: {vendor, model, serial, iface, hasKey}, agent: {pid, isAsleep, gweVersion, startedAt},
  * checkIn: {lastAt, isGood, reason, lastGoodAt, nextAt, intervalSeconds}, update: {current: {app, appVersion, state},
  * last: {app, appVersion, outcome, endedAt, reason}}, apps: {installed, running, notRunning: [{app, state}]},
  * disk: {freeBytes, totalBytes}, traffic: {rxBytes, txBytes, requests}, reportsWaiting, problem}. Times are unix
@@ -10,6 +10,7 @@
 import { join } from 'node:path';
 import { type AppList, listApps } from '../agent/app-list.ts';
 import type { AgentContext } from '../agent/context.ts';
+import { isAsleep } from '../agent/handover.ts';
 import { type HistoryEntry, readHistory } from '../agent/history.ts';
 import { interfaceMac } from '../agent/identity.ts';
 import { type RunStatus, readRunStatus } from '../agent/run-status.ts';
@@ -106,7 +107,8 @@ function describeAgent(context: AgentContext, { pid, status }: Overview, nowMs: 
   if (pid === undefined) return `${context.gweVersion}, not running; start it with 'supervisorctl start gwe'`;
   const isSame = status?.pid === pid;
   const since = isSame ? ` for ${renderSpan(nowMs - status.startedAtMs)}` : '';
-  return `${isSame ? status.gweVersion : context.gweVersion}, running as process ${pid}${since}`;
+  const doing = isAsleep(context.layout, pid) ? 'asleep' : 'running';
+  return `${isSame ? status.gweVersion : context.gweVersion}, ${doing} as process ${pid}${since}`;
 }
 
 function describeCheckIn(context: AgentContext, { pid, status }: Overview, nowMs: number): string {
@@ -182,6 +184,7 @@ function renderOverview(context: AgentContext, overview: Overview): Record<strin
     identity: { vendor, model, serial: serial ?? null, iface, hasKey: cik !== '' },
     agent: {
       pid: pid ?? null,
+      isAsleep: pid !== undefined && isAsleep(context.layout, pid),
       gweVersion: status?.gweVersion ?? context.gweVersion,
       startedAt: seconds(status?.startedAtMs),
     },

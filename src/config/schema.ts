@@ -9,6 +9,9 @@ export interface SettingSpec {
   min?: number;
   max?: number;
   choices?: readonly string[];
+  /** What a text must match, and how to say it. */
+  pattern?: RegExp;
+  expected?: string;
   help: string;
 }
 
@@ -318,6 +321,22 @@ export const ENGINE_SETTINGS = {
     max: 64 * 1024,
     help: 'bytes kept of what install.sh prints: its beginning and its end',
   },
+  deltaFullAbove: {
+    key: 'delta_full_above',
+    type: 'whole',
+    default: 90,
+    min: 0,
+    max: 100,
+    help: 'percent of a tarball: if more is missing on the gateway, it is fetched in one go',
+  },
+  deltaFallback: {
+    key: 'delta_fallback',
+    type: 'text',
+    default: 'full',
+    pattern: /^(full|full-below \d{1,15}|fail)$/,
+    expected: "'full', 'full-below BYTES' or 'fail'",
+    help: 'whether an update may be fetched whole when it cannot be fetched in parts: full, full-below BYTES, fail',
+  },
   requireSignatures: {
     key: 'require_signatures',
     type: 'whole',
@@ -366,6 +385,21 @@ export const ENGINE_SETTINGS = {
     max: 100,
     help: 'versions of an app that are kept, the active one and the one before included',
   },
+  idleHandover: {
+    key: 'idle_handover',
+    type: 'choice',
+    default: 'auto',
+    choices: ['auto', 'off'],
+    help: 'auto: between check-ins gwe lies in a shell asleep, under 1 MB, where its runtime can do that',
+  },
+  idleThresholdS: {
+    key: 'idle_threshold',
+    type: 'whole',
+    default: 30,
+    min: 0,
+    max: LONGEST_INTERVAL_S,
+    help: 'seconds that the next check-in must be away for that',
+  },
   setClock: {
     key: 'set_clock',
     type: 'choice',
@@ -408,6 +442,7 @@ export function decodeSetting(
       if (/^(false|no|off|0)$/i.test(text)) return { value: false };
       return { problem: `${spec.key}: found '${text.slice(0, 60)}', expected true or false` };
     case 'text':
-      return { value: text };
+      if (spec.pattern?.test(text) !== false) return { value: text };
+      return { problem: `${spec.key}: found '${text.slice(0, 60)}', expected ${spec.expected}` };
   }
 }

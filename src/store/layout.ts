@@ -28,6 +28,10 @@ export interface Layout {
   /** Where apps say "not now": one file each. */
   leasesDirectory: string;
   agentLock: string;
+  /** What an agent that sleeps in a shell has to remember; there while it does. */
+  handover: string;
+  /** Somebody wants a check-in at once. */
+  wakeMark: string;
   transactionLock: string;
 }
 
@@ -53,6 +57,8 @@ export function createLayout(root: string): Layout {
     watches: at('var/lib/gwe/watch.json'),
     leasesDirectory: at('run/gwe/leases'),
     agentLock: at('run/gwe/agent.lock'),
+    handover: at('run/gwe/handover.json'),
+    wakeMark: at('run/gwe/wake'),
     transactionLock: at('run/gwe/transaction.lock'),
   };
 }

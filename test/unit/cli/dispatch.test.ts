@@ -3,12 +3,20 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { ProcessControl } from '../../../src/agent/handover.ts';
 import { dispatch } from '../../../src/cli/dispatch.ts';
 import { createTestIo } from '../../helpers/command-io.ts';
 
+const control: ProcessControl = {
+  command: undefined,
+  onWake: () => undefined,
+  releaseSignals: () => undefined,
+  holdSignals: () => undefined,
+};
+
 async function run(...argv: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
   const { io, stdout, stderr } = createTestIo('/', '', { env: {} });
-  const status = await dispatch(argv, io, { onWake: () => undefined });
+  const status = await dispatch(argv, io, { control });
   return { status, stdout: stdout(), stderr: stderr() };
 }
 

@@ -1,0 +1,185 @@
+/**
+ * Between check-ins gwe hands its pid to a shell asleep and comes back in time (design.md §7). Whoever looks on sees one
+ * process: supervisord's program runs on, the lock names the same owner, the same signals do the same.
+ */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import * as v from 'valibot';
+import { uptimeMs } from '../base/clock.ts';
+import { describeError } from '../base/errors.ts';
+import { findExecve } from '../base/execve.ts';
+import { ensureDirectory, readTextBounded, removeFileDurable, writeFileDurable } from '../base/fs.ts';
+import { bootId } from '../base/process.ts';
+import { LAUNCHED_VARIABLE, readStarts } from '../service/starts.ts';
+import type { Layout } from '../store/layout.ts';
+import type { AgentContext } from './context.ts';
+import { IDLE_SHELL, idleArguments, WOKEN_VARIABLE, type WokenBy } from './idle-script.ts';
+
+const LARGEST_MEMORY_BYTES = 64 * 1024;
+
+const CountSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const MemorySchema = v.object({
+  version: v.literal(1),
+  pid: v.number(),
+  bootId: v.string(),
+  gweVersion: v.string(),
+  /** On the clock that starts at boot. */
+  startedUptimeMs: v.number(),
+  dueUptimeMs: v.number(),
+  schedule: v.object({ failures: CountSchema, wishMs: v.number() }),
+  hybrid: v.object({ state: v.picklist(['unproven', 'works', 'refused']), emptyAnswers: CountSchema }),
+  reports: v.object({
+    isInDoubt: v.boolean(),
+    hasToldUndefined: v.boolean(),
+    toldWithoutDisk: v.array(v.string()),
+  }),
+});
+type Memory = v.InferOutput<typeof MemorySchema>;
+
+/** What a process knows that is in no file yet. */
+export type AgentMemory = Pick<Memory, 'startedUptimeMs' | 'dueUptimeMs' | 'schedule' | 'hybrid' | 'reports'>;
+
+/** What only the entry of the program can do. */
+export interface ProcessControl {
+  /** gwe's own command line, the program first; `undefined` where gwe is no executable of its own. */
+  command: readonly string[] | undefined;
+  /** Is given a function that asks for a check-in at once (SIGHUP). */
+  onWake(wake: () => void): void;
+  /** From now on signals end the process, as if nobody listened. */
+  releaseSignals(): void;
+  /** Listens again. */
+  holdSignals(): void;
+}
+
+/** The run that this process goes on with. */
+export interface Woken {
+  memory: AgentMemory;
+  wokenBy: WokenBy;
+}
+
+export interface HandoverParts {
+  context: AgentContext;
+  /** The first time of this run is worth a line in the log. */
+  isFirst: boolean;
+  control: ProcessControl;
+  /** The line that this process would log at its end, before and after the time. */
+  lastWords: readonly [before: string, after: string];
+  /** Asked for the last time before the process is given up. */
+  isWanted(): boolean;
+}
+
+/** `undefined` for a process whose run begins with it. */
+export function takeMemory(context: AgentContext): Woken | undefined {
+  const wokenBy = context.env[WOKEN_VARIABLE];
+  if (wokenBy !== 'time' && wokenBy !== 'signal') return undefined;
+  const memory = readMemory(context.layout);
+  const isOurs =
+    memory?.pid === process.pid && memory.bootId === bootId() && memory.gweVersion === context.gweVersion;
+  return isOurs ? { memory, wokenBy } : undefined;
+}
+
+/** To be called by a process that has the lock: what another one had to remember is nobody's any more. */
+export function dropMemory(layout: Layout): void {
+  if (existsSync(layout.handover)) removeFileDurable(layout.handover);
+}
+
+/** Whether the agent `pid` sleeps in a shell. */
+export function isAsleep(layout: Layout, pid: number): boolean {
+  return readMemory(layout)?.pid === pid;
+}
+
+/** Whether this gwe can do it now, and a pause of `delayMs` is worth it. */
+export function canHandOver({ context, control }: HandoverParts, delayMs: number): boolean {
+  const settings = context.settings();
+  return (
+    settings.idleHandover === 'auto' &&
+    delayMs > settings.idleThresholdS * 1000 &&
+    control.command !== undefined &&
+    findExecve() !== undefined &&
+    existsSync(IDLE_SHELL) &&
+    !context.watcher.isOpen() &&
+    context.clockFloor.isSettled() &&
+    isConfirmed(context)
+  );
+}
+
+/** A gwe that has yet to prove itself is counted by the launcher: its starts must be starts. */
+function isConfirmed({ env, layout }: AgentContext): boolean {
+  const launched = env[LAUNCHED_VARIABLE];
+  return launched === undefined || readStarts(layout).confirmed === launched;
+}
+
+/**
+ * Becomes the shell. Returns when it is not wanted any more, or cannot be: the process goes on as it is then.
+ *
+ * The signals in between: those that the kernel has delivered are known after a turn of the event loop, in the same
+ * breath the listeners go, and from then on until the shell has set its traps a signal ends the process. So none is
+ * slept over: SIGTERM wants just that, and for SIGHUP whoever runs gwe starts it again, which checks in at once
+ * (`gwe check-in` leaves a mark and waits until the signal is safe).
+ */
+export async function handOver(parts: HandoverParts, memory: AgentMemory): Promise<void> {
+  const { context, control } = parts;
+  const { layout, log } = context;
+  const execve = findExecve();
+  if (execve === undefined || control.command === undefined) return;
+  try {
+    saveMemory(context, memory);
+    const seconds = Math.max(1, Math.ceil((memory.dueUptimeMs - uptimeMs()) / 1000));
+    log[parts.isFirst ? 'info' : 'debug'](
+      'agent.handover',
+      { seconds },
+      'until then a shell sleeps in its place',
+    );
+    const argv = idleArguments({
+      seconds,
+      lock: layout.agentLock,
+      memory: layout.handover,
+      mark: layout.wakeMark,
+      lastWords: parts.lastWords,
+      command: comeBackBy(context, control.command),
+    });
+    const env = sleeperEnvironment(context.env);
+    await new Promise((resolve) => setImmediate(resolve));
+    control.releaseSignals();
+    if (parts.isWanted()) execve(IDLE_SHELL, argv, env);
+  } catch (error) {
+    log.warn('agent.handover', {}, `${describeError(error)}; this process stays`);
+  }
+  control.holdSignals();
+  dropMemory(layout);
+}
+
+/** By way of the launcher where there is one: the version to run may have changed meanwhile. */
+function comeBackBy({ env, layout }: AgentContext, [program = '', ...rest]: readonly string[]): string[] {
+  return [env[LAUNCHED_VARIABLE] === undefined ? program : resolve(layout.launcher), ...rest];
+}
+
+/**
+ * What the gwe to come needs to be as it was: everything it was started with, since install scripts get to see it. What
+ * the launcher or the shell says anew stays out, and so does what would change the shell.
+ */
+function sleeperEnvironment(env: AgentContext['env']): Record<string, string> {
+  const left = new Set([WOKEN_VARIABLE, LAUNCHED_VARIABLE, 'ENV', 'BASH_ENV', 'LD_PRELOAD', 'LD_AUDIT']);
+  const kept = Object.entries(env).filter(
+    (pair): pair is [string, string] => pair[1] !== undefined && !left.has(pair[0]),
+  );
+  return Object.fromEntries(kept);
+}
+
+function saveMemory(context: AgentContext, memory: AgentMemory): void {
+  const { layout, gweVersion } = context;
+  const whole: Memory = { version: 1, pid: process.pid, bootId: bootId(), gweVersion, ...memory };
+  ensureDirectory(layout.runDirectory);
+  writeFileDurable(layout.handover, JSON.stringify(whole), 0o600);
+}
+
+function readMemory(layout: Layout): Memory | undefined {
+  try {
+    return v.parse(
+      MemorySchema,
+      JSON.parse(readTextBounded(layout.handover, LARGEST_MEMORY_BYTES) ?? 'null'),
+    );
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,59 @@
+/** The shell that a gwe with nothing to do becomes (design.md §7). */
+
+/** Tells a gwe that it is a run that goes on, and why: the time is up, or somebody asked for it. */
+export const WOKEN_VARIABLE = 'GWE_WOKEN';
+export type WokenBy = 'time' | 'signal';
+
+export interface IdleScriptValues {
+  /** Whole seconds: no more than that is known to every sleep(1). */
+  seconds: number;
+  /** What a stopped gwe would take away: its lock, and what it has to remember. */
+  lock: string;
+  memory: string;
+  /** Where somebody who wants a check-in leaves word. */
+  mark: string;
+  /** The line that a gwe would log at its end, before and after the time. */
+  lastWords: readonly [before: string, after: string];
+  /** The program that goes on, with its arguments. */
+  command: readonly string[];
+}
+
+/**
+ * A constant, so that no value is ever read as a part of it. A trap does its work itself instead of leaving a note, so
+ * that a signal that comes just before `wait` is not slept over. `sleep` gets no descriptor of ours: had the shell been
+ * killed, it would hold the pipe to the log. It is waited for, or it would stay behind as a zombie of the gwe to come.
+ */
+const IDLE_SCRIPT = `seconds=$1 lock=$2 memory=$3 mark=$4 before=$5 after=$6 nap=
+shift 6
+rest() { [ -z "$nap" ] || { kill "$nap"; wait "$nap"; } 2>/dev/null; }
+end() {
+	trap '' TERM INT HUP USR1 USR2
+	rest
+	rm -f "$memory" "$lock"
+	[ -z "$after" ] || printf '%s%s%s\n' "$before" "$(date -u +%Y-%m-%dT%H:%M:%S.000Z)" "$after" >&2
+	exit 0
+}
+wake() {
+	trap '' HUP USR1 USR2
+	rest
+	export GWE_WOKEN="$1"
+	shift
+	exec "$@"
+}
+trap end TERM INT
+trap 'wake signal "$@"' HUP USR1 USR2
+[ -e "$mark" ] && wake signal "$@"
+sleep "$seconds" </dev/null >/dev/null 2>&1 &
+nap=$!
+wait "$nap"
+nap=
+wake time "$@"
+`;
+
+export const IDLE_SHELL = '/bin/sh';
+
+/** The words of the shell's command line. */
+export function idleArguments(values: IdleScriptValues): string[] {
+  const { seconds, lock, memory, mark, lastWords, command } = values;
+  return ['sh', '-c', IDLE_SCRIPT, 'gwe', String(seconds), lock, memory, mark, ...lastWords, ...command];
+}

@@ -1,0 +1,77 @@
+/** What the agent does between check-ins: as little as it can. */
+import { existsSync } from 'node:fs';
+import { uptimeMs } from '../base/clock.ts';
+import { removeFileDurable } from '../base/fs.ts';
+import { collectGarbage } from '../base/memory.ts';
+import type { AgentContext } from './context.ts';
+import { type AgentMemory, canHandOver, type HandoverParts, handOver, type Woken } from './handover.ts';
+import { takeBackLoopers } from './recover.ts';
+
+/** Between two looks at programs that have just been updated. */
+const WATCH_POLL_MS = 2000;
+/** sleep(1) may end that much before the time is up. */
+const EARLY_MS = 2000;
+
+export interface RestParts {
+  context: AgentContext;
+  signal: AbortSignal;
+  /** Without it there is nothing that this process could become. */
+  handover: Omit<HandoverParts, 'context' | 'isWanted'> | undefined;
+  memory(dueUptimeMs: number): AgentMemory;
+}
+
+export interface Bed {
+  /** Ends the rest, also one that is still to come. */
+  wake(): void;
+  /** A check-in begins: what asked for it so far is answered by it. */
+  rise(): void;
+  /**
+   * Sleeps until the next check-in, a wake-up or the end. While an update is being watched it looks at its program now
+   * and then, and ends early when it took one back: that report should not wait.
+   */
+  rest(delayMs: number): Promise<void>;
+  /** Goes on with the rest of a process that had gone to sleep, should it be back too early. */
+  restOut(woken: Woken): Promise<void>;
+}
+
+export function createBed({ context, signal, handover, memory }: RestParts): Bed {
+  const { clock, watcher, layout } = context;
+  let alarm = new AbortController();
+  let mayHandOver = true;
+  const isWanted = (): boolean => !signal.aborted && !alarm.signal.aborted && !existsSync(layout.wakeMark);
+
+  const rest = async (delayMs: number): Promise<void> => {
+    const dueUptimeMs = uptimeMs() + delayMs;
+    const endMs = clock.monotonicMs() + delayMs;
+    const until = AbortSignal.any([signal, alarm.signal]);
+    while (isWanted() && clock.monotonicMs() < endMs) {
+      if (watcher.isOpen() && (await takeBackLoopers(context, signal))) return;
+      const leftMs = endMs - clock.monotonicMs();
+      const parts = handover === undefined ? undefined : { ...handover, context, isWanted };
+      if (mayHandOver && parts !== undefined && canHandOver(parts, leftMs)) {
+        await handOver(parts, memory(dueUptimeMs));
+        mayHandOver = false;
+        continue;
+      }
+      const isLong = !watcher.isOpen();
+      if (isLong) collectGarbage();
+      await clock.sleep(isLong ? leftMs : Math.min(leftMs, WATCH_POLL_MS), until);
+    }
+  };
+  return {
+    wake: () => alarm.abort(),
+    rise() {
+      alarm = new AbortController();
+      if (existsSync(layout.wakeMark)) removeFileDurable(layout.wakeMark);
+    },
+    rest,
+    async restOut({ memory: { dueUptimeMs }, wokenBy }) {
+      const leftMs = dueUptimeMs - uptimeMs();
+      context.log.debug('agent.woken', { by: wokenBy, left_ms: Math.round(Math.max(0, leftMs)) });
+      if (wokenBy === 'signal' || leftMs <= EARLY_MS) return;
+      // No sleep(1) here, or somebody ended it: another handover would not last either.
+      mayHandOver = false;
+      await rest(leftMs);
+    },
+  };
+}
