@@ -1,7 +1,12 @@
 /** The first half of an update: plan, download, unpack into staging, promote. Nothing that runs is touched. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ArtifactContents, extractArtifact, type ReadOptions } from '../artifact/extract.ts';
+import {
+  type ArtifactContents,
+  extractArtifact,
+  type ReadOptions,
+  type StreamContents,
+} from '../artifact/extract.ts';
 import { assertLayout } from '../artifact/layout.ts';
 import type { ArtifactLimits } from '../artifact/limits.ts';
 import { KEYS_APP_NAME, RESERVED_APP_NAME } from '../artifact/name.ts';
@@ -13,23 +18,31 @@ import {
   type ContentInfo,
   type Digest,
   downloadContent,
+  parseManifestDigest,
   parseMetaDigest,
   verifyFileDigest,
 } from '../protocol/content.ts';
+import { RangesIgnored } from '../protocol/content-part.ts';
 import { partialBytes, removePartialFile } from '../protocol/partial-file.ts';
 import { currentLink, versionDirectory, versionDirectoryName } from '../store/layout.ts';
-import { promote, resetStaging } from '../store/versions.ts';
+import { finishPart, openPart, promote, removeParts, resetStaging } from '../store/versions.ts';
 import type { Transaction } from '../update/journal.ts';
 import type { EffectContext, EffectResult, UpdateEffects } from '../update/ports.ts';
 import { REINSTALLED } from '../update/runner.ts';
+import { indexFile } from './asked.ts';
 import { budgetNotes } from './budget-wait.ts';
+import { type ChunkLook, downloadChunks, refuseWhole, treeBytes } from './chunk-download.ts';
+import { ChunkDamaged, type FeedCounts } from './chunk-feed.ts';
+import { keepHead, type Look, lookAtItem, removeDownloads } from './chunk-look.ts';
 import type { AgentContext } from './context.ts';
 import { scriptUser } from './install-script.ts';
 import { artifactLimits } from './limits.ts';
-import { downloadFile, factsOf, knownBad, preflight, requireApi, requireContent } from './preflight.ts';
+import { measureIndex } from './measure.ts';
+import { downloadFile, factsOf, knownBad, type Preflight, requireApi, requireContent } from './preflight.ts';
 import { readProgram } from './programs.ts';
 import { requireLauncher } from './self-update.ts';
 import { lackOfRoom, surveyRooms } from './space.ts';
+import { preflightWithRoom } from './spare.ts';
 import { checkOnDisk, createAdmission, noteNoWayBack, rememberRelease } from './trust.ts';
 
 type FetchEffects = Pick<UpdateEffects, 'planned' | 'downloading' | 'verified' | 'staged'>;
@@ -52,14 +65,17 @@ async function plan(
   const { transaction } = effect;
   context.ledger.flush();
   if (transaction.app === RESERVED_APP_NAME) requireLauncher(context);
-  const found = await preflight(context, content, transaction, effect.signal);
+  const found = await preflightWithRoom(context, content, transaction, effect.signal);
   const learnt: Partial<Transaction> = found.active === undefined ? {} : { previous: found.active };
   if (found.refusal !== undefined) throw found.refusal;
   // Now, while nothing has been touched: a user that does not exist must not cost a rollback.
   scriptUser(context);
   if (found.action === 'roll-back' && found.present !== undefined)
     return reuse(context, transaction, found.present, learnt);
-  const facts = found.info === undefined ? {} : { content: factsOf(found.info) };
+  const facts = {
+    ...(found.info === undefined ? {} : { content: factsOf(found.info) }),
+    ...keepLook(context, transaction, found),
+  };
   if (found.action === 'rerun' && found.present !== undefined) {
     const notes = [...transaction.notes, REINSTALLED];
     return reuse(context, transaction, found.present, { ...learnt, ...facts, notes });
@@ -70,6 +86,20 @@ async function plan(
       : noteNoWayBack(context, { app: transaction.app, ...found.active });
   const notes = noWayBack === undefined ? {} : { notes: [...transaction.notes, noWayBack] };
   return { event: 'done', learnt: { ...learnt, ...facts, ...notes } };
+}
+
+/** What was fetched to look ahead is kept, so that it is not fetched again. */
+function keepLook(
+  context: AgentContext,
+  transaction: Transaction,
+  { look, info }: Preflight,
+): Partial<Transaction> {
+  if (look === undefined || info === undefined) return {};
+  keepHead(context, transaction, info, look);
+  return {
+    bytesFetched: transaction.bytesFetched + look.fetchedBytes,
+    requests: (transaction.requests ?? 0) + look.requests,
+  };
 }
 
 async function reuse(
@@ -102,30 +132,160 @@ async function download(
 ): Promise<EffectResult> {
   const { transaction, signal } = effect;
   if (transaction.source.kind === 'file') return { event: 'done' };
+  const api = requireApi(content);
+  const tally = createTally(context, effect);
+  try {
+    const info =
+      justAsked(transaction) ?? (await requireContent(context, api, transaction.contentId, signal));
+    const look = await lookAgain(context, api, transaction, info, signal);
+    tally.counts.fetchedBytes += look?.fetchedBytes ?? 0;
+    tally.counts.requests += look?.requests ?? 0;
+    if (look !== undefined) keepHead(context, transaction, info, look);
+    if (look?.kind === 'chunks') {
+      const done = await downloadByChunks(context, api, effect, info, look, tally.counts).catch(
+        (error: unknown) => {
+          if (error instanceof RangesIgnored) return undefined;
+          throw error;
+        },
+      );
+      if (done !== undefined) return { event: 'done', learnt: { ...done, ...tally.end(info, 'delta') } };
+    }
+    const reason = look?.kind === 'whole' ? look.reason : look === undefined ? '' : RANGES_IGNORED;
+    await downloadWhole(context, api, effect, info, reason, tally.counts);
+    return { event: 'done', learnt: { content: factsOf(info), ...tally.end(info, 'full') } };
+  } catch (error) {
+    effect.record(tally.facts());
+    throw error;
+  }
+}
+
+const RANGES_IGNORED = 'the platform ignores ranges';
+
+/** What has been fetched by now, also when it ends badly. */
+function createTally(context: AgentContext, { transaction }: EffectContext) {
+  const startedMs = context.clock.monotonicMs();
+  const counts: FeedCounts = { requests: 0, fetchedBytes: 0, reusedBytes: 0, changedChunks: 0 };
+  const facts = (): FetchFacts => ({
+    bytesFetched: transaction.bytesFetched + counts.fetchedBytes,
+    bytesReused: counts.reusedBytes,
+    requests: (transaction.requests ?? 0) + counts.requests,
+    fetchMs: Math.round((transaction.fetchMs ?? 0) + context.clock.monotonicMs() - startedMs),
+  });
+  const end = (info: ContentInfo, way: 'full' | 'delta'): FetchFacts => ({
+    ...facts(),
+    bytesFull: info.sizeBytes,
+    notes: [...transaction.notes, ...budgetNotes(context, way, counts.fetchedBytes)],
+  });
+  return { counts, facts, end };
+}
+
+type FetchFacts = Partial<
+  Pick<Transaction, 'bytesFetched' | 'bytesFull' | 'bytesReused' | 'requests' | 'fetchMs' | 'notes'>
+>;
+
+/** `undefined` where a whole download has begun already, or there is nothing left to be fetched. */
+async function lookAgain(
+  context: AgentContext,
+  api: ContentApi,
+  transaction: Transaction,
+  info: ContentInfo,
+  signal: AbortSignal,
+): Promise<Look | undefined> {
   const { contentId: id } = transaction;
-  const info = justAsked(transaction) ?? (await requireContent(context, requireApi(content), id, signal));
+  if (partialBytes(downloadFile(context, transaction), { id, ...info }) > 0) return undefined;
+  return lookAtItem(context, api, transaction, info, { signal });
+}
+
+/** By its chunks, straight into what becomes the staging directory. Throws RangesIgnored where only the whole is to be had. */
+async function downloadByChunks(
+  context: AgentContext,
+  api: ContentApi,
+  { transaction, signal }: EffectContext,
+  info: ContentInfo,
+  look: ChunkLook,
+  counts: FeedCounts,
+): Promise<Partial<Transaction>> {
+  const { app, contentId } = transaction;
+  const part = openPart(context.layout, app, look.index.digest, transaction.id);
+  const measure = measureIndex(look.index);
+  const rooms = surveyRooms(context, { fetchBytes: 0, ...measure, haveBytes: treeBytes(part) });
+  const refusal = lackOfRoom(`fetch '${contentId}'`, rooms);
+  if (refusal !== undefined) throw refusal;
+  try {
+    const contents = await downloadChunks(context, api, transaction, look, { part, signal, counts });
+    const learnt = await acceptTree(context, transaction, part, contents, look.index.digest);
+    finishPart(context.layout, app, part, transaction.id);
+    removePartialFile(indexFile(context, transaction));
+    return { content: factsOf(info), ...learnt, isUnpacked: true };
+  } catch (error) {
+    if (error instanceof ChunkDamaged) await assertSameItem(context, api, transaction, info, signal);
+    if (error instanceof GweError && error.isRejection) {
+      removeParts(context.layout, app);
+      removeDownloads(context, transaction);
+    }
+    throw error;
+  }
+}
+
+/** Throws DOWNLOAD_CHANGED where other bytes are there under the same id since they were asked for. */
+async function assertSameItem(
+  context: AgentContext,
+  api: ContentApi,
+  transaction: Transaction,
+  info: ContentInfo,
+  signal: AbortSignal,
+): Promise<void> {
+  const { contentId: id } = transaction;
+  const now = await requireContent(context, api, id, signal);
+  if (now.sizeBytes === info.sizeBytes && now.updated === info.updated) return;
+  removeDownloads(context, transaction);
+  throw new GweError(
+    'DOWNLOAD_CHANGED',
+    `cannot download '${id}': it was uploaded anew meanwhile; gwe starts over with the new one`,
+  );
+}
+
+/** As one tarball, which is unpacked later. */
+async function downloadWhole(
+  context: AgentContext,
+  api: ContentApi,
+  { transaction, signal }: EffectContext,
+  info: ContentInfo,
+  reason: string,
+  counts: FeedCounts,
+): Promise<void> {
+  const { contentId: id } = transaction;
   ensureDirectory(context.layout.downloadsDirectory);
   const file = downloadFile(context, transaction);
   const fetchBytes = info.sizeBytes - partialBytes(file, { id, ...info });
-  const refusal = lackOfRoom(
-    `fetch '${id}'`,
-    surveyRooms(context, { fetchBytes, unpackedBytes: 0, entries: 0 }),
-  );
+  const refusal =
+    lackOfRoom(`fetch '${id}'`, surveyRooms(context, { fetchBytes, unpackedBytes: 0, entries: 0 })) ??
+    (reason === '' ? undefined : refuseWhole(context, transaction, fetchBytes, reason));
   if (refusal !== undefined) throw refusal;
   context.budget.require(`fetch '${id}'`, fetchBytes, transaction.urgent === true);
-  const budgetTold = budgetNotes(context, 'full', fetchBytes);
-  const fetched = await downloadContent(requireApi(content), {
+  const log = context.log.with({ tx: transaction.id });
+  log.info('download.whole', { id, sizeBytes: info.sizeBytes, fetchBytes }, reason);
+  await downloadContent(api, {
     id,
     partialFile: file,
     expected: info,
     maxBytes: context.settings().maxArtifactBytes,
     signal,
-    log: context.log.with({ tx: transaction.id }),
+    log,
+    onFetched(bytes) {
+      counts.fetchedBytes += bytes;
+    },
+    onRequest() {
+      counts.requests += 1;
+    },
   });
-  await verifyDigests(file, [info.digest, commandDigest(transaction)], signal);
-  const bytesFetched = transaction.bytesFetched + fetched.bytesFetched;
-  const notes = [...transaction.notes, ...budgetTold];
-  return { event: 'done', learnt: { content: factsOf(info), bytesFetched, notes } };
+  const pinned = pinsManifest(transaction, info) ? undefined : commandDigest(transaction);
+  await verifyDigests(file, [info.digest, pinned], signal);
+}
+
+/** Whether the command's sha256 is that of the manifest, by the word of the content area: it is compared when unpacked. */
+function pinsManifest({ expectedSha256 }: Transaction, { meta }: { meta: string }): boolean {
+  return expectedSha256 !== undefined && parseManifestDigest(meta) === expectedSha256;
 }
 
 /** What `planned` was told a moment ago; after a pause or a restart the item may be another. */
@@ -159,6 +319,7 @@ function commandDigest(transaction: Transaction): Digest | undefined {
 /** Unpacks into a fresh staging directory and checks everything before anything of it can run. */
 async function unpack(context: AgentContext, effect: EffectContext): Promise<EffectResult> {
   const { transaction, signal } = effect;
+  if (transaction.isUnpacked === true) return { event: 'done' };
   const file = tarballFile(context, transaction);
   if (!existsSync(file)) throw new GweError('STORE_IO', `cannot unpack '${file}': it is gone`);
   const staging = resetStaging(context.layout, transaction.app, transaction.id);
@@ -167,24 +328,9 @@ async function unpack(context: AgentContext, effect: EffectContext): Promise<Eff
       signal,
       admit: createAdmission(context, { name: transaction.app, version: transaction.version }),
     });
-    assertLayout(contents);
-    const bad = knownBad(context, transaction, (refusal) => refusal.digest === contents.digest);
-    if (bad !== undefined) throw bad;
-    const root = join(staging, contents.rootPrefix);
-    const program = await readProgram(context, transaction.app, root, 'before-install');
-    for (const warning of program?.warnings ?? []) {
-      context.log.warn(
-        'artifact.program',
-        { tx: transaction.id, app: transaction.app, line: warning.line },
-        warning.message,
-      );
-    }
-    rememberRelease(context, contents.index);
-    // Before the journal says that it is staged: after a power cut nobody looks into it again.
-    fsyncTree(staging);
     return {
       event: 'done',
-      learnt: { digest: contents.digest, rootPrefix: contents.rootPrefix, hasProgram: program !== undefined },
+      learnt: await acceptTree(context, transaction, staging, contents, contents.digest),
     };
   } catch (error) {
     resetStaging(context.layout, transaction.app, transaction.id);
@@ -192,6 +338,42 @@ async function unpack(context: AgentContext, effect: EffectContext): Promise<Eff
       removePartialFile(file);
     throw error;
   }
+}
+
+/** The checks of the unpacked tree `directory`; synced when it returns. */
+async function acceptTree(
+  context: AgentContext,
+  transaction: Transaction,
+  directory: string,
+  contents: StreamContents,
+  digest: string,
+): Promise<Pick<Transaction, 'digest' | 'rootPrefix' | 'hasProgram'>> {
+  assertLayout(contents);
+  assertPinned(transaction, digest);
+  const bad = knownBad(context, transaction, (refusal) => refusal.digest === digest);
+  if (bad !== undefined) throw bad;
+  const root = join(directory, contents.rootPrefix);
+  const program = await readProgram(context, transaction.app, root, 'before-install');
+  for (const warning of program?.warnings ?? []) {
+    context.log.warn(
+      'artifact.program',
+      { tx: transaction.id, app: transaction.app, line: warning.line },
+      warning.message,
+    );
+  }
+  rememberRelease(context, contents.index);
+  // Before the journal says that it is staged: after a power cut nobody looks into it again.
+  fsyncTree(directory);
+  return { digest, rootPrefix: contents.rootPrefix, hasProgram: program !== undefined };
+}
+
+function assertPinned(transaction: Transaction, digest: string): void {
+  const { content, expectedSha256, contentId } = transaction;
+  if (content === undefined || !pinsManifest(transaction, content) || digest === expectedSha256) return;
+  throw new GweError(
+    'DOWNLOAD_DIGEST',
+    `cannot accept '${contentId}': its manifest has sha256 ${digest}, expected ${expectedSha256} (the command)`,
+  );
 }
 
 /** The disk is a limit like the others: what is not free cannot be unpacked, and the reserve stays free. */

@@ -1,8 +1,10 @@
 /** How large a tarball is unpacked: by reading all of it, or by the last four bytes of its gzip data alone. */
 import * as fs from 'node:fs';
 import { inspectArtifact } from '../artifact/extract.ts';
+import type { ArtifactIndex } from '../artifact/index-guard.ts';
 import { assertLayout } from '../artifact/layout.ts';
 import type { ArtifactName } from '../artifact/name.ts';
+import { rootPrefixOf } from '../artifact/verify-tree.ts';
 import { GweError, wrapError } from '../base/errors.ts';
 import { type ContentApi, type ContentInfo, readContentRange } from '../protocol/content.ts';
 import type { AgentContext } from './context.ts';
@@ -23,6 +25,8 @@ export interface Measure {
 }
 
 export const NOT_MEASURED: Measure = { unpackedBytes: 0, isExact: false, entries: 0 };
+
+const PROGRAM_FILE = 'supervisor.conf';
 
 /** ISIZE (RFC 1952 §2.3.1): modulo 2^32, and of the last member alone where there are several. */
 const TRAILER_BYTES = 4;
@@ -45,6 +49,20 @@ export function measureTrailer(path: string): Measure {
     throw wrapError(error, 'STORE_IO', `cannot read '${path}'`);
   }
   return { ...NOT_MEASURED, unpackedBytes: trailer.readUInt32LE() };
+}
+
+/** By the manifest alone, to the byte. */
+export function measureIndex({ manifest, digest }: ArtifactIndex): Measure {
+  const { entries } = manifest;
+  const prefix = rootPrefixOf(entries);
+  const program = prefix === '' ? PROGRAM_FILE : `${prefix}/${PROGRAM_FILE}`;
+  return {
+    unpackedBytes: entries.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0),
+    isExact: true,
+    entries: entries.length,
+    hasProgram: entries.some(({ path }) => path === program),
+    digest,
+  };
 }
 
 /**

@@ -3,18 +3,24 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ContentFacts, VersionRecord } from '../artifact/record.ts';
 import { GweError } from '../base/errors.ts';
-import { type ContentApi, type ContentInfo, contentInfo } from '../protocol/content.ts';
+import {
+  type ContentApi,
+  type ContentInfo,
+  contentInfo,
+  DEFAULT_RETRY_POLICY,
+  parseManifestDigest,
+} from '../protocol/content.ts';
 import { partialBytes } from '../protocol/partial-file.ts';
 import { versionDirectory } from '../store/layout.ts';
-import type { Transaction } from '../update/journal.ts';
+import { type Asked, downloadFile, requireApi } from './asked.ts';
+import { assessChunks, type ChunkAssessment, refuseWhole } from './chunk-download.ts';
+import { type Look, lookAtItem } from './chunk-look.ts';
 import type { AgentContext } from './context.ts';
-import { type Measure, measureContent, measureTrailer, NOT_MEASURED } from './measure.ts';
+import { type Measure, measureContent, measureIndex, measureTrailer, NOT_MEASURED } from './measure.ts';
 import { lackOfRoom, type Room, surveyRooms } from './space.ts';
-import { isUsable } from './trust.ts';
+import { createAdmission, isUsable } from './trust.ts';
 
-/** What is asked for. Without a command every refusal of the past counts, whichever command it came from. */
-export type Asked = Pick<Transaction, 'app' | 'version' | 'contentId' | 'source'> &
-  Partial<Pick<Transaction, 'expectedSha256' | 'commandDigest'>>;
+export { type Asked, downloadFile, requireApi } from './asked.ts';
 
 export interface Preflight {
   /** `rerun`: it is the active one, whose install.sh runs again; nothing is fetched for it. */
@@ -30,6 +36,9 @@ export interface Preflight {
   /** Bytes of the tarball, and how many of them are here already. */
   tarball: { sizeBytes: number; haveBytes: number };
   measure: Measure;
+  /** What the start of the item says, where it was looked at; `chunks` of it, by what is on the gateway. */
+  look?: Look;
+  chunks?: ChunkAssessment;
   rooms: Room[];
   /** Why it would not be carried out. */
   refusal?: GweError;
@@ -112,7 +121,7 @@ async function preflightContent(
   const isActive =
     active?.contentId === contentId &&
     isSameItem(active.content, info) &&
-    (asked.expectedSha256 === undefined || info.digest?.hex === asked.expectedSha256) &&
+    (asked.expectedSha256 === undefined || isTold(info, asked.expectedSha256)) &&
     isThere(context, app, active) &&
     isUsable(context, { app, ...active });
   if (isActive) {
@@ -123,26 +132,97 @@ async function preflightContent(
       ...(refusal === undefined ? {} : { refusal }),
     };
   }
+  const ahead = await lookAhead(context, content, asked, info, signal, refusal);
+  return { ...newVersion(active), info, ...ahead };
+}
+
+type Ahead = Pick<Preflight, 'tarball' | 'measure' | 'rooms' | 'look' | 'chunks' | 'refusal'>;
+
+/** What fetching it would take; with a `refusal` nothing is asked for it. */
+async function lookAhead(
+  context: AgentContext,
+  content: ContentApi,
+  asked: Asked,
+  info: ContentInfo,
+  signal: AbortSignal,
+  refusal: GweError | undefined,
+): Promise<Ahead> {
   const file = downloadFile(context, asked);
-  const haveBytes = partialBytes(file, { id: contentId, ...info });
-  const isHere = haveBytes === info.sizeBytes;
-  const measure =
-    refusal !== undefined
-      ? NOT_MEASURED
-      : isHere
-        ? measureTrailer(file)
-        : await measureContent(content, contentId, info, signal);
-  const rooms = surveyRooms(context, { fetchBytes: info.sizeBytes - haveBytes, ...measure });
+  const haveBytes = partialBytes(file, { id: asked.contentId, ...info });
+  const tarball = { sizeBytes: info.sizeBytes, haveBytes };
+  if (refusal !== undefined) return { ...wholeAhead(context, asked, tarball, NOT_MEASURED), refusal };
+  if (haveBytes === info.sizeBytes) return wholeAhead(context, asked, tarball, measureTrailer(file));
+  // A whole download that has begun is gone on with.
+  const look = haveBytes > 0 ? undefined : await lookQuietly(context, content, asked, info, signal);
+  if (look instanceof GweError)
+    return { ...wholeAhead(context, asked, tarball, NOT_MEASURED), refusal: look };
+  if (look?.kind === 'chunks') return chunksAhead(context, asked, look, signal);
+  const measure = await measureContent(content, asked.contentId, info, signal);
+  const kept = { ...tarball, haveBytes: Math.max(haveBytes, look?.head.length ?? 0) };
+  const ahead = wholeAhead(context, asked, kept, measure);
+  if (look === undefined) return ahead;
+  const dear = ahead.refusal ?? refuseWhole(context, asked, kept.sizeBytes - kept.haveBytes, look.reason);
+  return { ...ahead, look, ...(dear === undefined ? {} : { refusal: dear }) };
+}
+
+function wholeAhead(
+  context: AgentContext,
+  { contentId }: Asked,
+  tarball: Preflight['tarball'],
+  measure: Measure,
+): Ahead {
+  const rooms = surveyRooms(context, { fetchBytes: tarball.sizeBytes - tarball.haveBytes, ...measure });
+  const stop = tooLargeUnpacked(context, contentId, measure) ?? lackOfRoom(`fetch '${contentId}'`, rooms);
+  return { tarball, measure, rooms, ...(stop === undefined ? {} : { refusal: stop }) };
+}
+
+async function chunksAhead(
+  context: AgentContext,
+  asked: Asked,
+  look: Look & { kind: 'chunks' },
+  signal: AbortSignal,
+): Promise<Ahead> {
+  const { contentId } = asked;
+  const chunks = await assessChunks(context, asked, look, signal);
+  const measure = measureIndex(look.index);
+  const rooms = surveyRooms(context, { fetchBytes: 0, ...measure, haveBytes: chunks.stagedBytes });
   const stop =
-    refusal ?? tooLargeUnpacked(context, contentId, measure) ?? lackOfRoom(`fetch '${contentId}'`, rooms);
+    tooLargeUnpacked(context, contentId, measure) ??
+    chunks.refusal ??
+    lackOfRoom(`fetch '${contentId}'`, rooms);
+  const haveBytes = chunks.sizeBytes - chunks.plan.fetchBytes;
   return {
-    ...newVersion(active),
-    info,
-    tarball: { sizeBytes: info.sizeBytes, haveBytes },
+    tarball: { sizeBytes: chunks.sizeBytes, haveBytes },
     measure,
+    look,
+    chunks,
     rooms,
     ...(stop === undefined ? {} : { refusal: stop }),
   };
+}
+
+/** Where the network fails, nothing is known for now: the download itself will tell. */
+async function lookQuietly(
+  context: AgentContext,
+  content: ContentApi,
+  asked: Asked,
+  info: ContentInfo,
+  signal: AbortSignal,
+): Promise<Look | GweError | undefined> {
+  try {
+    const look = await lookAtItem(context, content, asked, info, {
+      signal,
+      retries: { ...DEFAULT_RETRY_POLICY, tries: 1 },
+    });
+    if (look.kind === 'chunks') {
+      createAdmission(context, { name: asked.app, version: asked.version })(look.index);
+      return knownBad(context, asked, ({ digest }) => digest === look.index.digest) ?? look;
+    }
+    return look;
+  } catch (error) {
+    if (!(error instanceof GweError) || error.code === 'CANCELLED') throw error;
+    return error.isRejection ? error : undefined;
+  }
 }
 
 function newVersion(active: VersionRecord | undefined): Pick<Preflight, 'action' | 'active' | 'wayBack'> {
@@ -185,7 +265,8 @@ export async function requireContent(
 function refusalOf(context: AgentContext, asked: Asked, info: ContentInfo): GweError | undefined {
   const { expectedSha256, contentId } = asked;
   const { digest } = info;
-  if (expectedSha256 !== undefined && digest?.algorithm === 'sha256' && digest.hex !== expectedSha256) {
+  const isOther = digest?.algorithm === 'sha256' && expectedSha256 !== undefined;
+  if (isOther && !isTold(info, expectedSha256)) {
     return new GweError(
       'DOWNLOAD_DIGEST',
       `cannot fetch '${contentId}': the content area has sha256 ${digest.hex}, expected ${expectedSha256} (the command)`,
@@ -196,6 +277,11 @@ function refusalOf(context: AgentContext, asked: Asked, info: ContentInfo): GweE
     asked,
     (refusal) => isSameItem(refusal.content, info) && refusal.contentId === contentId,
   );
+}
+
+/** Whether the content area tells of this digest, of the tarball or of its manifest. */
+function isTold(info: ContentInfo, sha256: string): boolean {
+  return info.digest?.hex === sha256 || parseManifestDigest(info.meta) === sha256;
 }
 
 /** ARTIFACT_REFUSED if bytes that match failed under the same command before. */
@@ -239,15 +325,4 @@ function isThere(context: AgentContext, app: string, record: VersionRecord): boo
   return ['install.sh', 'setup.py'].some(
     (name) => statSync(join(directory, name), { throwIfNoEntry: false })?.isFile() === true,
   );
-}
-
-/** One partial file per content id, so that a command sent again goes on where the last one stopped. */
-export function downloadFile(context: AgentContext, asked: Pick<Asked, 'contentId'>): string {
-  return join(context.layout.downloadsDirectory, asked.contentId);
-}
-
-/** Throws PROTOCOL_OFFLINE where there is no platform to fetch from (a local install). */
-export function requireApi(content: ContentApi | undefined): ContentApi {
-  if (content !== undefined) return content;
-  throw new GweError('PROTOCOL_OFFLINE', 'cannot fetch: this run has no platform to fetch from');
 }

@@ -13,6 +13,8 @@ export interface Demand {
   unpackedBytes: number;
   /** Files, directories and links of the tree; 0 where they are not known. */
   entries: number;
+  /** Bytes of the tree that are on the disk already. */
+  haveBytes?: number;
 }
 
 /** One file system that the update writes to. */
@@ -37,7 +39,8 @@ const LOST_BYTES_PER_ENTRY = 2048;
 export function surveyRooms(context: AgentContext, demand: Demand): Room[] {
   const { downloadsDirectory, appsDirectory } = context.layout;
   const downloads = { path: downloadsDirectory, bytes: demand.fetchBytes, entries: 0 };
-  const apps = { path: appsDirectory, bytes: demand.unpackedBytes, entries: demand.entries };
+  const unpackedBytes = Math.max(0, demand.unpackedBytes - (demand.haveBytes ?? 0));
+  const apps = { path: appsDirectory, bytes: unpackedBytes, entries: demand.entries };
   if (deviceOf(downloadsDirectory) !== deviceOf(appsDirectory)) {
     return [downloads, apps].map((part) => roomOf(context, part.path, part.bytes, part.entries));
   }

@@ -24,8 +24,11 @@ export function failed(name: string, reason: string, mend: string): CheckResult 
   return { name, passed: false, reason, mend };
 }
 
+/** What the rules of the layout look at. */
+export type LayoutContents = Pick<ArtifactContents, 'files' | 'rootPrefix' | 'index'>;
+
 /** What the layout of an artifact must have to be installed. Of a set of keys nothing is run: it has its own rules. */
-export function checkLayout(contents: ArtifactContents): CheckResult[] {
+export function checkLayout(contents: LayoutContents): CheckResult[] {
   if (contents.index?.manifest.name === KEYS_APP_NAME) return [];
   const install = contents.files.get('install.sh');
   const results = [checkEntryPoint(contents)];
@@ -39,14 +42,14 @@ export function checkLayout(contents: ArtifactContents): CheckResult[] {
 }
 
 /** Throws ARTIFACT_LAYOUT for the first failed check. */
-export function assertLayout(contents: ArtifactContents): void {
+export function assertLayout(contents: LayoutContents): void {
   const fault = checkLayout(contents).find((check) => !check.passed);
   if (fault !== undefined) {
     throw new GweError('ARTIFACT_LAYOUT', `cannot install artifact: ${fault.reason}; ${fault.mend}`);
   }
 }
 
-function checkEntryPoint(contents: ArtifactContents): CheckResult {
+function checkEntryPoint(contents: LayoutContents): CheckResult {
   const name = 'install.sh or setup.py is there';
   if (contents.files.has('install.sh') || contents.files.has('setup.py')) return passed(name);
   const where = contents.rootPrefix === '' ? 'at the root' : `in '${contents.rootPrefix}'`;

@@ -11,6 +11,8 @@ import { END_OF_ARCHIVE_BYTES, encodeEntryHeader, paddingBytes } from './tar-wri
 import { rootPrefixOf } from './verify-tree.ts';
 
 export interface TreeStream extends ByteSource {
+  /** Whether the files are long enough for `read` to find something there. */
+  has(offset: number, sizeBytes: number): boolean;
   close(): void;
 }
 
@@ -51,7 +53,7 @@ class ManifestStream implements TreeStream {
   readonly #starts: Float64Array;
   readonly #prefix: string;
   readonly #mayBePartial: boolean;
-  /** The least recently used first; -1 for a file that cannot be used. */
+  /** The least recently used first. */
   readonly #open = new Map<number, number>();
   #header: { index: number; bytes: Buffer } | undefined;
 
@@ -70,6 +72,19 @@ class ManifestStream implements TreeStream {
     this.sizeBytes = at + END_OF_ARCHIVE_BYTES;
   }
 
+  has(offset: number, sizeBytes: number): boolean {
+    const end = offset + sizeBytes;
+    for (let index = this.#find(offset); (this.#starts[index] ?? end) < end; index++) {
+      const entry = this.#entries[index];
+      const contentEnd = (this.#starts[index] ?? 0) + (entry === undefined ? 0 : headerBytes(entry));
+      const neededBytes = entry === undefined ? 0 : Math.min(contentBytes(entry), end - contentEnd);
+      if (entry === undefined || neededBytes <= 0) continue;
+      const fd = this.#descriptor(index, entry);
+      if (fd === -1 || fs.fstatSync(fd).size < neededBytes) return false;
+    }
+    return end <= this.sizeBytes;
+  }
+
   read(offset: number, into: Buffer): boolean {
     if (offset < 0 || offset + into.length > this.sizeBytes) return false;
     let index = this.#find(offset);
@@ -84,7 +99,7 @@ class ManifestStream implements TreeStream {
   }
 
   close(): void {
-    for (const fd of this.#open.values()) if (fd !== -1) fs.closeSync(fd);
+    for (const fd of this.#open.values()) fs.closeSync(fd);
     this.#open.clear();
   }
 
@@ -137,17 +152,18 @@ class ManifestStream implements TreeStream {
   #descriptor(index: number, entry: ManifestEntry): number {
     const known = this.#open.get(index);
     const fd = known ?? this.#openFile(entry);
+    if (fd === -1) return fd;
     this.#open.delete(index);
     this.#open.set(index, fd);
     const [oldest] = this.#open;
     if (this.#open.size > MOST_OPEN && oldest !== undefined) {
       this.#open.delete(oldest[0]);
-      if (oldest[1] !== -1) fs.closeSync(oldest[1]);
+      fs.closeSync(oldest[1]);
     }
     return fd;
   }
 
-  /** Never blocks, and never follows a link in the file's place. */
+  /** Never blocks, and never follows a link in the file's place; -1 for a file that cannot be used. */
   #openFile(entry: ManifestEntry): number {
     const path = this.#prefix === '' ? entry.path : entry.path.slice(this.#prefix.length + 1);
     let fd: number;

@@ -10,6 +10,7 @@ import type { ArtifactLimits } from './limits.ts';
 import {
   decodeManifest,
   MANIFEST_PATH,
+  type Manifest,
   type ManifestEntry,
   manifestDigest,
   SIGNATURES_PATH,
@@ -37,6 +38,12 @@ export function readTreeIndex(
     digest,
     signatures: signatures === undefined ? [] : decodeSignatures(signatures),
   };
+}
+
+/** The manifest that lies in `directory`, whoever wrote it; `undefined` without one. Throws ARTIFACT_*, STORE_IO. */
+export function readTreeManifest(directory: string, limits: ArtifactLimits): Manifest | undefined {
+  const bytes = readFileBounded(join(directory, MANIFEST_PATH), limits.manifestBytes);
+  return bytes === undefined ? undefined : decodeManifest(bytes, limits);
 }
 
 /**

@@ -99,6 +99,13 @@ export function parseMetaDigest(meta: string): Digest | undefined {
   return undefined;
 }
 
+const META_MANIFEST_DIGEST = /(?:^|[\s;,|])MANIFEST-SHA256:([0-9a-f]{64})(?![0-9a-f])/i;
+
+/** The digest of the manifest of an indexed tarball, `MANIFEST-SHA256:<hex>`, that an uploader left in the meta text. */
+export function parseManifestDigest(meta: string): string | undefined {
+  return META_MANIFEST_DIGEST.exec(meta)?.[1]?.toLowerCase();
+}
+
 /**
  * Opens item `id`, from `startByte` on. Any status comes back; the caller must read or cancel it.
  * Throws PROTOCOL_UNAUTHORIZED without a key, else as the transport says.

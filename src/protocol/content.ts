@@ -13,7 +13,7 @@ export {
   contentInfo,
   createContentApi,
   listContent,
-  openContent,
+  parseManifestDigest,
   parseMetaDigest,
   readContentRange,
 } from './content-api.ts';
@@ -40,6 +40,9 @@ export interface DownloadOptions {
   retries?: RetryPolicy;
   signal?: AbortSignal;
   onProgress?(haveBytes: number, sizeBytes: number): void;
+  /** Called for each request, and with the bytes of each piece that came, those thrown away included. */
+  onRequest?(): void;
+  onFetched?(bytes: number): void;
   log: Logger;
   /** 0 to 1, for the pauses. */
   random?: () => number;
@@ -155,11 +158,13 @@ async function fetchOnce(state: State): Promise<void> {
   if (!state.mayRange) file.restart();
   const start = file.sizeBytes;
   const asked = start === 0 ? undefined : { start };
+  options.onRequest?.();
   const response = await openContent(api, options.id, asked, options.signal);
   try {
     checkAnswer(state, response, start);
     for await (const chunk of response.chunks) {
       state.bytesFetched += chunk.length;
+      options.onFetched?.(chunk.length);
       takeChunk(state, chunk);
       if (options.signal?.aborted === true) throw cancelled(options.id);
     }

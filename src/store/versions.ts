@@ -25,6 +25,7 @@ import {
 
 const STAGING_PREFIX = '.staging-';
 const TRASH_PREFIX = '.trash-';
+const PART_PREFIX = '.part-';
 
 /** Where the tarball of one transaction is unpacked: beside the final place, so that a rename suffices. */
 export function stagingDirectory(layout: Layout, app: string, transactionId: string): string {
@@ -37,6 +38,38 @@ export function resetStaging(layout: Layout, app: string, transactionId: string)
   removeTree(staging);
   ensureDirectory(staging);
   return staging;
+}
+
+/** Where the version `digest` of `app` is unpacked while its chunks are being fetched, by however many transactions. */
+export function partDirectory(layout: Layout, app: string, digest: string): string {
+  return join(appDirectory(layout, app), PART_PREFIX + digest.slice(0, 16));
+}
+
+/** `partDirectory`, with what an earlier try left there; one for another version of the app is removed. */
+export function openPart(layout: Layout, app: string, digest: string, transactionId: string): string {
+  const part = partDirectory(layout, app, digest);
+  const staging = stagingDirectory(layout, app, transactionId);
+  removeParts(layout, app, part);
+  // All was there, and the power went before the journal could say so.
+  if (!existsSync(part) && existsSync(staging)) renameDurable(staging, part);
+  removeTree(staging);
+  ensureDirectory(part);
+  return part;
+}
+
+/** The whole tree, which must be synced, becomes the staging directory of the transaction. */
+export function finishPart(layout: Layout, app: string, part: string, transactionId: string): string {
+  const staging = stagingDirectory(layout, app, transactionId);
+  renameDurable(part, staging);
+  return staging;
+}
+
+/** Removes what was unpacked of versions of `app` that are not wanted any more, all but `keep`. */
+export function removeParts(layout: Layout, app: string, keep?: string): void {
+  for (const name of listDirectory(appDirectory(layout, app))) {
+    const part = join(appDirectory(layout, app), name);
+    if (name.startsWith(PART_PREFIX) && part !== keep) removeTree(part);
+  }
 }
 
 /**

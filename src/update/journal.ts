@@ -52,6 +52,16 @@ export const TransactionSchema = v.object({
   failure: v.optional(FailureSchema),
   rollbackFailure: v.optional(FailureSchema),
   bytesFetched: v.number(),
+  /** Bytes of the whole tarball. */
+  bytesFull: v.optional(v.number()),
+  /** Bytes of the tarball whose content was on the gateway already. */
+  bytesReused: v.optional(v.number()),
+  /** Requests for content. */
+  requests: v.optional(v.number()),
+  /** Milliseconds that fetching took, all tries together. */
+  fetchMs: v.optional(v.number()),
+  /** The staging directory holds the whole tree, checked and synced: there is no tarball. */
+  isUnpacked: v.optional(v.boolean()),
   endedAtMs: v.optional(v.number()),
   /** The end has been recorded and handed to the reports; nothing is left to do. */
   closed: v.boolean(),

@@ -1,0 +1,228 @@
+/**
+ * The body of an indexed tarball in order, chunk by chunk, each from where it costs least: the bytes that are here, the
+ * wire for the rest. Chunks are inflated and checked on the thread pool, a few at a time.
+ */
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+import { type ChunkPlan, type FetchRun, runStretch } from '../artifact/chunk-plan.ts';
+import type { PlacedChunk } from '../artifact/index-bytes.ts';
+import { GweError } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { ContentApi } from '../protocol/content.ts';
+import { fetchPart } from '../protocol/content-part.ts';
+
+export interface FeedOptions {
+  api: ContentApi;
+  id: string;
+  /** Bytes of the tarball. */
+  sizeBytes: number;
+  chunks: readonly PlacedChunk[];
+  plan: ChunkPlan;
+  /** The first bytes of the tarball, as far as they are here. */
+  head: Buffer;
+  /** Fills `into` with what may be the chunk, from each place in turn. */
+  candidates(index: number, into: Buffer): Iterable<Buffer>;
+  sink(bytes: Buffer): void;
+  signal: AbortSignal;
+  log: Logger;
+  onProgress?(doneBytes: number, totalBytes: number): void;
+}
+
+export interface FeedCounts {
+  requests: number;
+  /** Bytes of the tarball that came over the wire. */
+  fetchedBytes: number;
+  /** Bytes of the tarball whose chunks were here. */
+  reusedBytes: number;
+  /** Chunks that seemed to be here and were not what they should be. */
+  changedChunks: number;
+}
+
+/** Chunks that are being inflated or checked at once: with more, memory grows and nothing else. */
+export const MOST_AHEAD = 4;
+/** Of chunks in a row that turn out to be changed, so many are fetched in one go. */
+const MOST_CHANGED = 256;
+
+const inflate = promisify<Buffer, { maxOutputLength: number; chunkSize: number }, Buffer>(gunzip);
+
+/** What came over the wire is not the chunk that the manifest lists. */
+export class ChunkDamaged extends GweError {
+  constructor(id: string, at: number, chunk: PlacedChunk) {
+    super(
+      'DOWNLOAD_DIGEST',
+      `cannot accept '${id}': its ${chunk.compressedBytes} bytes from ${chunk.fileOffset} on are not chunk ${at} of its ` +
+        `manifest, expected sha256 ${chunk.digest}...; upload it again`,
+    );
+  }
+}
+
+/** `counts` grows as it goes on, so that it is true after an error too. */
+export async function feedChunks(options: FeedOptions, counts: FeedCounts): Promise<void> {
+  const feed = new Feed(options, counts);
+  const { chunks, plan } = options;
+  let at = 0;
+  for (const run of [...plan.runs, { first: chunks.length, end: chunks.length }]) {
+    await feed.here(at, run.first);
+    await feed.fetch(run);
+    at = run.end;
+  }
+}
+
+class Feed {
+  readonly #options: FeedOptions;
+  readonly #counts: FeedCounts;
+  #doneBytes = 0;
+
+  constructor(options: FeedOptions, counts: FeedCounts) {
+    this.#options = options;
+    this.#counts = counts;
+  }
+
+  /** Chunks that seem to be here; one that is not, is fetched after all. */
+  async here(from: number, end: number): Promise<void> {
+    const ahead: Promise<Buffer | undefined>[] = [];
+    let next = from;
+    const take = async (): Promise<Buffer | undefined> => {
+      while (ahead.length < MOST_AHEAD && next < end) ahead.push(quiet(this.#load(next++)));
+      return ahead.shift();
+    };
+    for (let at = from; at < end; ) {
+      let bytes = await take();
+      if (bytes === undefined) {
+        let behind = at + 1;
+        while (behind < end && behind - at < MOST_CHANGED) {
+          bytes = await take();
+          if (bytes !== undefined) break;
+          behind += 1;
+        }
+        this.#counts.changedChunks += behind - at;
+        await this.fetch({ first: at, end: behind });
+        at = behind;
+      }
+      if (bytes === undefined) continue;
+      this.#counts.reusedBytes += this.#isInHead(at) ? 0 : this.#chunk(at).compressedBytes;
+      this.#pass(at, bytes);
+      at += 1;
+    }
+  }
+
+  /** Chunks in a row, over the wire. */
+  async fetch(run: FetchRun): Promise<void> {
+    if (run.first === run.end) return;
+    const { head, chunks } = this.#options;
+    const { start, end } = runStretch(chunks, run, head.length);
+    const pieces = this.#pieces(head.subarray(this.#chunk(run.first).fileOffset, start), start, end);
+    const gather = new Gather(pieces);
+    const ahead: Promise<Buffer>[] = [];
+    let done = run.first;
+    try {
+      for (let at = run.first; at < run.end; at++) {
+        const member = await gather.take(this.#chunk(at).compressedBytes);
+        ahead.push(quiet(this.#inflate(at, member)));
+        if (ahead.length === MOST_AHEAD) this.#pass(done++, (await ahead.shift()) ?? EMPTY);
+      }
+      for (const last of ahead) this.#pass(done++, await last);
+    } finally {
+      await pieces.return(undefined);
+    }
+  }
+
+  async *#pieces(first: Buffer, start: number, end: number): AsyncGenerator<Buffer, void, undefined> {
+    if (first.length > 0) yield first;
+    if (start === end) return;
+    const { api, id, sizeBytes, signal, log } = this.#options;
+    const counts = this.#counts;
+    yield* fetchPart(api, {
+      id,
+      start,
+      end: end - 1,
+      sizeBytes,
+      signal,
+      log,
+      onRequest() {
+        counts.requests += 1;
+      },
+      onBytes(bytes) {
+        counts.fetchedBytes += bytes;
+      },
+    });
+  }
+
+  #chunk(at: number): PlacedChunk {
+    const chunk = this.#options.chunks[at];
+    if (chunk === undefined) throw new RangeError(`no chunk ${at}`);
+    return chunk;
+  }
+
+  #isInHead(at: number): boolean {
+    const { fileOffset, compressedBytes } = this.#chunk(at);
+    return fileOffset + compressedBytes <= this.#options.head.length;
+  }
+
+  async #load(at: number): Promise<Buffer | undefined> {
+    const { head, candidates } = this.#options;
+    const { fileOffset, compressedBytes, sizeBytes, digest } = this.#chunk(at);
+    if (this.#isInHead(at)) return this.#inflate(at, head.subarray(fileOffset, fileOffset + compressedBytes));
+    const into = Buffer.allocUnsafe(sizeBytes);
+    for (const bytes of candidates(at, into)) if ((await digestOf(bytes)) === digest) return bytes;
+    return undefined;
+  }
+
+  async #inflate(at: number, member: Buffer): Promise<Buffer> {
+    const chunk = this.#chunk(at);
+    const { sizeBytes, digest } = chunk;
+    // A little more than the output, or zlib would begin another buffer to see that there is no more.
+    const options = { maxOutputLength: sizeBytes, chunkSize: sizeBytes + 64 };
+    const bytes = await inflate(member, options).catch(() => EMPTY);
+    if (bytes.length === sizeBytes && (await digestOf(bytes)) === digest) return bytes;
+    throw new ChunkDamaged(this.#options.id, at, chunk);
+  }
+
+  #pass(at: number, bytes: Buffer): void {
+    const { sink, signal, id, onProgress, sizeBytes } = this.#options;
+    if (signal.aborted)
+      throw new GweError('CANCELLED', `cannot download '${id}': cancelled; the part is kept`);
+    sink(bytes);
+    this.#doneBytes = this.#chunk(at).fileOffset + this.#chunk(at).compressedBytes;
+    onProgress?.(this.#doneBytes, sizeBytes);
+  }
+}
+
+const EMPTY = Buffer.alloc(0);
+
+/** A promise that may fail before anybody waits for it. */
+function quiet<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
+/** As `chunkDigest`, on the thread pool. */
+async function digestOf(bytes: Buffer): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', bytes);
+  return Buffer.from(digest, 0, 16).toString('hex');
+}
+
+/** Cuts a sequence of pieces into buffers of given sizes. */
+class Gather {
+  readonly #pieces: AsyncIterator<Buffer>;
+  #rest: Buffer = EMPTY;
+
+  constructor(pieces: AsyncIterator<Buffer>) {
+    this.#pieces = pieces;
+  }
+
+  async take(bytes: number): Promise<Buffer> {
+    const whole = Buffer.allocUnsafe(bytes);
+    for (let done = 0; done < bytes; ) {
+      if (this.#rest.length === 0) {
+        const { value, done: isOver } = await this.#pieces.next();
+        if (isOver === true) throw new RangeError('fewer bytes than the run has');
+        this.#rest = value;
+      }
+      const part = this.#rest.subarray(0, bytes - done);
+      done += part.copy(whole, done);
+      this.#rest = this.#rest.subarray(part.length);
+    }
+    return whole;
+  }
+}

@@ -1,0 +1,234 @@
+/** Chunks of a new version that are on the gateway already: in any version of any app. */
+import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { BodyCutter } from '../artifact/chunker.ts';
+import type { ArtifactLimits } from '../artifact/limits.ts';
+import {
+  type ChunkFact,
+  chunkDigest,
+  chunkFacts,
+  type Manifest,
+  type ManifestEntry,
+  toEntryHeader,
+} from '../artifact/manifest.ts';
+import { openTreeStream, type TreeStream } from '../artifact/tree-stream.ts';
+import { readTreeManifest } from '../artifact/verify-tree.ts';
+import { describeError, GweError } from '../base/errors.ts';
+import { listDirectory } from '../base/fs.ts';
+import {
+  type ChunkRecord,
+  decodeRecords,
+  encodeRecords,
+  type IndexSection,
+  readChunkIndex,
+  writeChunkIndex,
+} from '../store/chunk-index.ts';
+import { appDirectory } from '../store/layout.ts';
+import { listVersions } from '../store/versions.ts';
+import type { AgentContext } from './context.ts';
+import { artifactLimits } from './limits.ts';
+
+export interface Seeds {
+  /** Whether something on the gateway seems to hold it. */
+  has(chunk: ChunkFact): boolean;
+  /** Fills `into` with what may be the chunk, from each place in turn; its digest is for the caller to check. */
+  candidates(chunk: ChunkFact, into: Buffer): Iterable<Buffer>;
+  close(): void;
+}
+
+/** What versions without a chunk table may cost in reading, all together: seconds on a slow CPU. */
+const MOST_CUT_BYTES = 256 * 1024 * 1024;
+const PIECE_BYTES = 256 * 1024;
+const MOST_PLACES = 4;
+const MOST_ENTRIES = 20_000;
+
+interface Place {
+  section: IndexSection;
+  offset: number;
+}
+
+/**
+ * Looks up `wanted` in the index of chunks, which is brought up to date first (and written where `mayWrite`): versions
+ * of `app` come first. Throws CANCELLED.
+ */
+export async function openSeeds(
+  context: AgentContext,
+  app: string,
+  wanted: readonly ChunkFact[],
+  options: { mayWrite: boolean; signal: AbortSignal },
+): Promise<Seeds> {
+  const sections = await currentSections(context, app, options);
+  const places = new Map<string, Place[]>(wanted.map(({ digest }) => [digest, []]));
+  for (const section of sections) {
+    for (const { digest, offset } of decodeRecords(section.records)) {
+      const found = places.get(digest);
+      if (found !== undefined && found.length < MOST_PLACES) found.push({ section, offset });
+    }
+  }
+  const streams = new Map<IndexSection, TreeStream | undefined>();
+  const open = (section: IndexSection): TreeStream | undefined => {
+    if (!streams.has(section)) streams.set(section, openSection(context, section));
+    return streams.get(section);
+  };
+  return {
+    has: ({ digest }) => (places.get(digest)?.length ?? 0) > 0,
+    *candidates({ digest }, into) {
+      for (const { section, offset } of places.get(digest) ?? [])
+        if (open(section)?.read(offset, into) === true) yield into;
+    },
+    close() {
+      for (const stream of streams.values()) stream?.close();
+      streams.clear();
+    },
+  };
+}
+
+/** One section for each version directory, those of `app` first. */
+async function currentSections(
+  context: AgentContext,
+  app: string,
+  { mayWrite, signal }: { mayWrite: boolean; signal: AbortSignal },
+): Promise<IndexSection[]> {
+  const path = join(context.layout.stateDirectory, 'chunks.idx');
+  const known = readChunkIndex(path);
+  const sections: IndexSection[] = [];
+  let budget = MOST_CUT_BYTES;
+  let isNew = false;
+  for (const version of listAll(context, app)) {
+    const old = known.find((one) => one.app === version.app && one.directory === version.directory);
+    if (old !== undefined) {
+      sections.push(old);
+      continue;
+    }
+    isNew = true;
+    const made = await makeSection(context, version, budget, signal).catch((error: unknown) => {
+      if (signal.aborted) throw error;
+      // What lies in the apps directory is not only gwe's doing.
+      context.log.debug('chunks.skip', { ...version }, describeError(error));
+      return undefined;
+    });
+    if (made === undefined) continue;
+    budget -= made.cutBytes;
+    sections.push(made.section);
+  }
+  if (mayWrite && (isNew || sections.length !== known.length)) writeQuietly(context, path, sections);
+  return sections;
+}
+
+/** The next update makes it anew; that it takes longer is no reason to fail this one. */
+function writeQuietly(context: AgentContext, path: string, sections: readonly IndexSection[]): void {
+  try {
+    writeChunkIndex(path, sections);
+  } catch (error) {
+    context.log.warn('chunks.index', { path }, describeError(error));
+  }
+}
+
+interface VersionPlace {
+  app: string;
+  directory: string;
+}
+
+function listAll({ layout }: AgentContext, first: string): VersionPlace[] {
+  const others = listDirectory(layout.appsDirectory).filter((app) => app !== first && !app.startsWith('.'));
+  return [first, ...others].flatMap((app) =>
+    listVersions(layout, app).map((directory) => ({ app, directory })),
+  );
+}
+
+function placeOf({ layout }: AgentContext, { app, directory }: VersionPlace): string {
+  return join(appDirectory(layout, app), directory);
+}
+
+async function makeSection(
+  context: AgentContext,
+  version: VersionPlace,
+  budget: number,
+  signal: AbortSignal,
+): Promise<{ section: IndexSection; cutBytes: number }> {
+  const limits = artifactLimits(context.settings());
+  const at = placeOf(context, version);
+  const manifest = manifestOf(at, limits);
+  const wrap = (records: readonly ChunkRecord[], entries?: IndexSection['entries']): IndexSection => ({
+    ...version,
+    chunks: records.length,
+    records: encodeRecords(records),
+    ...(entries === undefined ? {} : { entries }),
+  });
+  if (manifest?.chunks !== undefined) return { section: wrap(chunkFacts(manifest)), cutBytes: 0 };
+  const entries = manifest?.entries ?? listEntries(at);
+  const stream = openTreeStream(at, { entries }, manifest === undefined ? { rootPrefix: '' } : {});
+  try {
+    if (stream.sizeBytes > budget || entries.length > MOST_ENTRIES) return { section: wrap([]), cutBytes: 0 };
+    const records = await cut(stream, entries, signal);
+    const kept = manifest === undefined ? [...entries] : undefined;
+    return { section: wrap(records, kept), cutBytes: stream.sizeBytes };
+  } finally {
+    stream.close();
+  }
+}
+
+/** `undefined` for a version without one, or with one that cannot be used: its bytes may be of use all the same. */
+function manifestOf(directory: string, limits: ArtifactLimits): Manifest | undefined {
+  try {
+    return readTreeManifest(directory, limits);
+  } catch {
+    return undefined;
+  }
+}
+
+async function cut(
+  stream: TreeStream,
+  entries: readonly ManifestEntry[],
+  signal: AbortSignal,
+): Promise<ChunkRecord[]> {
+  const cutter = new BodyCutter(entries.map(toEntryHeader));
+  const piece = Buffer.allocUnsafe(PIECE_BYTES);
+  const records: ChunkRecord[] = [];
+  let offset = 0;
+  for (let at = 0; at < stream.sizeBytes; at += PIECE_BYTES) {
+    const part = piece.subarray(0, Math.min(PIECE_BYTES, stream.sizeBytes - at));
+    // A file that has changed since is of no use; the ones behind it are.
+    if (!stream.read(at, part)) part.fill(0);
+    for (const chunk of cutter.take(part)) {
+      records.push({ digest: chunkDigest(chunk), sizeBytes: chunk.length, offset });
+      offset += chunk.length;
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+    if (signal.aborted) throw new GweError('CANCELLED', 'stopped looking at what is installed');
+  }
+  return records;
+}
+
+/** The tree of a version without a manifest, as entries; what is no file, directory or link is passed over. */
+function listEntries(directory: string): ManifestEntry[] {
+  const entries: ManifestEntry[] = [];
+  const walk = (below: string): void => {
+    for (const name of readdirSync(join(directory, below)).sort()) {
+      const path = below === '' ? name : `${below}/${name}`;
+      if (entries.length > MOST_ENTRIES || path === '.gwe') return;
+      const entry = toEntry(directory, path);
+      if (entry !== undefined) entries.push(entry);
+      if (entry?.type === 'directory') walk(path);
+    }
+  };
+  walk('');
+  return entries;
+}
+
+function toEntry(directory: string, path: string): ManifestEntry | undefined {
+  const stat = lstatSync(join(directory, path), { throwIfNoEntry: false });
+  if (stat === undefined) return undefined;
+  const mode = (stat.mode & 0o777).toString(8).padStart(4, '0');
+  if (stat.isDirectory()) return { type: 'directory', path, mode };
+  if (stat.isSymbolicLink()) return { type: 'symlink', path, target: readlinkSync(join(directory, path)) };
+  return stat.isFile() ? { type: 'file', path, mode, size: stat.size, sha256: '' } : undefined;
+}
+
+function openSection(context: AgentContext, section: IndexSection): TreeStream | undefined {
+  const at = placeOf(context, section);
+  if (section.entries !== undefined)
+    return openTreeStream(at, { entries: section.entries }, { rootPrefix: '' });
+  const manifest = manifestOf(at, artifactLimits(context.settings()));
+  return manifest === undefined ? undefined : openTreeStream(at, manifest);
+}
