@@ -4,16 +4,15 @@ import { RESERVED_APP_NAME } from '../artifact/name.ts';
 import type { VersionRecord } from '../artifact/record.ts';
 import { readLink } from '../base/fs.ts';
 import { renderFetchStatus } from '../protocol/messages.ts';
-import { removePartialFile } from '../protocol/partial-file.ts';
 import { type InstalledApp, withRefusal } from '../store/installed.ts';
 import { currentLink, previousLink, versionDirectoryName, versionOfDirectory } from '../store/layout.ts';
-import { prune, sweep } from '../store/versions.ts';
+import { prune, removeParts, sweep } from '../store/versions.ts';
 import type { Transaction } from '../update/journal.ts';
 import type { UpdatePorts } from '../update/ports.ts';
-import { outcomeOf, REINSTALLED } from '../update/runner.ts';
+import { isRejection, outcomeOf, REINSTALLED } from '../update/runner.ts';
+import { removeDownloads } from './chunk-look.ts';
 import type { AgentContext } from './context.ts';
 import { appendHistory, readHistory } from './history.ts';
-import { downloadFile } from './preflight.ts';
 import { failedVersions, removeVersions, sweepDownloads } from './spare.ts';
 
 export function createClosing(context: AgentContext): Pick<UpdatePorts, 'close' | 'cleanUp'> {
@@ -116,11 +115,22 @@ function historyEntry(transaction: Transaction) {
     outcome: outcomeOf(transaction),
     startedAtMs: transaction.startedAtMs,
     endedAtMs: transaction.endedAtMs ?? transaction.startedAtMs,
-    bytesFetched: transaction.bytesFetched,
+    ...fetchedFacts(transaction),
     ...(transaction.previous === undefined ? {} : { from: transaction.previous.version }),
     ...(transaction.failure === undefined
       ? {}
       : { code: transaction.failure.code, reason: transaction.failure.message }),
+  };
+}
+
+/** What fetching it took, as far as there was something to fetch. */
+function fetchedFacts({ bytesFetched, bytesFull, bytesReused, requests, fetchMs }: Transaction) {
+  return {
+    bytesFetched,
+    ...(bytesFull === undefined ? {} : { bytesFull }),
+    ...(bytesReused === undefined ? {} : { bytesReused }),
+    ...(requests === undefined ? {} : { requests }),
+    ...(fetchMs === undefined ? {} : { fetchMs }),
   };
 }
 
@@ -140,6 +150,7 @@ function renderOutcome(context: AgentContext, transaction: Transaction): string 
       tx: transaction.id,
       active: activeVersion(context, transaction),
       bytes: transaction.bytesFetched,
+      ...renderFetched(transaction),
       notes: transaction.notes.filter((note) => note !== REINSTALLED || outcome === 'unchanged'),
       ...(failure === undefined ? {} : { code: failure.code, phase: failure.state, reason: failure.message }),
       ...(rollbackFailure === undefined ? {} : { rollback: rollbackFailure.message }),
@@ -147,6 +158,16 @@ function renderOutcome(context: AgentContext, transaction: Transaction): string 
     context.settings().fetchStatusFormat === 'text' ? 'text' : 'json',
     context.settings().maxReportBytes,
   );
+}
+
+function renderFetched({ bytesFull, bytesReused, requests, fetchMs }: Transaction) {
+  if (bytesFull === undefined) return {};
+  return {
+    bytes_full: bytesFull,
+    bytes_reused: bytesReused ?? 0,
+    requests: requests ?? 0,
+    seconds: Math.round((fetchMs ?? 0) / 100) / 10,
+  };
 }
 
 /** The version that `current` points at after this transaction. */
@@ -162,10 +183,11 @@ function activeVersion(context: AgentContext, transaction: Transaction): string 
 
 /** A finished or hopeless download goes; one that a network fault cut short stays for the next command. */
 function removeDownload(context: AgentContext, transaction: Transaction): void {
-  const isWorthKeeping =
-    transaction.failure?.state === 'downloading' && transaction.failure.code !== 'DOWNLOAD_DIGEST';
-  if (transaction.source.kind !== 'content' || isWorthKeeping) return;
-  removePartialFile(downloadFile(context, transaction));
+  const { failure, app, source } = transaction;
+  const isWorthKeeping = failure?.state === 'downloading' && !isRejection(failure);
+  if (source.kind !== 'content' || isWorthKeeping) return;
+  removeDownloads(context, transaction);
+  if (transaction.state !== 'failed' || isRejection(failure)) removeParts(context.layout, app);
 }
 
 /**

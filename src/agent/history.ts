@@ -16,6 +16,11 @@ const EntrySchema = v.object({
   startedAtMs: v.number(),
   endedAtMs: v.number(),
   bytesFetched: v.number(),
+  /** As in the journal; absent where nothing was fetched. */
+  bytesFull: v.optional(v.number()),
+  bytesReused: v.optional(v.number()),
+  requests: v.optional(v.number()),
+  fetchMs: v.optional(v.number()),
   code: v.optional(v.string()),
   reason: v.optional(v.string()),
 });

@@ -1,7 +1,8 @@
 /**
  * `gwe history [APP]`: the last updates and how they ended, newest last.
  *
- * `--json`: {version, updates: [{tx, app, appVersion, from, outcome, startedAt, endedAt, bytesFetched, code, reason}]};
+ * `--json`: {version, updates: [{tx, app, appVersion, from, outcome, startedAt, endedAt, bytesFetched, bytesFull, bytesReused,
+ * requests, fetchSeconds, code, reason}]};
  * times are unix seconds; what is not known is null. `outcome` is one of fetch_status, or `removed`.
  */
 import { join } from 'node:path';
@@ -78,6 +79,10 @@ function renderEntry(entry: HistoryEntry) {
     startedAt: Math.round(entry.startedAtMs / 1000),
     endedAt: Math.round(entry.endedAtMs / 1000),
     bytesFetched: entry.bytesFetched,
+    bytesFull: entry.bytesFull ?? null,
+    bytesReused: entry.bytesReused ?? null,
+    requests: entry.requests ?? null,
+    fetchSeconds: entry.fetchMs === undefined ? null : Math.round(entry.fetchMs / 100) / 10,
     code: entry.code ?? null,
     reason: entry.reason ?? null,
   };

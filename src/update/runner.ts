@@ -139,7 +139,8 @@ export function isFetching(state: UpdateState): boolean {
 /** A network or platform fault is not the artifact's, and nothing has been touched: the next check-in tries again. */
 function isDeferrable(transaction: Transaction, error: unknown): boolean {
   // A month's end is waited for as long as it takes.
-  if (isFetching(transaction.state) && error instanceof GweError && error.code === 'BUDGET_SPENT') return true;
+  if (isFetching(transaction.state) && error instanceof GweError && error.code === 'BUDGET_SPENT')
+    return true;
   if (!isFetching(transaction.state) || transaction.deferrals >= MOST_DEFERRALS) return false;
   return error instanceof GweError && (error.retry === 'backoff' || error.code === 'PROTOCOL_UNAUTHORIZED');
 }
@@ -196,7 +197,8 @@ export function outcomeOf(transaction: Transaction): Outcome {
 /** Note of a transaction that ran install.sh of the active version again without fetching it. */
 export const REINSTALLED = 'already active: install.sh was run again';
 
-function isRejection(failure: Failure | undefined): boolean {
+/** Whether the artifact or the command itself was at fault. */
+export function isRejection(failure: Failure | undefined): boolean {
   const codes: Record<string, { rejected: boolean }> = ERROR_CODES;
   return failure !== undefined && codes[failure.code]?.rejected === true;
 }
