@@ -10,15 +10,16 @@ const LARGE_FILE_BYTES = 64 * 1024;
 
 /** Within a large file. The rolling hash cuts seldom up to the target and often behind it, so that sizes vary less. */
 const FILE_CUT = {
-  leastBytes: 32 * 1024,
+  leastBytes: 48 * 1024,
   targetBytes: 112 * 1024,
   mostBytes: 512 * 1024,
-  seldomMask: 0xffff_8000 | 0,
-  oftenMask: 0xfff8_0000 | 0,
+  /** One place in 512 KiB, and one in 16. */
+  seldomMask: -(2 ** 13),
+  oftenMask: -(2 ** 18),
 };
 
-/** Everything else is cut between entries. */
-const GROUP_CUT = { leastBytes: 32 * 1024, mostBytes: 256 * 1024, meanBytes: 80 * 1024 };
+/** Everything else is cut between entries; beyond the least size, every `meanBytes` or so. */
+const GROUP_CUT = { leastBytes: 48 * 1024, mostBytes: 256 * 1024, meanBytes: 96 * 1024 };
 
 /** 256 numbers without a pattern, the same for ever: other ones would cut elsewhere. */
 function gearTable(): Int32Array {

@@ -17,8 +17,8 @@ export const GZIP_OS_UNKNOWN = 255;
 const GZIP_HEADER_BYTES = 10;
 const GZIP_TRAILER_BYTES = 8;
 
-/** Of deflate: 9 makes 0.3 % less of the same input in twice the time. */
-export const PACK_LEVEL = 6;
+/** Of deflate: makes up for a sixth of what cutting costs. 9 makes it 0.05 % better, in more time. */
+export const PACK_LEVEL = 8;
 
 /** Jobs for zlib's threads: enough for these never to wait, few enough for the memory not to matter. */
 const MOST_AT_WORK = 8;
