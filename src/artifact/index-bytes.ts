@@ -29,6 +29,8 @@ export type IndexBytes =
 
 /** Enough for the header of the first entry, however well the bytes behind it compress. */
 const PROBE_BYTES = 1024;
+/** What gzip may add to what it cannot make smaller. Blocks that hold nothing can make a member as long as one likes. */
+const INDEX_SLACK_BYTES = 64 * 1024;
 const MEMBER_HEADER_BYTES = 10;
 const MEMBER_TRAILER_BYTES = 8;
 
@@ -39,13 +41,14 @@ const MEMBER_TRAILER_BYTES = 8;
 export function readIndexBytes(head: Buffer, sizeBytes: number, limits: ArtifactLimits): IndexBytes {
   const manifestBytes = firstEntryBytes(head, limits);
   if (manifestBytes === undefined) return { kind: 'none', reason: 'it has no index' };
+  const mostBytes = Math.min(sizeBytes, manifestBytes + limits.metaEntryBytes + INDEX_SLACK_BYTES);
   const first = inflateMember(head, manifestBytes);
-  if (first === 'part') return more(head, manifestBytes, sizeBytes);
+  if (first === 'part') return more(head, manifestBytes, mostBytes);
   if (first === undefined || first.output.length !== manifestBytes)
     return { kind: 'none', reason: 'its manifest is not by itself' };
   const rest = head.subarray(first.memberBytes);
   const second = inflateMember(rest, limits.metaEntryBytes + 2 * BLOCK_BYTES);
-  if (second === 'part') return more(head, first.memberBytes, sizeBytes);
+  if (second === 'part') return more(head, first.memberBytes, mostBytes);
   if (second === undefined) return { kind: 'none', reason: 'its signatures are not by themselves' };
   const stream = Buffer.concat([first.output, second.output]);
   const index = decodeIndex(stream, limits);
@@ -75,13 +78,13 @@ function manifestEntryBytes(stream: Buffer, limits: ArtifactLimits): number | un
 }
 
 /** What `head` would have to be for `outputBytes` of the first member, by how well it has compressed so far. */
-function more(head: Buffer, outputBytes: number, sizeBytes: number): IndexBytes {
+function more(head: Buffer, outputBytes: number, mostBytes: number): IndexBytes {
   const so = inflateStart(head)?.length ?? 0;
   const share = so > 0 && so < outputBytes ? outputBytes / so : 1;
   const wanted = Math.ceil(head.length * share * 1.05) + 4096;
-  return head.length >= sizeBytes
-    ? { kind: 'none', reason: 'it is cut off' }
-    : { kind: 'part', wantedBytes: Math.min(sizeBytes, wanted) };
+  return head.length >= mostBytes
+    ? { kind: 'none', reason: 'its index does not end' }
+    : { kind: 'part', wantedBytes: Math.min(mostBytes, wanted) };
 }
 
 interface Member {

@@ -1,12 +1,14 @@
 /** Whole replies of a hostile platform, from the status line on, over a real socket. */
 import assert from 'node:assert/strict';
 import { createSystemClock } from '../../src/base/clock.ts';
+import { createLogger } from '../../src/base/log.ts';
 import {
   contentInfo,
   createContentApi,
   listContent,
   readContentRange,
 } from '../../src/protocol/content-api.ts';
+import { fetchPart } from '../../src/protocol/content-part.ts';
 import { createDataApi } from '../../src/protocol/data.ts';
 import { createTransport } from '../../src/protocol/transport.ts';
 import { startRawServer } from '../helpers/raw-server.ts';
@@ -31,12 +33,20 @@ export async function httpTarget(): Promise<FuzzTarget> {
   const data = createDataApi(transport, () => 'k', { clock, maxReplyBytes: MOST_BYTES });
   const product = { vendor: 'p', model: 'p', style: 'triple' } as const;
   const content = createContentApi(transport, () => 'k', product, clock, MOST_BYTES);
+  const log = createLogger({ level: 'error', format: 'text', clock, write: () => undefined });
+  const retries = { tries: 2, firstPauseMs: 1, longestPauseMs: 1 };
+  const part = { id: 'a', start: 0, end: 9, sizeBytes: 100, signal, log, retries };
   const calls: readonly (() => Promise<unknown>)[] = [
     () => data.readAliases(['engine_fetch', 'update_interval'], signal),
     () => data.exchange([['a', 'b']], ['engine_fetch'], signal),
     () => contentInfo(content, 'a', signal),
     () => listContent(content, signal),
     () => readContentRange(content, 'a', { start: 0, end: 9 }, MOST_BYTES, signal),
+    async () => {
+      let bytes = 0;
+      for await (const piece of fetchPart(content, part)) bytes += piece.length;
+      assert.equal(bytes, 10, 'all of the part, or an error');
+    },
   ];
   return {
     name: 'http-reply',

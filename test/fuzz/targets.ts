@@ -20,6 +20,7 @@ import { renderProgram } from '../../src/supervisor/program.ts';
 import { decodeResponse } from '../../src/supervisor/xml-rpc.ts';
 import { forge, manifestText } from '../helpers/indexed.ts';
 import { END_BLOCKS, gnuLong, paxEntry, rawEntry } from '../helpers/tar-bytes.ts';
+import { chunkTargets } from './chunk-targets.ts';
 import { httpTarget } from './http-target.ts';
 
 export interface FuzzTarget {
@@ -352,6 +353,7 @@ export async function createTargets(): Promise<FuzzTarget[]> {
         }),
     },
     ...textTargets(),
+    ...(await chunkTargets()),
     await httpTarget(),
   ];
 }
