@@ -5,22 +5,23 @@
  * refusal: {code, reason}, tarball: {sizeBytes, haveBytes, fetchBytes}, unpacked: {bytes, isExact, entries},
  * disk: [{path, neededBytes, reserveBytes, freeBytes, neededInodes, freeInodes}], program: {effect:
  * 'start'|'restart'|'stop'|'none'|'unknown'}, wayBack, clock: {now, floor, isBelow}, certificates: [{setting, file,
- * state, validFrom, validTo}], notes}. Times are unix seconds; what is not known, or is not, is null. `refusal` is null
+ * state, validFrom, validTo}], platform: {clockAhead, subject, issuer, validFrom, validTo}, notes}. Times are unix seconds; what is not known, or is not, is null. `refusal` is null
  * when the update would be carried out; exit status 1 otherwise.
  */
 import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { type CertificateState, checkCertificates } from '../agent/certificates.ts';
-import { composeContentApi, composeTransport } from '../agent/compose.ts';
 import type { AgentContext } from '../agent/context.ts';
 import { heldLease } from '../agent/lease.ts';
 import { type Measure, measureWhole, NOT_MEASURED } from '../agent/measure.ts';
+import { askAndLook, type PlatformLook } from '../agent/platform-look.ts';
 import { type Asked, type Preflight, preflight } from '../agent/preflight.ts';
 import { requireLauncher } from '../agent/self-update.ts';
 import type { Room } from '../agent/space.ts';
-import { createTrafficCounter } from '../agent/traffic.ts';
+import { findSpare, type Spare, wouldFitWithout } from '../agent/spare.ts';
 import { parseArtifactName, RESERVED_APP_NAME } from '../artifact/name.ts';
 import { describeError, GweError } from '../base/errors.ts';
+import type { ContentApi } from '../protocol/content.ts';
 import type { CommandCall, CommandSpec } from './command.ts';
 import { EXIT } from './exit.ts';
 import { gatewayOf } from './gateway.ts';
@@ -43,6 +44,8 @@ interface Plan {
   /** Why it would not be carried out. */
   refusal: GweError | undefined;
   certificates: CertificateState[];
+  /** Where it was asked. */
+  platform: PlatformLook | undefined;
   notes: string[];
 }
 
@@ -57,16 +60,19 @@ async function runPlan(call: CommandCall): Promise<number> {
 
 async function makePlan(call: CommandCall, context: AgentContext, given: string): Promise<Plan> {
   const asked = askFor(call, given);
-  const { found, fault } =
+  const { found, fault, platform } =
     asked.source.kind === 'file'
       ? await lookAtFile(call, context, asked)
-      : { found: await lookAtContent(call, context, asked), fault: undefined };
+      : await lookAtContent(call, context, asked);
+  const spare = findSpare(context, asked.contentId);
+  const makesRoom = wouldFitWithout(spare, found);
   return {
     asked,
     found,
-    refusal: fault ?? launcherFault(context, asked) ?? found.refusal,
+    refusal: fault ?? launcherFault(context, asked) ?? (makesRoom ? undefined : found.refusal),
     certificates: checkCertificates(context),
-    notes: takeNotes(context, asked, found),
+    platform,
+    notes: [...takeNotes(context, asked, found), ...(makesRoom ? [describeSpare(spare)] : [])],
   };
 }
 
@@ -95,17 +101,17 @@ async function lookAtFile({ io }: CommandCall, context: AgentContext, asked: Ask
       return NOT_MEASURED;
     }
   };
-  return { found: await preflight(context, undefined, asked, io.signal, measure), fault };
+  return {
+    found: await preflight(context, undefined, asked, io.signal, measure),
+    fault,
+    platform: undefined,
+  };
 }
 
-async function lookAtContent({ io }: CommandCall, context: AgentContext, asked: Asked): Promise<Preflight> {
-  const transport = composeTransport(context, createTrafficCounter());
-  try {
-    return await preflight(context, composeContentApi(context, transport), asked, io.signal);
-  } finally {
-    transport.close();
-    context.ledger.save();
-  }
+async function lookAtContent({ io }: CommandCall, context: AgentContext, asked: Asked) {
+  const ask = (content: ContentApi): Promise<Preflight> => preflight(context, content, asked, io.signal);
+  const { answer, platform } = await askAndLook(context, ask);
+  return { found: answer, fault: undefined, platform };
 }
 
 function launcherFault(context: AgentContext, asked: Asked): GweError | undefined {
@@ -134,6 +140,10 @@ function takeNotes(context: AgentContext, asked: Asked, found: Preflight): strin
         ]),
     ...(failed === undefined ? [] : [`these very bytes failed before: ${failed.reason}`]),
   ];
+}
+
+function describeSpare({ bytes }: Spare): string {
+  return `versions that failed and broken-off downloads are removed first, to make room: ${renderBytes(bytes)}`;
 }
 
 function openUpdate(context: AgentContext): string | undefined {
@@ -172,6 +182,9 @@ function describePlan(context: AgentContext, plan: Plan): [label: string, text: 
     ['way back', describeWayBack(found)],
     ['clock', describeClock(context)],
     ['certificates', describeCertificates(plan.certificates)],
+    ...(plan.platform === undefined
+      ? []
+      : [['platform', describePlatform(plan.platform)] satisfies [string, string]]),
     ...notes.map((note): [string, string] => ['note', note]),
     ['verdict', refusal === undefined ? 'would be carried out' : `refused: ${describeError(refusal)}`],
   ];
@@ -252,8 +265,16 @@ function describeCertificates(certificates: readonly CertificateState[]): string
     .join(', ');
 }
 
+function describePlatform({ aheadMs, tls }: PlatformLook): string {
+  const seconds = Math.round((aheadMs ?? 0) / 1000);
+  const clock =
+    aheadMs === undefined ? '' : `, its clock ${Math.abs(seconds)} s ${seconds < 0 ? 'behind' : 'ahead'}`;
+  if (tls === undefined) return `shows no certificate${clock}`;
+  return `${tls.subject}, valid until ${renderMoment(tls.validToMs).slice(0, 10)}${clock}`;
+}
+
 function renderPlan(context: AgentContext, plan: Plan): Record<string, unknown> {
-  const { asked, found, refusal, certificates, notes } = plan;
+  const { asked, found, refusal, certificates, platform, notes } = plan;
   const { tarball, measure, rooms, active, wayBack, action } = found;
   const seconds = (ms: number | undefined): number | null =>
     ms === undefined ? null : Math.floor(ms / 1000);
@@ -284,6 +305,16 @@ function renderPlan(context: AgentContext, plan: Plan): Record<string, unknown> 
       validFrom: seconds(validFromMs),
       validTo: seconds(validToMs),
     })),
+    platform:
+      platform === undefined
+        ? null
+        : {
+            clockAhead: seconds(platform.aheadMs),
+            subject: platform.tls?.subject ?? null,
+            issuer: platform.tls?.issuer ?? null,
+            validFrom: seconds(platform.tls?.validFromMs),
+            validTo: seconds(platform.tls?.validToMs),
+          },
     notes,
   };
 }

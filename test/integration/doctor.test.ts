@@ -10,6 +10,7 @@ import { createGateway, FROM_SOURCE, type Gateway } from '../helpers/gateway.ts'
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import { runGwe } from '../helpers/run-gwe.ts';
 import { type Supervisord, startSupervisord } from '../helpers/supervisord.ts';
+import { INSTALL_OK, makeTarball } from '../helpers/tarball.ts';
 
 interface Result {
   id: string;
@@ -97,6 +98,19 @@ test('as text it fits 80 columns, has a line for each check, and no colour where
     lines.filter((line) => !line.startsWith(' ')).map((line) => line.split(/\s+/)[1]),
     document.checks.map(({ id }) => id),
   );
+});
+
+test('gwe plan for an item of the content area shows the clock and certificate of the platform as well', async () => {
+  await platform.putContent('p1', 'app.v1.tar.gz', makeTarball({ 'install.sh': INSTALL_OK }));
+  const env = { GWE_ROOT: gateway.root };
+  const json = await runGwe([...FROM_SOURCE, 'plan', 'app.v1.tar.gz', '--json'], env);
+  assert.equal(json.status, 0, json.stderr);
+  const { platform: shown } = JSON.parse(json.stdout);
+  assert.deepEqual([shown.subject, shown.issuer], ['platform', 'Test CA']);
+  assert.ok(Math.abs(shown.clockAhead) <= 2, json.stdout);
+  assert.ok(shown.validTo > Date.now() / 1000 && shown.validFrom < Date.now() / 1000, json.stdout);
+  const text = await runGwe([...FROM_SOURCE, 'plan', 'app.v1.tar.gz'], env);
+  assert.match(text.stdout, /platform +platform, valid until \d{4}-\d\d-\d\d, its clock [0-2] s/);
 });
 
 test('a key that the platform no longer knows is a failure', async () => {
