@@ -28,6 +28,8 @@ export interface GatewayOptions {
   command?: readonly string[];
   product?: string;
   serial?: string;
+  /** Where its root is made; the machine's directory for temporary files by default. */
+  directory?: string;
   env?: Readonly<Record<string, string>>;
   /** Lines of Engine.config besides the interval of 1 s and a short settle time. */
   settings?: Readonly<Record<string, string | number>>;
@@ -65,7 +67,7 @@ export interface Gateway {
 /** Configured and known to the platform; not started. */
 export async function createGateway(platform: TestPlatform, options: GatewayOptions = {}): Promise<Gateway> {
   const { command = FROM_SOURCE, product = 'p1', serial = 'gw-1' } = options;
-  const root = mkdtempSync(join(tmpdir(), 'gwe-gateway-'));
+  const root = mkdtempSync(join(options.directory ?? tmpdir(), 'gwe-gateway-'));
   const env = { PATH: process.env.PATH ?? '', HOME: root, GWE_ROOT: root, ...options.env };
   const [program = '', ...first] = command;
   let agent: ChildProcess | undefined;
