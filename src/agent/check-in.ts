@@ -5,13 +5,13 @@ import type { DataApi } from '../protocol/data.ts';
 import { decodeInstruction, decodeInterval } from '../protocol/messages.ts';
 import { type Command, type CommandEntry, type CommandStore, digestText, entryId } from './command.ts';
 import type { AgentContext } from './context.ts';
-import { renderDeviceInfo } from './device-info.ts';
-import { type Report, renderEngineReport, renderUsageReport } from './engine-report.ts';
+import type { Report } from './engine-report.ts';
 import { renderEntryReport, reportEntry } from './entry-report.ts';
+import { writeMetrics } from './metrics.ts';
 import { nextReport } from './next-report.ts';
 import type { PendingReport } from './outbox.ts';
 import type { ReportMemory } from './report-memory.ts';
-import { type TrafficCounter, trafficInterface } from './traffic.ts';
+import { gatherReports } from './reports.ts';
 
 export const FETCH_ALIAS = 'engine_fetch';
 export const INTERVAL_ALIAS = 'update_interval';
@@ -22,7 +22,6 @@ export interface CheckInParts {
   data: DataApi;
   commands: CommandStore;
   memory: ReportMemory;
-  traffic: TrafficCounter;
   startedMs: number;
 }
 
@@ -32,11 +31,17 @@ const TOO_LONG = 'too long';
 /** Sends what is due and takes over what is there. Returns true when there is a command to work on. */
 export async function checkIn(parts: CheckInParts): Promise<boolean> {
   const { context, memory } = parts;
-  const reports = await buildReports(parts);
+  const uptimeS = (context.clock.monotonicMs() - parts.startedMs) / 1000;
+  const gathered = await gatherReports(context, { isAgent: true, pid: process.pid, uptimeS });
+  const reports = affordable(context, gathered.reports);
   const due = memory.select(reports, context.clock.wallMs());
   const pending = await nextReport(parts);
   memory.isInDoubt = pending !== undefined;
-  const values = await exchangeReports(parts, due, pending);
+  const values = await exchangeReports(parts, due, pending).catch((error: unknown) => {
+    writeMetrics(context, gathered, { isGood: false });
+    throw error;
+  });
+  writeMetrics(context, gathered, { isGood: true });
   if (values === undefined) return false;
   if (pending !== undefined) context.outbox.remove(pending.key);
   memory.isInDoubt = false;
@@ -116,18 +121,14 @@ async function clearTooLong({ context, data, commands }: CheckInParts, error: Gw
   return true;
 }
 
-async function buildReports({ context, traffic, startedMs }: CheckInParts): Promise<Record<string, Report>> {
-  const iface = trafficInterface(context.device().iface);
-  const engine = await renderEngineReport(context, startedMs).catch((error: unknown) => {
-    // A damaged record of what is installed must not keep a command from coming through.
-    context.log.error('report.failed', { report: 'engine_report' }, describeError(error));
-    return undefined;
-  });
-  return {
-    usage_report: renderUsageReport(iface, traffic.totals()),
-    device_info: renderDeviceInfo({ arch: process.arch, gwe: context.gweVersion }),
-    ...(engine === undefined ? {} : { engine_report: engine }),
-  };
+/** With only the reserve of the budget left, no other report than the one that says so. */
+function affordable(
+  context: AgentContext,
+  reports: Readonly<Record<string, Report>>,
+): Readonly<Record<string, Report>> {
+  const { usage_report: usage } = reports;
+  const isTight = context.budget.state()?.isTight === true;
+  return isTight && usage !== undefined ? { usage_report: usage } : reports;
 }
 
 /** Makes durable what was read, then clears it on the platform. */

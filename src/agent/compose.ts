@@ -55,11 +55,12 @@ export function composeContext(options: ComposeOptions): AgentContext {
   const { layout, log, env, gweVersion } = options;
   const clock = createSystemClock();
   const settings = orLastGood(() => loadEngineConfig(layout.engineConfig).values, log);
-  const supervisor = () =>
+  const supervisor = (timeoutMs?: number) =>
     createSupervisorClient({
       socketPath: findSupervisorSocket(env, layout.root, settings().supervisorSocket),
-      timeoutMs: SUPERVISOR_TIMEOUT_MS,
-      maxAttempts: options.supervisorAttempts ?? settings().maxSupervisorRpcAttempts,
+      timeoutMs: timeoutMs ?? SUPERVISOR_TIMEOUT_MS,
+      maxAttempts:
+        timeoutMs === undefined ? (options.supervisorAttempts ?? settings().maxSupervisorRpcAttempts) : 1,
       clock,
       signal: options.signal,
     });

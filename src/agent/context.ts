@@ -25,7 +25,8 @@ export interface AgentContext {
   installed: InstalledStore;
   journal: Journal;
   outbox: Outbox;
-  supervisor(): SupervisorClient;
+  /** With `timeoutMs` a call is tried once and given up after that: what is asked for a report may be missing. */
+  supervisor(timeoutMs?: number): SupervisorClient;
   watcher: Watcher;
   clockFloor: ClockFloor;
   ledger: TrafficLedger;

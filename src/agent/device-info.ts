@@ -1,134 +1,153 @@
 /** `device_info` (spec §4.2): what the gateway is and how full it is, as `df`, `uname` and `free` would print it. */
-
-import { statfsSync } from 'node:fs';
 import * as os from 'node:os';
-import { readTextBounded } from '../base/fs.ts';
+import { cutLines, cutText, fitFields } from './bounded-report.ts';
+import type { Report } from './engine-report.ts';
+import { type Mount, readMounts, renderDf } from './mounts.ts';
+import {
+  type InterfaceFacts,
+  type MemoryFacts,
+  readInterfaces,
+  readLoad,
+  readMemory,
+  readUptime,
+} from './system-facts.ts';
+import { createMissing, type Missing, type SystemFiles } from './system-files.ts';
 
-const PSEUDO_FILE_SYSTEMS = new Set(
-  'proc sysfs devpts cgroup cgroup2 securityfs debugfs tracefs pstore bpf mqueue hugetlbfs autofs configfs fusectl'
-    .split(' ')
-    .concat('binfmt_misc', 'rpc_pipefs', 'nsfs', 'efivarfs', 'squashfs', 'devtmpfs'),
-);
-const MOST_MOUNTS = 20;
+/** What the agent knows beside the kernel. */
+export interface DeviceParts {
+  files: SystemFiles;
+  gweVersion: string;
+  /** Of this gwe; `undefined` when it does not run. */
+  gweUptimeS: number | undefined;
+  clock: ClockFacts;
+  /** `undefined` when supervisord was not asked or did not answer; `problem` says why then. */
+  supervisord: { version?: string; problem?: string };
+  maxBytes: number;
+  interfaces?: typeof os.networkInterfaces;
+}
 
-interface Mount {
-  device: string;
-  blocks: number;
-  used: number;
-  available: number;
-  percent: number;
-  path: string;
+export interface ClockFacts {
+  /** Unix seconds, as this machine's clock shows. */
+  now: number;
+  /** `right` and `wrong` by the platform's word over TLS, `behind` the floor, or `unverified`. */
+  state: 'right' | 'wrong' | 'behind' | 'unverified';
+  /** The clock is this much ahead of the platform's. */
+  aheadS?: number;
+}
+
+/** Everything that is known about the machine; what could not be read is named in `missing`. */
+export interface DeviceFacts {
+  uname: string;
+  mounts: Mount[];
+  mountsLeftOut: number;
+  memory?: MemoryFacts;
+  free?: string;
+  load?: number[];
+  uptimeS?: number;
+  interfaces?: Record<string, InterfaceFacts>;
+  interfacesLeftOut: number;
+  cpus: number;
+  missing: Missing;
+}
+
+export function readDeviceFacts(files: SystemFiles, interfaces = os.networkInterfaces): DeviceFacts {
+  const missing = createMissing();
+  const { mounts, more } = readMounts(files, missing);
+  const memory = readMemory(files, missing);
+  const load = readLoad(files, missing);
+  const uptimeS = readUptime(files, missing);
+  const net = readInterfaces(missing, interfaces);
+  const uname = [os.type(), os.hostname(), os.release(), os.version(), os.machine()].join(' ');
+  return {
+    uname: cutText(uname, 1024),
+    mounts,
+    mountsLeftOut: more,
+    ...(memory === undefined ? {} : { memory: memory.facts, free: memory.free }),
+    ...(load === undefined ? {} : { load }),
+    ...(uptimeS === undefined ? {} : { uptimeS }),
+    ...(net === undefined ? {} : { interfaces: net.interfaces }),
+    interfacesLeftOut: net?.more ?? 0,
+    cpus: os.availableParallelism(),
+    missing,
+  };
 }
 
 /**
- * The report's JSON text. Key order matters: an old cloud-side parser finds `df` before `uname` (spec §4.2).
- * `stable` leaves out what changes by itself, to tell whether the report is worth sending again.
+ * The report's JSON text. Key order matters: an old cloud-side parser finds `df` before `uname` (spec §4.2), and our own
+ * fields come after the documented ones. `stable` leaves out what changes by itself, to tell whether the report is worth
+ * sending again.
  */
-export function renderDeviceInfo(extra: Readonly<Record<string, string>>): { text: string; stable: string } {
-  const mounts = readMounts();
-  const addresses = listAddresses();
-  const uname = [os.type(), os.hostname(), os.release(), os.version(), os.machine()].join(' ');
-  const text = JSON.stringify({
-    df: renderDf(mounts),
-    uname,
-    free: renderFree(),
-    ipaddrs: addresses,
-    ...extra,
-  });
-  const stable = JSON.stringify([
-    mounts.map((mount) => [mount.path, mount.percent]),
-    uname,
-    addresses,
-    extra,
-  ]);
-  return { text, stable };
-}
-
-function listAddresses(): string[] {
-  return Object.values(os.networkInterfaces())
-    .flatMap((addresses) => addresses ?? [])
-    .filter((address) => !address.internal)
-    .map((address) => address.address);
-}
-
-function readMounts(): Mount[] {
-  const mounts = new Map<string, Mount>();
-  for (const line of (readTextBounded('/proc/mounts', 1024 * 1024) ?? '').split('\n')) {
-    const [device = '', path = '', type = ''] = line.split(' ').map(unescapeMount);
-    if (path === '' || PSEUDO_FILE_SYSTEMS.has(type) || mounts.size >= MOST_MOUNTS) continue;
-    const mount = measureMount(device, path);
-    if (mount !== undefined) mounts.set(path, mount);
-  }
-  return [...mounts.values()];
-}
-
-/** /proc/mounts writes white space as octal (proc(5)). */
-function unescapeMount(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_match, octal: string) =>
-    String.fromCharCode(Number.parseInt(octal, 8)),
+export function renderDeviceInfo(parts: DeviceParts): Report {
+  const facts = readDeviceFacts(parts.files, parts.interfaces);
+  const { supervisord, clock, maxBytes } = parts;
+  if (supervisord.problem !== undefined) facts.missing.note('supervisord', supervisord.problem);
+  const third = Math.floor(maxBytes / 4);
+  const addresses = Object.values(facts.interfaces ?? {}).flatMap((each) => each.addresses);
+  const missing = facts.missing.notes();
+  const fields = fitFields(
+    {
+      df: cutLines(renderDf(facts.mounts), third),
+      uname: facts.uname,
+      free: facts.free ?? '',
+      ipaddrs: addresses.slice(0, 64),
+    },
+    [
+      ['arch', process.arch],
+      ['gwe', parts.gweVersion],
+      ['target', `linux-${process.arch === 'arm' ? 'armv7l' : process.arch}`],
+      ['supervisord', supervisord.version],
+      ['uptime', facts.uptimeS],
+      ['gwe_uptime', parts.gweUptimeS],
+      ['clock', { now: clock.now, state: clock.state, ahead: clock.aheadS }],
+      ['missing', missing.length === 0 ? undefined : missing],
+      ['memory', renderMemory(facts.memory)],
+      ['load', facts.load],
+      ['cpus', facts.cpus],
+      ['interfaces', facts.interfaces],
+      ['interfaces_left_out', facts.interfacesLeftOut || undefined],
+      ['mounts', facts.mounts.map(renderMount)],
+      ['mounts_left_out', facts.mountsLeftOut || undefined],
+    ],
+    maxBytes,
   );
-}
-
-function measureMount(device: string, path: string): Mount | undefined {
-  try {
-    const stat = statfsSync(path);
-    if (stat.blocks === 0) return undefined;
-    const kib = stat.bsize / 1024;
-    const usedBlocks = stat.blocks - stat.bfree;
-    const percent = Math.ceil((100 * usedBlocks) / Math.max(1, usedBlocks + stat.bavail));
-    const count = (blocks: number): number => Math.round(blocks * kib);
-    return {
-      device,
-      blocks: count(stat.blocks),
-      used: count(usedBlocks),
-      available: count(stat.bavail),
-      percent,
-      path,
-    };
-  } catch {
-    return undefined;
-  }
-}
-
-/** As `df -P -k`: one line each, never wrapped. */
-function renderDf(mounts: readonly Mount[]): string {
-  const rows = mounts.map((mount) => [
-    mount.device,
-    String(mount.blocks),
-    String(mount.used),
-    String(mount.available),
-    `${mount.percent}%`,
-    mount.path,
+  const stable = JSON.stringify([
+    facts.mounts.map((mount) => [mount.path, Math.floor(mount.percent / PERCENT_STEP)]),
+    facts.uname,
+    facts.interfaces,
+    facts.memory?.totalBytes,
+    facts.memory?.limitBytes,
+    clock.state,
+    supervisord.version,
+    parts.gweVersion,
+    missing.length,
   ]);
-  return renderTable([['Filesystem', '1024-blocks', 'Used', 'Available', 'Capacity', 'Mounted on'], ...rows]);
+  return { text: JSON.stringify(fields), stable };
 }
 
-/** As `free -k`. */
-function renderFree(): string {
-  const text = readTextBounded('/proc/meminfo', 64 * 1024) ?? '';
-  const kib = (key: string): number => Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0);
-  const cache = kib('Buffers') + kib('Cached') + kib('SReclaimable');
-  const used = kib('MemTotal') - kib('MemFree') - cache;
-  const memory = [kib('MemTotal'), used, kib('MemFree'), kib('Shmem'), cache, kib('MemAvailable')];
-  const swap = [kib('SwapTotal'), kib('SwapTotal') - kib('SwapFree'), kib('SwapFree')];
-  return renderTable([
-    ['', 'total', 'used', 'free', 'shared', 'buff/cache', 'available'],
-    ['Mem:', ...memory.map(String)],
-    ['Swap:', ...swap.map(String)],
-  ]);
+/** A disk that has become this much fuller is worth a report. */
+const PERCENT_STEP = 5;
+
+/** Bytes. */
+function renderMemory(memory: MemoryFacts | undefined): Record<string, number | undefined> | undefined {
+  if (memory === undefined) return undefined;
+  return {
+    total: memory.totalBytes,
+    available: memory.availableBytes,
+    swap_total: memory.swapTotalBytes,
+    swap_free: memory.swapFreeBytes,
+    limit: memory.limitBytes,
+    limit_used: memory.limitUsedBytes,
+  };
 }
 
-/** First and last columns to the left, the others to the right, so that it reads well inside `<pre>`. */
-function renderTable(rows: readonly (readonly string[])[]): string {
-  const width = (column: number): number => Math.max(...rows.map((row) => (row[column] ?? '').length));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) =>
-          column === 0 ? cell.padEnd(width(0)) : column === 5 ? cell : cell.padStart(width(column)),
-        )
-        .join(' ')
-        .trimEnd(),
-    )
-    .join('\n');
+/** Bytes; file systems that do not count inodes have none. */
+function renderMount(mount: Mount): Record<string, unknown> {
+  return {
+    path: mount.path,
+    type: mount.type,
+    total: mount.blocks * 1024,
+    used: mount.used * 1024,
+    available: mount.available * 1024,
+    ...(mount.inodes === 0 ? {} : { inodes: mount.inodes, inodes_free: mount.freeInodes }),
+  };
 }

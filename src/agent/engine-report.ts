@@ -1,89 +1,123 @@
-/** `engine_report` and `usage_report` (spec §4.2). */
-import { describeError } from '../base/errors.ts';
-import type { ProcessInfo } from '../supervisor/client.ts';
-import type { AgentContext } from './context.ts';
-import type { TrafficTotals } from './traffic.ts';
+/** `engine_report` (spec §4.2): an array of one-key objects, one app each; our own fields after the documented four. */
+import type { AppFacts } from './app-facts.ts';
+import { cutText, jsonBytes } from './bounded-report.ts';
+import { readProcessTable, type TreeFacts } from './process-tree.ts';
+import type { SystemFiles } from './system-files.ts';
 
-/** A report's text, and the part of it that tells whether it is worth sending again. */
+/** A report's text, made when it is asked for, and the part of it that tells whether it is worth sending again. */
 export interface Report {
-  text: string;
+  readonly text: string;
   stable: string;
 }
 
-interface AppRow {
-  version: string;
-  status: string;
-  uptime: string;
-  exitstatus: number;
-}
+const LONGEST_WORDS_BYTES = 200;
 
-/** An array of one-key objects, one app each; gwe lists itself first. */
-export async function renderEngineReport(context: AgentContext, startedMs: number): Promise<Report> {
-  const processes = await listProcesses(context);
-  const own: AppRow = {
-    version: context.gweVersion,
-    status: 'RUNNING',
-    uptime: renderUptime((context.clock.monotonicMs() - startedMs) / 1000),
-    exitstatus: 0,
-  };
-  const apps: [string, AppRow][] = Object.entries(context.installed.all()).flatMap(([app, record]) =>
-    record.active === undefined
-      ? []
-      : [
-          [
-            app,
-            appRow(
-              record.active,
-              processes?.filter((info) => info.group === app),
-            ),
-          ],
-        ],
-  );
-  const rows = [['gwe', own] as const, ...apps];
+type Row = Record<string, unknown>;
+
+/** `problem`: why supervisord could not tell everything. */
+export function renderEngineReport(
+  apps: readonly AppFacts[],
+  parts: { files: SystemFiles; maxBytes: number; problem?: string | undefined },
+): Report {
   return {
-    text: renderRows(rows, context.settings().maxReportBytes),
-    stable: JSON.stringify(rows.map(([app, row]) => [app, row.version, row.status, row.exitstatus])),
+    get text() {
+      const processes = readProcessTable(parts.files);
+      const rows = apps.map((facts) => {
+        const tree = facts.pid === undefined ? undefined : processes.tree(facts.pid);
+        return {
+          app: facts.app,
+          isUp: facts.status === 'RUNNING',
+          short: shortRow(facts),
+          own: ownFields(facts, tree),
+        };
+      });
+      const missing =
+        parts.problem === undefined
+          ? {}
+          : { missing: [`supervisord: ${cutText(parts.problem, LONGEST_WORDS_BYTES)}`] };
+      return fitRows(rows, missing, parts.maxBytes);
+    },
+    stable: JSON.stringify(
+      apps.map(({ app, version, status, exitStatus, digest, previous, restarts, last }) => [
+        [app, version, status, exitStatus, digest, previous],
+        // A program that loops is told of when its count doubles, not at each check-in.
+        Math.ceil(Math.log2((restarts ?? 0) + 1)),
+        last?.endedAtMs,
+      ]),
+    ),
   };
 }
 
-/** As many rows as fit, the first ones; `more` counts the others. */
-function renderRows(rows: readonly (readonly [string, AppRow])[], limitBytes: number): string {
-  const apps: Record<string, AppRow>[] = [];
-  let leftBytes = limitBytes - Buffer.byteLength(JSON.stringify({ apps, more: rows.length }));
-  for (const [app, row] of rows) {
-    leftBytes -= Buffer.byteLength(JSON.stringify({ [app]: row })) + 1;
-    if (leftBytes < 0) break;
-    apps.push({ [app]: row });
-  }
-  const more = rows.length - apps.length;
-  return JSON.stringify(more === 0 ? { apps } : { apps, more });
-}
-
-/** With supervisord absent the report goes out all the same; the states in it are UNKNOWN. */
-async function listProcesses(context: AgentContext): Promise<ProcessInfo[] | undefined> {
-  if (Object.values(context.installed.all()).every((record) => record.active?.hasProgram !== true)) return [];
-  try {
-    return await context.supervisor().getAllProcessInfo();
-  } catch (error) {
-    context.log.warn('supervisor.unreachable', {}, describeError(error));
-    return undefined;
-  }
-}
-
-function appRow(
-  active: { version: string; hasProgram: boolean },
-  processes: ProcessInfo[] | undefined,
-): AppRow {
-  const [first] = processes ?? [];
-  if (!active.hasProgram) return { version: active.version, status: 'EXITED', uptime: '', exitstatus: 0 };
-  if (first === undefined) return { version: active.version, status: 'UNKNOWN', uptime: '', exitstatus: 0 };
-  const isUp = first.statename === 'RUNNING';
+function shortRow(facts: AppFacts): Row {
   return {
-    version: active.version,
-    status: first.statename,
-    uptime: isUp ? renderUptime(first.now - first.start) : '',
-    exitstatus: first.exitstatus,
+    version: facts.version,
+    status: facts.status,
+    uptime: facts.uptimeS === undefined ? '' : renderUptime(facts.uptimeS),
+    exitstatus: facts.exitStatus,
   };
+}
+
+function ownFields(facts: AppFacts, tree: TreeFacts | undefined): Row {
+  const { digest, previous, installedAtMs, restarts, pid, problem, last } = facts;
+  const seconds = (ms: number | undefined): number | undefined =>
+    ms === undefined ? undefined : Math.round(ms / 1000);
+  return {
+    digest,
+    previous,
+    installed: seconds(installedAtMs),
+    restarts,
+    pid,
+    ...(tree === undefined
+      ? {}
+      : {
+          processes: tree.processes,
+          memory: tree.memoryBytes,
+          memory_kind: tree.memoryKind,
+          cpu: tree.cpuSeconds,
+        }),
+    problem: problem === undefined ? undefined : cutText(problem, LONGEST_WORDS_BYTES),
+    last:
+      last === undefined
+        ? undefined
+        : { outcome: last.outcome, version: last.version, at: seconds(last.endedAtMs), code: last.code },
+  };
+}
+
+interface FitRow {
+  app: string;
+  isUp: boolean;
+  short: Row;
+  own: Row;
+}
+
+/**
+ * All rows with the documented fields first, as many as fit (`more` counts the others), then our own fields: those of
+ * programs that do not run before those that do (`short` counts the rows that had to do without).
+ */
+function fitRows(rows: readonly FitRow[], missing: Row, limitBytes: number): string {
+  const kept: FitRow[] = [];
+  let leftBytes = limitBytes - jsonBytes({ apps: [], more: rows.length, short: rows.length, ...missing });
+  for (const row of rows) {
+    const bytes = jsonBytes({ [row.app]: row.short }) + 1;
+    if (bytes > leftBytes) break;
+    leftBytes -= bytes;
+    kept.push(row);
+  }
+  const full = new Set<FitRow>();
+  for (const row of [...kept.filter((each) => !each.isUp), ...kept.filter((each) => each.isUp)]) {
+    const bytes = jsonBytes(row.own);
+    if (bytes > leftBytes) continue;
+    leftBytes -= bytes;
+    full.add(row);
+  }
+  const more = rows.length - kept.length;
+  const short = kept.length - full.size;
+  return JSON.stringify({
+    apps: kept.map((row) => ({ [row.app]: full.has(row) ? { ...row.short, ...row.own } : row.short })),
+    ...(more === 0 ? {} : { more }),
+    ...(short === 0 ? {} : { short }),
+    ...missing,
+  });
 }
 
 /** `1:02:51`, as supervisorctl shows it. */
@@ -91,25 +125,4 @@ export function renderUptime(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds));
   const two = (value: number): string => String(value).padStart(2, '0');
   return `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
-}
-
-/** Three levels: interface, group (`gwe`), method; `top_consumer` stands beside the groups. */
-export function renderUsageReport(iface: string, totals: TrafficTotals): Report {
-  const methods = Object.fromEntries(
-    Object.entries(totals).map(([method, total]) => [
-      method,
-      {
-        tot_rx: total.rxBytes,
-        max_rx: total.maxRxBytes,
-        tot_tx: total.txBytes,
-        max_tx: total.maxTxBytes,
-        num: total.requests,
-      },
-    ]),
-  );
-  return {
-    text: JSON.stringify({ [iface]: { top_consumer: 'gwe', gwe: methods } }),
-    // Every check-in adds to `read` and `write`: only downloads make the report worth sending by itself.
-    stable: JSON.stringify([iface, totals.download?.requests ?? 0]),
-  };
 }

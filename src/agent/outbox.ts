@@ -21,6 +21,8 @@ export interface Outbox {
   put(key: string, alias: string, value: string): void;
   oldest(): PendingReport | undefined;
   newestKey(): string | undefined;
+  /** Of all that wait, oldest first. */
+  keys(): string[];
   remove(key: string): void;
   size(): number;
 }
@@ -47,6 +49,7 @@ export function createOutbox(directory: string): Outbox {
       return undefined;
     },
     newestKey: () => keys().at(-1),
+    keys,
     remove,
     size: () => keys().length,
   };

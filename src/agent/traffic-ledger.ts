@@ -79,6 +79,8 @@ export interface TrafficLedger {
   book(): Book;
   /** Unix time if it can be trusted. */
   trustedMs(): number | undefined;
+  /** Whether that is the platform's word over TLS, given since this machine was started. */
+  isByPlatform(): boolean;
   /** From now on this process keeps the ledger: for the holder of the agent's lock. */
   own(): void;
   /** Writes down what is only in memory: into run/gwe, and into var/lib/gwe when an hour has gone by. */
@@ -187,6 +189,7 @@ export function createTrafficLedger(parts: LedgerParts): TrafficLedger {
       return run().book;
     },
     trustedMs,
+    isByPlatform: () => trustedMs() !== undefined && run().startMs !== undefined,
     own() {
       if (isOwner) return;
       isOwner = true;

@@ -76,6 +76,18 @@ const COMMAND_GROUPS: readonly (CommandSummary & {
     load: async () => [(await import('./plan.ts')).planCommand],
   },
   {
+    word: 'traffic',
+    words: 'traffic',
+    summary: 'bytes by purpose and day, and what is left of the budget',
+    load: async () => [(await import('./traffic.ts')).trafficCommand],
+  },
+  {
+    word: 'report',
+    words: 'report',
+    summary: 'the reports that the next check-in would send',
+    load: async () => [(await import('./report.ts')).reportCommand],
+  },
+  {
     word: 'lease',
     words: 'lease [APP]',
     summary: 'put updates of an app off for a while, or list who does',

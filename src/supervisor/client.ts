@@ -59,9 +59,13 @@ export interface ConfigChanges {
  */
 export interface SupervisorClient {
   getApiVersion(): Promise<string>;
+  /** Of supervisord itself: `4.2.5`. */
+  getVersion(): Promise<string>;
   getState(): Promise<string>;
   getPid(): Promise<number>;
   getAllProcessInfo(): Promise<ProcessInfo[]>;
+  /** The same for a report: rows that cannot be read are counted instead of spoiling the others. */
+  getReadableProcessInfo(): Promise<{ rows: ProcessInfo[]; unreadable: number }>;
   getProcessInfo(name: string): Promise<ProcessInfo>;
   /** Reads the configuration files again. Changes nothing that runs. */
   reloadConfig(): Promise<ConfigChanges>;
@@ -73,6 +77,8 @@ export interface SupervisorClient {
   stopProcess(name: string, wait?: boolean): Promise<void>;
   /** The last `lengthBytes` of a program's stdout log. */
   readLogTail(name: string, lengthBytes: number): Promise<string>;
+  /** The last `lengthBytes` of supervisord's own log. */
+  readOwnLogTail(lengthBytes: number): Promise<string>;
 }
 
 export interface SupervisorClientOptions {
@@ -125,6 +131,15 @@ export function createSupervisorClient(options: SupervisorClientOptions): Superv
   };
   return {
     getApiVersion: () => decode(v.string(), call('getAPIVersion')),
+    getVersion: () => decode(v.string(), call('getSupervisorVersion')),
+    getReadableProcessInfo: async () => {
+      const all = await decode(v.array(v.unknown()), call('getAllProcessInfo'));
+      const rows = all.flatMap((one) => {
+        const row = v.safeParse(ProcessInfoSchema, one);
+        return row.success ? [row.output] : [];
+      });
+      return { rows, unreadable: all.length - rows.length };
+    },
     getState: async () => (await decode(v.object({ statename: v.string() }), call('getState'))).statename,
     getPid: () => decode(v.number(), call('getPID')),
     getAllProcessInfo: () => decode(v.array(ProcessInfoSchema), call('getAllProcessInfo')),
@@ -142,6 +157,7 @@ export function createSupervisorClient(options: SupervisorClientOptions): Superv
     stopProcess: async (name, wait = false) => void (await call('stopProcess', name, wait)),
     readLogTail: (name, lengthBytes) =>
       decode(v.string(), call('readProcessStdoutLog', name, -Math.abs(lengthBytes), 0)),
+    readOwnLogTail: (lengthBytes) => decode(v.string(), call('readLog', -Math.abs(lengthBytes), 0)),
   };
 }
 

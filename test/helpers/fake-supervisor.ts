@@ -81,6 +81,13 @@ export function createFakeSupervisor(confDirectory: string): FakeSupervisor {
     stopProcessGroup: (name) => call('stopProcessGroup', () => stop(need(name))),
     stopProcess: (name) => call('stopProcess', () => stop(need(name))),
     readLogTail: () => call('readLogTail', () => ''),
+    getVersion: () => call('getVersion', () => '4.2.5'),
+    getReadableProcessInfo: () =>
+      call('getAllProcessInfo', () => ({
+        rows: [...groups].map(([name, group]) => describe(name, group)),
+        unreadable: 0,
+      })),
+    readOwnLogTail: () => call('readOwnLogTail', () => ''),
   };
   return fake;
 }

@@ -70,6 +70,8 @@ test('every document has the fields of its row in the README, and no others', as
     ['status'],
     ['list'],
     ['history'],
+    ['report'],
+    ['traffic'],
     ['lease'],
     ['plan', tarball],
     ['doctor'],

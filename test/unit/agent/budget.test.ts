@@ -36,6 +36,7 @@ function budgetWith(usedBytes: number, now: string | undefined = NOW) {
     countAs: () => undefined,
     book: () => book,
     trustedMs: () => (now === undefined ? undefined : Date.parse(now)),
+    isByPlatform: () => false,
     own: () => undefined,
     save: () => undefined,
     flush: () => undefined,

@@ -1,0 +1,86 @@
+/**
+ * How often each program has been started again, which supervisord does not count. Its log names every start, so the
+ * lines since the last look are counted; where it writes none (another log level), a changed start time is one.
+ */
+import { dirname } from 'node:path';
+import * as v from 'valibot';
+import { ensureDirectory, readTextBounded, writeFileDurable } from '../base/fs.ts';
+import { bootId } from '../base/process.ts';
+import type { ProcessInfo } from '../supervisor/client.ts';
+
+const LARGEST_FILE_BYTES = 256 * 1024;
+const SPAWNED = /^(\d{4}-\S+ \S+) \w+ spawned: '([^']+)' with pid (\d+)$/;
+
+const FileSchema = v.object({
+  version: v.literal(1),
+  bootId: v.string(),
+  /** The last line about a start that was counted. */
+  lastLine: v.string(),
+  apps: v.record(v.string(), v.object({ digest: v.string(), restarts: v.number(), start: v.number() })),
+});
+type Known = v.InferOutput<typeof FileSchema>;
+
+export interface Watched {
+  app: string;
+  /** Of the active version: another one begins to count anew. */
+  digest: string;
+  /** The processes of its group. */
+  processes: readonly ProcessInfo[];
+}
+
+/**
+ * Starts of each app's processes after the first, since this version is active or the machine was started. `isKept`:
+ * what is counted now is remembered, for the one who counts regularly.
+ */
+export function countRestarts(
+  path: string,
+  apps: readonly Watched[],
+  log: string,
+  isKept: boolean,
+): ReadonlyMap<string, number> {
+  const before = readKnown(path);
+  const lines = log.split('\n').filter((line) => SPAWNED.test(line));
+  // When it is not found the log was rotated, or is longer than its end that we have: all of that is new.
+  const fresh = lines.slice(lines.lastIndexOf(before?.lastLine ?? '') + 1);
+  const apart = new Map<string, number>();
+  for (const line of fresh) {
+    const name = SPAWNED.exec(line)?.[2] ?? '';
+    apart.set(name, (apart.get(name) ?? 0) + 1);
+  }
+  const entries = apps.map(({ app, digest, processes }) => {
+    const old = before?.apps[app];
+    const start = processes.reduce((latest, process) => Math.max(latest, process.start), 0);
+    const spawned = processes.reduce((sum, { name }) => sum + (apart.get(name) ?? 0), 0);
+    const hasMoved = old !== undefined && start !== old.start && start !== 0;
+    // The first start of a version is the update's.
+    const restarts =
+      before === undefined
+        ? 0
+        : old?.digest === digest
+          ? old.restarts + Math.max(spawned, hasMoved ? 1 : 0)
+          : Math.max(0, spawned - 1);
+    return [app, { digest, restarts, start }] as const;
+  });
+  const lastLine = lines.at(-1) ?? before?.lastLine ?? '';
+  const known: Known = { version: 1, bootId: bootId(), lastLine, apps: Object.fromEntries(entries) };
+  if (isKept && JSON.stringify(known) !== JSON.stringify(before)) save(path, known);
+  return new Map(entries.map(([app, { restarts }]) => [app, restarts]));
+}
+
+function readKnown(path: string): Known | undefined {
+  try {
+    const known = v.parse(FileSchema, JSON.parse(readTextBounded(path, LARGEST_FILE_BYTES) ?? ''));
+    return known.bootId === bootId() ? known : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function save(path: string, known: Known): void {
+  try {
+    ensureDirectory(dirname(path));
+    writeFileDurable(path, JSON.stringify(known));
+  } catch {
+    // Worth no failed check-in: the same lines are counted again next time.
+  }
+}

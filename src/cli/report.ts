@@ -1,0 +1,58 @@
+/**
+ * `gwe report`: the reports as the next check-in would make them. Sends nothing.
+ *
+ * `--json`: {version, reports: [{alias, isDue, sizeBytes, text}], waiting: [text]}; `text` is what is written to the
+ * alias, `waiting` the keys of the reports of updates that are still to be sent.
+ */
+import { join } from 'node:path';
+import type { AgentContext } from '../agent/context.ts';
+import { createReportMemory } from '../agent/report-memory.ts';
+import { gatherReports } from '../agent/reports.ts';
+import { readRunStatus } from '../agent/run-status.ts';
+import { runningAgent } from '../agent/running-agent.ts';
+import type { CommandCall, CommandSpec } from './command.ts';
+import { EXIT } from './exit.ts';
+import { gatewayOf } from './gateway.ts';
+import { JSON_OPTION } from './options.ts';
+import { printable, printDocument } from './screen.ts';
+
+export const reportCommand: CommandSpec = {
+  path: ['report'],
+  positionals: [],
+  summary: 'Show the reports that the next check-in would send',
+  options: [JSON_OPTION],
+  run: runReport,
+};
+
+async function runReport(call: CommandCall): Promise<number> {
+  const { io } = call;
+  const context = gatewayOf(call);
+  const pid = runningAgent(context.layout);
+  const { reports } = await gatherReports(context, { isAgent: false, pid, uptimeS: uptimeOf(context, pid) });
+  const memory = createReportMemory(join(context.layout.runDirectory, 'reports.json'));
+  const due = memory.select(reports, context.clock.wallMs()).map(([alias]) => alias);
+  const found = Object.entries(reports).map(([alias, { text }]) => ({
+    alias,
+    isDue: due.includes(alias),
+    sizeBytes: Buffer.byteLength(text),
+    text,
+  }));
+  const waiting = context.outbox.keys();
+  if (call.options.has('json')) {
+    printDocument(io, { reports: found, waiting });
+    return EXIT.ok;
+  }
+  for (const { alias, isDue, sizeBytes, text } of found) {
+    io.stdout(`${alias} (${sizeBytes} bytes, ${isDue ? 'due' : 'as it was sent last'})\n`);
+    for (const line of JSON.stringify(JSON.parse(text), undefined, 2).split('\n'))
+      io.stdout(`  ${printable(line)}\n`);
+  }
+  io.stdout(`fetch_status: ${waiting.length} waiting to be sent\n`);
+  return EXIT.ok;
+}
+
+function uptimeOf(context: AgentContext, pid: number | undefined): number | undefined {
+  const status = readRunStatus(context.layout);
+  if (pid === undefined || status?.pid !== pid) return undefined;
+  return Math.max(0, context.clock.wallMs() - status.startedAtMs) / 1000;
+}
