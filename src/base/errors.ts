@@ -50,6 +50,8 @@ export const ERROR_CODES = {
   /** For another app, CPU or gwe. */
   ARTIFACT_UNSUITABLE: { retry: 'never', rejected: true },
   ARTIFACT_BUILD: { retry: 'never', rejected: false },
+  /** A patch that is none, or not the one asked for: chunks do without it. */
+  ARTIFACT_PATCH: { retry: 'never', rejected: false },
   ARTIFACT_REFUSED: { retry: 'never', rejected: true },
   /** The month's data budget does not allow it now. */
   BUDGET_SPENT: { retry: 'next-check-in', rejected: false },

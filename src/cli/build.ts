@@ -28,6 +28,13 @@ export interface CreateBuildfileOptions {
   version?: string;
 }
 
+/** What a build does besides packing. */
+export interface BuildExtras {
+  signers?: readonly Signer[];
+  /** Tarballs of older versions to make patches from. */
+  patchFrom?: readonly string[];
+}
+
 /** Functions behind the flag-style commands; each returns the exit status or throws GweError. */
 export const buildActions = {
   createBuildfile,
@@ -96,15 +103,15 @@ async function checkBuildfile(io: CommandIo, file: string): Promise<number> {
 }
 
 /** `--build-app FILE`: nothing but the path of the tarball on stdout, and only if it passes every check. */
-async function buildApp(io: CommandIo, file: string, signers: readonly Signer[] = []): Promise<number> {
-  return build(io, readBuildfile(absolute(io, file)), signers);
+async function buildApp(io: CommandIo, file: string, extras: BuildExtras = {}): Promise<number> {
+  return build(io, readBuildfile(absolute(io, file)), extras);
 }
 
 /** `-y -n NAME -s VERSION`: all that is in the current directory, hidden names left out. */
 async function buildAppTarball(
   io: CommandIo,
   identity: { name?: string; version?: string },
-  signers: readonly Signer[] = [],
+  extras: BuildExtras = {},
 ): Promise<number> {
   const { name, version } = identity;
   if (name === undefined || version === undefined) {
@@ -113,12 +120,16 @@ async function buildAppTarball(
   }
   const buildfile = { ...defaultBuildfile(name, version), includes: ['*'], excludes: [`${name}.v*.tar.gz`] };
   const decoded = decodeBuildfile(renderBuildfile(buildfile));
-  if ('buildfile' in decoded) return build(io, decoded.buildfile, signers);
+  if ('buildfile' in decoded) return build(io, decoded.buildfile, extras);
   const problems = decoded.problems.map(describeBuildfileProblem).join('; ');
   throw new GweError('USAGE_BAD_VALUE', `cannot build the tarball: ${problems}`);
 }
 
-async function build(io: CommandIo, buildfile: Buildfile, signers: readonly Signer[]): Promise<number> {
+async function build(
+  io: CommandIo,
+  buildfile: Buildfile,
+  { signers = [], patchFrom = [] }: BuildExtras,
+): Promise<number> {
   const { file } = await buildArtifact(buildfile, {
     directory: io.cwd,
     env: io.env,
@@ -133,8 +144,16 @@ async function build(io: CommandIo, buildfile: Buildfile, signers: readonly Sign
   if (faults.length > 0) {
     throw new GweError('ARTIFACT_BUILD', `cannot use tarball '${file}': ${faults[0]?.reason}, see above`);
   }
+  for (const old of patchFrom) await makePatch(io, absolute(io, old), file);
   io.stdout(`${file}\n`);
   return 0;
+}
+
+/** stdout belongs to the path of the tarball: everything else is told on stderr. */
+async function makePatch(io: CommandIo, oldFile: string, newFile: string): Promise<void> {
+  const { patchPair, printSizes } = await import('./patch.ts');
+  io.stderr(`patch from ${oldFile}\n`);
+  printSizes(io, await patchPair(io, oldFile, newFile, { isQuiet: false }), io.stderr);
 }
 
 /** `--check-tarball FILE`: a line per check; 1 if one failed. */

@@ -118,6 +118,18 @@ const COMMAND_GROUPS: readonly (CommandSummary & {
     load: async () => [(await import('./sign.ts')).verifyCommand],
   },
   {
+    word: 'inspect',
+    words: 'inspect TARBALL',
+    summary: 'what is in a tarball, and what an update to it fetches',
+    load: async () => [(await import('./inspect.ts')).inspectCommand],
+  },
+  {
+    word: 'patch',
+    words: 'patch OLD NEW',
+    summary: 'make a patch that turns one version of an app into the next',
+    load: async () => [(await import('./patch.ts')).patchCommand],
+  },
+  {
     word: 'keys',
     words: 'keys ...',
     summary: 'whose signatures this gateway trusts',

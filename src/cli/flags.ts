@@ -37,6 +37,7 @@ const COMPANIONS: Readonly<Record<string, readonly string[]>> = {
   'sign-key': ['build-app', 'build-app-tarball'],
   'passphrase-file': ['sign-key'],
   'sign-cmd': ['sign-key'],
+  'patch-from': ['build-app', 'build-app-tarball'],
   json: ['install-apps'],
 };
 
@@ -124,12 +125,13 @@ async function runBuild(io: CommandIo, options: ParsedOptions, layout: Layout): 
   }
   const signer = (await import('./signing.ts')).readSigner(io, options, 'sign-key');
   const signers = signer === undefined ? [] : [signer];
-  if (options.has('build-app-tarball')) return buildActions.buildAppTarball(io, named, signers);
+  const extras = { signers, patchFrom: options.list('patch-from') };
+  if (options.has('build-app-tarball')) return buildActions.buildAppTarball(io, named, extras);
   const buildfile = options.text('check-buildfile');
   if (buildfile !== undefined) return buildActions.checkBuildfile(io, buildfile);
   const tarball = options.text('check-tarball');
   if (tarball !== undefined) return buildActions.checkTarball(io, tarball);
-  return buildActions.buildApp(io, options.text('build-app') ?? '', signers);
+  return buildActions.buildApp(io, options.text('build-app') ?? '', extras);
 }
 
 const SHOWS: readonly string[] = ['path', 'gateway-cfg', 'engine-conf', 'gateway-cik', 'mac-address'];

@@ -167,6 +167,13 @@ export const FLAG_OPTIONS: readonly OptionSpec[] = [
     group: BUILDING,
     help: 'with --sign-key of a public key: sign by this command (see gwe sign --help)',
   },
+  {
+    name: 'patch-from',
+    value: 'TARBALL',
+    many: true,
+    group: BUILDING,
+    help: 'with --build-app or -y: make a patch from this older version too (see gwe patch --help)',
+  },
   { name: 'app-name', short: 'n', value: 'NAME', group: BUILDING, help: 'name for -x and -y' },
   { name: 'app-version', short: 's', value: 'VERSION', group: BUILDING, help: 'version for -x and -y' },
   { name: 'file', value: 'FILE', group: BUILDING, default: 'my_app.json', help: 'buildfile that -x writes' },

@@ -57,6 +57,42 @@ export function openProgress(io: CommandIo, name: string, isQuiet: boolean): Pro
   };
 }
 
+/** How far something is that is counted in bytes: a bar on a terminal, nothing otherwise. */
+export interface Meter {
+  move(done: number, total: number): void;
+  end(): void;
+}
+
+export function openMeter(io: CommandIo, name: string, isQuiet: boolean): Meter {
+  if (isQuiet || io.terminal === undefined || io.env.TERM === 'dumb')
+    return { move: () => undefined, end: () => undefined };
+  const bar = openBar(io.terminal, '{name} [{bar}] {percentage}%');
+  let isStarted = false;
+  return {
+    move(done, total) {
+      if (!isStarted) bar.start(total, 0, { name });
+      isStarted = true;
+      bar.update(Math.min(done, total));
+    },
+    end() {
+      if (isStarted) bar.stop();
+    },
+  };
+}
+
+function openBar(stream: NodeJS.WritableStream, format: string): cliProgress.SingleBar {
+  return new cliProgress.SingleBar({
+    stream,
+    format,
+    barsize: 16,
+    barCompleteChar: '=',
+    barIncompleteChar: ' ',
+    clearOnComplete: true,
+    hideCursor: true,
+    gracefulExit: false,
+  });
+}
+
 interface View {
   /** `position` from 1 to the number of steps; undefined keeps the bar where it is. */
   step(position: number | undefined, label: string): void;
@@ -74,16 +110,7 @@ function openView(io: CommandIo, name: string): View {
       end: () => undefined,
     };
   }
-  const bar = new cliProgress.SingleBar({
-    stream: io.terminal,
-    format: '{name} [{bar}] {percentage}% {label}',
-    barsize: 16,
-    barCompleteChar: '=',
-    barIncompleteChar: ' ',
-    clearOnComplete: true,
-    hideCursor: true,
-    gracefulExit: false,
-  });
+  const bar = openBar(io.terminal, '{name} [{bar}] {percentage}% {label}');
   const shown = name.length <= NAME_COLUMNS ? name : `${name.slice(0, NAME_COLUMNS - 1)}\u2026`;
   bar.start(Object.keys(STEPS).length, 0, { name: shown, label: 'waiting' });
   return {

@@ -90,6 +90,7 @@ const REACHES: readonly { rule: string; found: RegExp; allowed: Readonly<Record<
       'artifact/pack': 'streams the new tarball into a temporary that base/fs renames',
       'artifact/pack-indexed':
         'gathers the chunks of the new tarball beside it, and joins them in a temporary',
+      'artifact/patch/side': 'a scratch file that is gone when the patch is made',
       'protocol/partial-file': 'appends the download as it comes; its length is its own journal',
       'platform/blobs': 'streams an upload into a temporary, synced before it is renamed',
       'platform/admin-token': 'must not replace a token that is there: created exclusively',

@@ -1,0 +1,310 @@
+/** Two versions of an app -> the patch that makes the new one from the old one. */
+
+import { promisify } from 'node:util';
+import { brotliCompress, constants } from 'node:zlib';
+import { GweError } from '../../base/errors.ts';
+import type { ByteSource } from '../byte-source.ts';
+import { BodyCutter } from '../chunker.ts';
+import { type ChunkFact, chunkDigest, chunkFacts, type Manifest, toEntryHeader } from '../manifest.ts';
+import { patchFault } from './fault.ts';
+import { encodeDirectory, MOST_PAYLOAD_BYTES, type PartFact, partDigest } from './format.ts';
+import { Matcher, type Stretch } from './matcher.ts';
+import {
+  type EntryPlace,
+  entryPlaces,
+  type OldText,
+  planOldText,
+  readOldText,
+  textPlace,
+} from './old-text.ts';
+import { PartBuilder } from './part-builder.ts';
+import { buildSeedIndex, indexBytes } from './seed-index.ts';
+
+/** A version of the app: its manifest, and the tar stream behind `.gwe/`. */
+export interface PatchSide {
+  /** sha256 of the manifest, hex. */
+  digest: string;
+  manifest: Manifest;
+  body: ByteSource;
+}
+
+/** What making a patch will take, known before it begins. */
+export interface PatchPlan {
+  /** Chunks of the new version that the old one does not have. */
+  missing: readonly (ChunkFact & { index: number })[];
+  missingBytes: number;
+  /** Bytes of their gzip members: what is fetched without the patch. */
+  missingCompressedBytes: number;
+  /** Of the old body, what is compared with. */
+  textBytes: number;
+  memoryBytes: number;
+  seconds: number;
+}
+
+export interface MakeOptions {
+  signal?: AbortSignal;
+  onProgress?(doneBytes: number, totalBytes: number): void;
+}
+
+export interface MadePatch {
+  bytes: Buffer;
+  parts: readonly PartFact[];
+  /** Of the tarball, what need not be fetched with it. */
+  savedBytes: number;
+}
+
+/** A part is closed when its payload has this size: the next chunk may not find room any more. */
+const FULL_PAYLOAD_BYTES = 896 * 1024;
+const WINDOW_BYTES = 4 * 1024 * 1024;
+/** Parts that wait for brotli, which has threads of its own: as many as it uses, and no more memory. */
+const MOST_AT_WORK = 4;
+const MEBIBYTE = 1024 * 1024;
+/** Of the runtime, and for brotli's work on four parts. */
+const FIXED_MEMORY_BYTES = 200 * MEBIBYTE;
+/** As measured on two cores of a server, for a rebuilt program: rounded up. */
+const SECONDS_PER_TEXT_MEBIBYTE = 0.1;
+const SECONDS_PER_MISSING_MEBIBYTE = 0.5;
+const BROTLI_WINDOW_BITS = 22;
+
+const compress = promisify<Buffer, { params: Record<number, number> }, Buffer>(brotliCompress);
+
+/** Reads the old body when its manifest has no chunks. Throws ARTIFACT_PATCH for a new one without. */
+export function planPatch(old: PatchSide, next: PatchSide): PatchPlan {
+  if (next.manifest.chunks === undefined)
+    throw patchFault('a new version without chunks', 'one packed by this gwe (gwe --build-app or gwe sign)');
+  const known = new Set(chunksOfSide(old).map(({ digest }) => digest));
+  const missing = chunkFacts(next.manifest)
+    .map((chunk, index) => ({ ...chunk, index }))
+    .filter(({ digest }) => !known.has(digest));
+  const pieces = planOldText(old.manifest, next.manifest, old.body.sizeBytes);
+  const textBytes = pieces.reduce((sum, piece) => sum + piece.sizeBytes, 0);
+  const missingBytes = sumOf(missing, 'sizeBytes');
+  return {
+    missing,
+    missingBytes,
+    missingCompressedBytes: sumOf(missing, 'compressedBytes'),
+    textBytes,
+    memoryBytes: textBytes + indexBytes(textBytes) + FIXED_MEMORY_BYTES,
+    seconds: Math.ceil(
+      (textBytes * SECONDS_PER_TEXT_MEBIBYTE + missingBytes * SECONDS_PER_MISSING_MEBIBYTE) / MEBIBYTE,
+    ),
+  };
+}
+
+function sumOf(chunks: readonly ChunkFact[], key: 'sizeBytes' | 'compressedBytes'): number {
+  return chunks.reduce((sum, chunk) => sum + chunk[key], 0);
+}
+
+/** The chunks of a version: an older gwe has not written them down. */
+function chunksOfSide({ manifest, body }: PatchSide): ChunkFact[] {
+  if (manifest.chunks !== undefined) return chunkFacts(manifest);
+  const facts: ChunkFact[] = [];
+  const cutter = new BodyCutter(manifest.entries.map(toEntryHeader));
+  let offset = 0;
+  for (let at = 0; at < body.sizeBytes; at += MEBIBYTE) {
+    const piece = Buffer.allocUnsafe(Math.min(MEBIBYTE, body.sizeBytes - at));
+    if (!body.read(at, piece)) throw patchFault('an old version that ends early', 'all of it');
+    for (const chunk of cutter.take(piece)) {
+      facts.push({ sizeBytes: chunk.length, compressedBytes: 0, digest: chunkDigest(chunk), offset });
+      offset += chunk.length;
+    }
+  }
+  return facts;
+}
+
+/** Throws ARTIFACT_PATCH when one of the bodies cannot be read, CANCELLED. */
+export async function makePatch(
+  old: PatchSide,
+  next: PatchSide,
+  plan: PatchPlan,
+  options: MakeOptions = {},
+): Promise<MadePatch> {
+  const maker = new Maker(old, next, plan, options);
+  await maker.run();
+  const parts = maker.parts.map(({ fact }) => fact);
+  const directory = { oldDigest: old.digest, newDigest: next.digest, oldBytes: old.body.sizeBytes, parts };
+  const bytes = Buffer.concat([encodeDirectory(directory), ...maker.parts.map((part) => part.bytes)]);
+  return { bytes, parts, savedBytes: maker.parts.reduce((sum, part) => sum + part.savedBytes, 0) };
+}
+
+interface MadePart {
+  fact: PartFact;
+  bytes: Buffer;
+  savedBytes: number;
+}
+
+type MissingChunk = PatchPlan['missing'][number];
+
+class Maker {
+  /** Those that pay, in order. */
+  readonly parts: MadePart[] = [];
+  readonly #old: PatchSide;
+  readonly #next: PatchSide;
+  readonly #plan: PatchPlan;
+  readonly #options: MakeOptions;
+  readonly #oldChunks: Map<string, ChunkFact>;
+  readonly #oldEntries: Map<string, EntryPlace>;
+  readonly #newEntries: EntryPlace[];
+  readonly #atWork: Promise<MadePart | undefined>[] = [];
+  #builder = new PartBuilder();
+  #done = 0;
+
+  constructor(old: PatchSide, next: PatchSide, plan: PatchPlan, options: MakeOptions) {
+    this.#old = old;
+    this.#next = next;
+    this.#plan = plan;
+    this.#options = options;
+    this.#oldChunks = new Map(chunkFacts(old.manifest).map((chunk) => [chunk.digest, chunk]));
+    this.#oldEntries = new Map(entryPlaces(old.manifest).map((place) => [place.path, place]));
+    this.#newEntries = entryPlaces(next.manifest);
+  }
+
+  async run(): Promise<void> {
+    const pieces = planOldText(this.#old.manifest, this.#next.manifest, this.#old.body.sizeBytes);
+    const text = readOldText(this.#old.body, pieces);
+    const index = await buildSeedIndex(text.bytes, (bytes) => this.#progress(bytes));
+    this.#done = text.bytes.length;
+    const matcher = new Matcher(text.bytes, index);
+    let expectedAt: number | undefined;
+    for (const window of windowsOf(this.#plan.missing)) {
+      const isNext = window.from === 'behind' && expectedAt !== undefined;
+      const begin = isNext ? expectedAt : this.#expected(text, window.chunks[0]);
+      expectedAt = await this.#window(text, matcher, window.chunks, begin ?? -1);
+    }
+    await this.#close();
+    while (this.#atWork.length > 0) await this.#collect();
+  }
+
+  /** Returns where the old text probably goes on. */
+  async #window(
+    text: OldText,
+    matcher: Matcher,
+    chunks: readonly MissingChunk[],
+    expectedAt: number,
+  ): Promise<number> {
+    const start = chunks[0]?.offset ?? 0;
+    const bytes = Buffer.allocUnsafe(sumOf(chunks, 'sizeBytes'));
+    if (!this.#next.body.read(start, bytes))
+      throw patchFault('a new version that has changed while it was read', 'it as it was');
+    const stretches = matcher.match(bytes, 0, bytes.length, expectedAt);
+    const cutter = new StretchCutter(stretches);
+    for (const chunk of chunks) {
+      for (const stretch of cutter.take(chunk.sizeBytes)) this.#builder.add(text, bytes, stretch);
+      this.#builder.chunks.push(chunk.index);
+      this.#builder.savedBytes += chunk.compressedBytes;
+      if (this.#builder.payloadBytes >= FULL_PAYLOAD_BYTES) await this.#close();
+    }
+    this.#done += bytes.length;
+    this.#progress(0);
+    await new Promise((resolve) => setImmediate(resolve));
+    const last = stretches.at(-1);
+    return last === undefined ? -1 : last.oldAt + last.copyBytes + last.extraBytes;
+  }
+
+  /** Where the old text probably has what the chunk begins with: behind the chunk before it, or in the same file. */
+  #expected(text: OldText, chunk: MissingChunk | undefined): number {
+    if (chunk === undefined) return -1;
+    const before = chunkFacts(this.#next.manifest)[chunk.index - 1];
+    const same = before === undefined ? undefined : this.#oldChunks.get(before.digest);
+    if (same !== undefined) return textPlace(text, same.offset + same.sizeBytes);
+    const entry = this.#newEntries.find(({ start, end }) => chunk.offset >= start && chunk.offset < end);
+    const predecessor = entry === undefined ? undefined : this.#oldEntries.get(entry.path);
+    if (entry === undefined || predecessor === undefined) return -1;
+    return textPlace(text, Math.min(predecessor.end - 1, predecessor.start + chunk.offset - entry.start));
+  }
+
+  async #close(): Promise<void> {
+    const builder = this.#builder;
+    this.#builder = new PartBuilder();
+    if (builder.chunks.length === 0) return;
+    if (this.#atWork.length === MOST_AT_WORK) await this.#collect();
+    const part = compressPart(builder);
+    // Whoever awaits it hears of its failure; until then nobody must.
+    part.catch(() => undefined);
+    this.#atWork.push(part);
+  }
+
+  async #collect(): Promise<void> {
+    const part = await this.#atWork.shift();
+    if (part !== undefined) this.parts.push(part);
+    this.#progress(0);
+  }
+
+  #progress(bytes: number): void {
+    const { signal, onProgress } = this.#options;
+    if (signal?.aborted) throw new GweError('CANCELLED', 'stopped making the patch');
+    onProgress?.(this.#done + bytes, this.#plan.textBytes + this.#plan.missingBytes);
+  }
+}
+
+/** `undefined` for one that is no smaller than the chunks themselves. */
+async function compressPart(builder: PartBuilder): Promise<MadePart | undefined> {
+  const payload = builder.finish();
+  if (payload.length > MOST_PAYLOAD_BYTES) return undefined;
+  const bytes = await compress(payload, {
+    params: {
+      [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY,
+      [constants.BROTLI_PARAM_LGWIN]: BROTLI_WINDOW_BITS,
+      [constants.BROTLI_PARAM_SIZE_HINT]: payload.length,
+    },
+  });
+  const { chunks, savedBytes } = builder;
+  if (bytes.length >= savedBytes) return undefined;
+  const fact = { chunks, payloadBytes: payload.length, sizeBytes: bytes.length, digest: partDigest(bytes) };
+  return { fact, bytes, savedBytes };
+}
+
+interface Window {
+  /** Whether it begins where the one before it ends. */
+  from: 'elsewhere' | 'behind';
+  chunks: MissingChunk[];
+}
+
+/** Chunks in a row, as many as are worked on at once. */
+function windowsOf(missing: readonly MissingChunk[]): Window[] {
+  const windows: Window[] = [];
+  let bytes = 0;
+  let end = -1;
+  for (const chunk of missing) {
+    const last = windows.at(-1);
+    const isNext = chunk.offset === end;
+    if (last !== undefined && isNext && bytes + chunk.sizeBytes <= WINDOW_BYTES) last.chunks.push(chunk);
+    else {
+      windows.push({ from: isNext ? 'behind' : 'elsewhere', chunks: [chunk] });
+      bytes = 0;
+    }
+    bytes += chunk.sizeBytes;
+    end = chunk.offset + chunk.sizeBytes;
+  }
+  return windows;
+}
+
+/** Cuts stretches where chunks end. */
+class StretchCutter {
+  readonly #stretches: readonly Stretch[];
+  #next = 0;
+  #rest: Stretch | undefined;
+
+  constructor(stretches: readonly Stretch[]) {
+    this.#stretches = stretches;
+  }
+
+  /** The next bytes. */
+  *take(sizeBytes: number): Generator<Stretch> {
+    for (let left = sizeBytes; left > 0; ) {
+      const stretch = this.#rest ?? this.#stretches[this.#next++];
+      if (stretch === undefined) return;
+      const copyBytes = Math.min(left, stretch.copyBytes);
+      const extraBytes = Math.min(left - copyBytes, stretch.extraBytes);
+      yield { ...stretch, copyBytes, extraBytes };
+      left -= copyBytes + extraBytes;
+      const rest = {
+        oldAt: stretch.oldAt + copyBytes,
+        newAt: stretch.newAt + copyBytes + extraBytes,
+        copyBytes: stretch.copyBytes - copyBytes,
+        extraBytes: stretch.extraBytes - extraBytes,
+      };
+      this.#rest = rest.copyBytes + rest.extraBytes > 0 ? rest : undefined;
+    }
+  }
+}
