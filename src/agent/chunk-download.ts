@@ -90,7 +90,9 @@ export async function downloadChunks(
     const { candidates } = sources;
     const feed = { api, id: asked.contentId, sizeBytes, chunks: look.chunks, plan, head: look.head };
     await feedChunks({ ...feed, candidates, sink: (bytes) => unpacking.write(bytes), signal, log }, counts);
-    return unpacking.end();
+    const contents = unpacking.end();
+    log.info('download.end', { id: asked.contentId, ...counts });
+    return contents;
   } finally {
     unpacking.close();
     sources.close();

@@ -100,7 +100,7 @@ class Feed {
         at = behind;
       }
       if (bytes === undefined) continue;
-      this.#counts.reusedBytes += this.#isInHead(at) ? 0 : this.#chunk(at).compressedBytes;
+      this.#counts.reusedBytes += this.#bytesBehindHead(at);
       this.#pass(at, bytes);
       at += 1;
     }
@@ -113,18 +113,36 @@ class Feed {
     const { start, end } = runStretch(chunks, run, head.length);
     const pieces = this.#pieces(head.subarray(this.#chunk(run.first).fileOffset, start), start, end);
     const gather = new Gather(pieces);
-    const ahead: Promise<Buffer>[] = [];
+    const ahead: Promise<Buffer | undefined>[] = [];
     let done = run.first;
+    const passOldest = async (): Promise<void> => {
+      const bytes = (await ahead.shift()) ?? (await this.#fetchAgain(done));
+      this.#pass(done++, bytes);
+    };
     try {
       for (let at = run.first; at < run.end; at++) {
         const member = await gather.take(this.#chunk(at).compressedBytes);
         ahead.push(quiet(this.#inflate(at, member)));
-        if (ahead.length === MOST_AHEAD) this.#pass(done++, (await ahead.shift()) ?? EMPTY);
+        if (ahead.length === MOST_AHEAD) await passOldest();
       }
-      for (const last of ahead) this.#pass(done++, await last);
+      while (done < run.end) await passOldest();
     } finally {
       await pieces.return(undefined);
     }
+  }
+
+  /** A chunk that came damaged, or was kept damaged with the index: once more, and then it is the tarball's own fault. */
+  async #fetchAgain(at: number): Promise<Buffer> {
+    const chunk = this.#chunk(at);
+    const { fileOffset, compressedBytes } = chunk;
+    const pieces = this.#pieces(EMPTY, fileOffset, fileOffset + compressedBytes);
+    try {
+      const bytes = await this.#inflate(at, await new Gather(pieces).take(compressedBytes));
+      if (bytes !== undefined) return bytes;
+    } finally {
+      await pieces.return(undefined);
+    }
+    throw new ChunkDamaged(this.#options.id, at, chunk);
   }
 
   async *#pieces(first: Buffer, start: number, end: number): AsyncGenerator<Buffer, void, undefined> {
@@ -159,6 +177,13 @@ class Feed {
     return fileOffset + compressedBytes <= this.#options.head.length;
   }
 
+  /** Bytes of a chunk that have not come with the index. */
+  #bytesBehindHead(at: number): number {
+    const { fileOffset, compressedBytes } = this.#chunk(at);
+    const end = fileOffset + compressedBytes;
+    return end - Math.min(end, Math.max(fileOffset, this.#options.head.length));
+  }
+
   async #load(at: number): Promise<Buffer | undefined> {
     const { head, candidates } = this.#options;
     const { fileOffset, compressedBytes, sizeBytes, digest } = this.#chunk(at);
@@ -168,14 +193,13 @@ class Feed {
     return undefined;
   }
 
-  async #inflate(at: number, member: Buffer): Promise<Buffer> {
-    const chunk = this.#chunk(at);
-    const { sizeBytes, digest } = chunk;
+  /** `undefined` for what is not the chunk. */
+  async #inflate(at: number, member: Buffer): Promise<Buffer | undefined> {
+    const { sizeBytes, digest } = this.#chunk(at);
     // A little more than the output, or zlib would begin another buffer to see that there is no more.
     const options = { maxOutputLength: sizeBytes, chunkSize: sizeBytes + 64 };
     const bytes = await inflate(member, options).catch(() => EMPTY);
-    if (bytes.length === sizeBytes && (await digestOf(bytes)) === digest) return bytes;
-    throw new ChunkDamaged(this.#options.id, at, chunk);
+    return bytes.length === sizeBytes && (await digestOf(bytes)) === digest ? bytes : undefined;
   }
 
   #pass(at: number, bytes: Buffer): void {

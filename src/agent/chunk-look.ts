@@ -61,6 +61,11 @@ export async function lookAtItem(
   try {
     for (;;) {
       if (head.length > 0) found = readIndexBytes(head, info.sizeBytes, artifactLimits(context.settings()));
+      // What was kept has been damaged since: the item itself has the last word.
+      if (found.kind === 'none' && counts.requests === 0) {
+        head = Buffer.alloc(0);
+        found = { kind: 'part', wantedBytes: guessBytes(context, asked.app) };
+      }
       if (found.kind !== 'part') break;
       const end = Math.min(Math.max(found.wantedBytes, head.length + 1), info.sizeBytes);
       head = await fetchMore(context, api, asked.contentId, info, { head, end, ...options }, counts);
@@ -82,6 +87,7 @@ export function keepHead(context: AgentContext, asked: Asked, info: ContentInfo,
   const path = look.kind === 'chunks' ? indexFile(context, asked) : downloadFile(context, asked);
   const file = openPartialFile(path, { id: asked.contentId, ...info });
   try {
+    if (look.kind === 'chunks') file.restart();
     if (file.sizeBytes < look.head.length) file.append(look.head.subarray(file.sizeBytes));
     file.sync();
   } finally {
@@ -144,7 +150,7 @@ function guessBytes(context: AgentContext, app: string): number {
     ];
     const sizes = parts.map((part) => (part === undefined ? 0 : gzipSync(part).length));
     if (sizes[0] === 0) return FIRST_GUESS_BYTES;
-    return Math.ceil(sizes.reduce((sum, size) => sum + size, 0) * 1.1) + 1024;
+    return Math.ceil(sizes.reduce((sum, size) => sum + size, 0) * 1.03) + 256;
   } catch {
     return FIRST_GUESS_BYTES;
   }

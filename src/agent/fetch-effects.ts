@@ -99,6 +99,7 @@ function keepLook(
   return {
     bytesFetched: transaction.bytesFetched + look.fetchedBytes,
     requests: (transaction.requests ?? 0) + look.requests,
+    ...(look.kind === 'whole' ? { wholeReason: look.reason } : {}),
   };
 }
 
@@ -137,7 +138,8 @@ async function download(
   try {
     const info =
       justAsked(transaction) ?? (await requireContent(context, api, transaction.contentId, signal));
-    const look = await lookAgain(context, api, transaction, info, signal);
+    const known = justAsked(transaction) === undefined ? undefined : transaction.wholeReason;
+    const look = known === undefined ? await lookAgain(context, api, transaction, info, signal) : undefined;
     tally.counts.fetchedBytes += look?.fetchedBytes ?? 0;
     tally.counts.requests += look?.requests ?? 0;
     if (look !== undefined) keepHead(context, transaction, info, look);
@@ -150,7 +152,7 @@ async function download(
       );
       if (done !== undefined) return { event: 'done', learnt: { ...done, ...tally.end(info, 'delta') } };
     }
-    const reason = look?.kind === 'whole' ? look.reason : look === undefined ? '' : RANGES_IGNORED;
+    const reason = look?.kind === 'whole' ? look.reason : look === undefined ? (known ?? '') : RANGES_IGNORED;
     await downloadWhole(context, api, effect, info, reason, tally.counts);
     return { event: 'done', learnt: { content: factsOf(info), ...tally.end(info, 'full') } };
   } catch (error) {
@@ -165,15 +167,15 @@ const RANGES_IGNORED = 'the platform ignores ranges';
 function createTally(context: AgentContext, { transaction }: EffectContext) {
   const startedMs = context.clock.monotonicMs();
   const counts: FeedCounts = { requests: 0, fetchedBytes: 0, reusedBytes: 0, changedChunks: 0 };
-  const facts = (): FetchFacts => ({
+  const facts = () => ({
     bytesFetched: transaction.bytesFetched + counts.fetchedBytes,
-    bytesReused: counts.reusedBytes,
     requests: (transaction.requests ?? 0) + counts.requests,
     fetchMs: Math.round((transaction.fetchMs ?? 0) + context.clock.monotonicMs() - startedMs),
   });
   const end = (info: ContentInfo, way: 'full' | 'delta'): FetchFacts => ({
     ...facts(),
     bytesFull: info.sizeBytes,
+    bytesReused: Math.max(0, way === 'full' ? 0 : info.sizeBytes - facts().bytesFetched),
     notes: [...transaction.notes, ...budgetNotes(context, way, counts.fetchedBytes)],
   });
   return { counts, facts, end };

@@ -81,7 +81,7 @@ function manifestEntryBytes(stream: Buffer, limits: ArtifactLimits): number | un
 function more(head: Buffer, outputBytes: number, mostBytes: number): IndexBytes {
   const so = inflateStart(head)?.length ?? 0;
   const share = so > 0 && so < outputBytes ? outputBytes / so : 1;
-  const wanted = Math.ceil(head.length * share * 1.05) + 4096;
+  const wanted = Math.ceil(head.length * share * 1.03) + 512;
   return head.length >= mostBytes
     ? { kind: 'none', reason: 'its index does not end' }
     : { kind: 'part', wantedBytes: Math.min(mostBytes, wanted) };

@@ -60,6 +60,8 @@ export const TransactionSchema = v.object({
   requests: v.optional(v.number()),
   /** Milliseconds that fetching took, all tries together. */
   fetchMs: v.optional(v.number()),
+  /** Why the tarball is fetched whole, where that is known before. */
+  wholeReason: v.optional(v.string()),
   /** The staging directory holds the whole tree, checked and synced: there is no tarball. */
   isUnpacked: v.optional(v.boolean()),
   endedAtMs: v.optional(v.number()),
