@@ -5,17 +5,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { FROM_SOURCE } from '../../helpers/gateway.ts';
+import { makeIndexed } from '../../helpers/indexed.ts';
 import { runGwe } from '../../helpers/run-gwe.ts';
 import { INSTALL_OK, makeTarball } from '../../helpers/tarball.ts';
 
 const readme = readFileSync(join(import.meta.dirname, '../../../README.md'), 'utf8');
 let root = '';
 let tarball = '';
+let indexed = '';
 
-before(() => {
+before(async () => {
   root = mkdtempSync(join(tmpdir(), 'gwe-documents-'));
   tarball = join(root, 'hello.v1.tar.gz');
   writeFileSync(tarball, makeTarball({ 'install.sh': INSTALL_OK }));
+  indexed = join(root, 'hello.v2.tar.gz');
+  writeFileSync(indexed, await makeIndexed({ name: 'hello', version: '2' }, { 'install.sh': INSTALL_OK }));
 });
 after(() => rmSync(root, { recursive: true }));
 
@@ -76,6 +80,7 @@ test('every document has the fields of its row in the README, and no others', as
     ['plan', tarball],
     ['doctor'],
     ['verify', tarball],
+    ['inspect', indexed, '--against', tarball],
     ['keys', 'list'],
     ['remove', 'hello'],
   ];
