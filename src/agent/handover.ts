@@ -10,6 +10,7 @@ import { describeError } from '../base/errors.ts';
 import { findExecve } from '../base/execve.ts';
 import { ensureDirectory, readTextBounded, removeFileDurable, writeFileDurable } from '../base/fs.ts';
 import { bootId } from '../base/process.ts';
+import { loadEngineConfig } from '../config/files.ts';
 import { LAUNCHED_VARIABLE, readStarts } from '../service/starts.ts';
 import type { Layout } from '../store/layout.ts';
 import type { AgentContext } from './context.ts';
@@ -97,6 +98,7 @@ export function canHandOver({ context, control }: HandoverParts, delayMs: number
     control.command !== undefined &&
     findExecve() !== undefined &&
     existsSync(IDLE_SHELL) &&
+    isConfigurationSound(context) &&
     !context.watcher.isOpen() &&
     context.clockFloor.isSettled() &&
     isConfirmed(context)
@@ -109,19 +111,31 @@ function isConfirmed({ env, layout }: AgentContext): boolean {
   return launched === undefined || readStarts(layout).confirmed === launched;
 }
 
+/** A process that stays goes on by the settings that it read last; one that comes back has none of those. */
+function isConfigurationSound({ layout }: AgentContext): boolean {
+  try {
+    loadEngineConfig(layout.engineConfig);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /**
- * Becomes the shell. Returns when it is not wanted any more, or cannot be: the process goes on as it is then.
+ * Becomes the shell. Returns true when that is not wanted any more, false when it cannot be: the process goes on as it
+ * is then.
  *
- * The signals in between: those that the kernel has delivered are known after a turn of the event loop, in the same
- * breath the listeners go, and from then on until the shell has set its traps a signal ends the process. So none is
- * slept over: SIGTERM wants just that, and for SIGHUP whoever runs gwe starts it again, which checks in at once
- * (`gwe check-in` leaves a mark and waits until the signal is safe).
+ * The signals in between: those that the kernel has delivered are known after a turn of the event loop, the listeners go
+ * in the same breath, and from then on until the shell has set its traps a signal ends the process, as it does while
+ * the runtime starts on the way back. So none is slept over: SIGTERM wants just that, and after SIGHUP whoever runs gwe
+ * starts it again, and it checks in (`gwe check-in` leaves a mark and waits until the signal is safe).
  */
-export async function handOver(parts: HandoverParts, memory: AgentMemory): Promise<void> {
+export async function handOver(parts: HandoverParts, memory: AgentMemory): Promise<boolean> {
   const { context, control } = parts;
   const { layout, log } = context;
   const execve = findExecve();
-  if (execve === undefined || control.command === undefined) return;
+  if (execve === undefined || control.command === undefined) return false;
+  let isPossible = true;
   try {
     saveMemory(context, memory);
     const seconds = Math.max(1, Math.ceil((memory.dueUptimeMs - uptimeMs()) / 1000));
@@ -139,14 +153,21 @@ export async function handOver(parts: HandoverParts, memory: AgentMemory): Promi
       command: comeBackBy(context, control.command),
     });
     const env = sleeperEnvironment(context.env);
-    await new Promise((resolve) => setImmediate(resolve));
+    await turnOfEventLoop();
     control.releaseSignals();
     if (parts.isWanted()) execve(IDLE_SHELL, argv, env);
   } catch (error) {
+    isPossible = false;
     log.warn('agent.handover', {}, `${describeError(error)}; this process stays`);
   }
   control.holdSignals();
   dropMemory(layout);
+  return isPossible;
+}
+
+/** After it every signal that came before it has been heard: the first half ends the turn that is under way. */
+async function turnOfEventLoop(): Promise<void> {
+  for (const _half of [1, 2]) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** By way of the launcher where there is one: the version to run may have changed meanwhile. */

@@ -49,8 +49,7 @@ export function createBed({ context, signal, handover, memory }: RestParts): Bed
       const leftMs = endMs - clock.monotonicMs();
       const parts = handover === undefined ? undefined : { ...handover, context, isWanted };
       if (mayHandOver && parts !== undefined && canHandOver(parts, leftMs)) {
-        await handOver(parts, memory(dueUptimeMs));
-        mayHandOver = false;
+        mayHandOver = await handOver(parts, memory(dueUptimeMs));
         continue;
       }
       const isLong = !watcher.isOpen();
