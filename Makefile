@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 NODE := .cache/runtime/bin/node
 PACKAGES := node_modules/.gwe-lock
 
-.PHONY: help build check test fuzz demo dist test-targets test-faults clean executables runtime supervisor compiler faketime
+.PHONY: help build check test fuzz demo dist test-targets test-faults clean executables runtime supervisor compiler faketime readers
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -17,7 +17,7 @@ check: runtime ## types (also against the oldest runtime that ships), lint, form
 	@node_modules/.bin/biome check .
 	@$(NODE) --test --test-reporter=dot test/unit/architecture.test.ts
 
-test: check supervisor compiler faketime build ## everything: check, then the unit, integration, conformance, e2e and fault tests
+test: check supervisor compiler faketime readers build ## everything: check, then the unit, integration, conformance, e2e and fault tests
 	@$(NODE) test/run.mjs unit integration conformance e2e fault
 
 test-faults: supervisor compiler build ## the fault tests in full: every kill point, crash state and random round (hours)
@@ -53,6 +53,9 @@ compiler: $(PACKAGES)
 
 faketime: $(PACKAGES)
 	@node src/packaging/setup.mjs faketime
+
+readers: $(PACKAGES)
+	@node src/packaging/setup.mjs readers
 
 # The lock file decides, not its date: a fresh checkout of the same lock installs nothing.
 $(PACKAGES): package-lock.json

@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
+import { readIndexFile } from '../artifact/index-file.ts';
+import { DEFAULT_LIMITS } from '../artifact/limits.ts';
 import { describeError, GweError } from '../base/errors.ts';
 import { encodeForm } from '../protocol/codec.ts';
 import type { CommandCall, CommandSpec } from './command.ts';
@@ -22,7 +24,11 @@ export const contentCommands: readonly CommandSpec[] = [
     path: ['platform', 'content', 'put'],
     positionals: ['PRODUCT', 'FILE'],
     summary: 'Upload a file to the content area, replacing one of the same id',
-    options: [{ name: 'id', value: 'ID', help: 'content id', default: "the file's name" }, ...CLIENT_OPTIONS],
+    options: [
+      { name: 'id', value: 'ID', help: 'content id', default: "the file's name" },
+      { name: 'meta', value: 'TEXT', help: 'what the meta text begins with; digests are added to it' },
+      ...CLIENT_OPTIONS,
+    ],
     run: putContent,
   },
   {
@@ -41,7 +47,7 @@ export const contentCommands: readonly CommandSpec[] = [
   },
 ];
 
-/** The digest goes with the bytes, so that a broken upload is refused and a gateway can check what it got. */
+/** The digests go with the bytes, so that a broken upload is refused and a gateway can check what it got, whole or in parts. */
 async function putContent(call: CommandCall): Promise<number> {
   const product = positional(call, 0, 'PRODUCT');
   const file = resolve(call.io.cwd, positional(call, 1, 'FILE'));
@@ -49,7 +55,7 @@ async function putContent(call: CommandCall): Promise<number> {
   const client = openClient(call);
   const { sizeBytes, sha256 } = await digestFile(file);
   const query = encodeForm([
-    ['meta', `SHA256:${sha256}`],
+    ['meta', metaOf(file, sha256, call.options.text('meta'))],
     ['sha256', sha256],
   ]);
   const reply = await client.upload(
@@ -62,6 +68,19 @@ async function putContent(call: CommandCall): Promise<number> {
   if (call.options.has('json')) printJson(call, { product, ...publicItem(item), sha256 });
   else call.io.stdout(`${item.id} of ${product}: ${item.sizeBytes} bytes, sha256 ${sha256.slice(0, 16)}\n`);
   return 0;
+}
+
+/** With the digest of the manifest, a gateway may take the chunks that it has for those of this tarball. */
+function metaOf(file: string, sha256: string, text: string | undefined): string {
+  const digests = [`SHA256:${sha256}`];
+  try {
+    const { index } = readIndexFile(file, DEFAULT_LIMITS);
+    if (index !== undefined) digests.push(`MANIFEST-SHA256:${index.digest}`);
+  } catch (error) {
+    // Anything may be uploaded; that gateways would refuse it is for them to say.
+    if (!(error instanceof GweError)) throw error;
+  }
+  return [...(text === undefined || text === '' ? [] : [text]), ...digests].join(' ');
 }
 
 async function digestFile(file: string): Promise<{ sizeBytes: number; sha256: string }> {

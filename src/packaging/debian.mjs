@@ -45,6 +45,9 @@ export const SUPERVISOR_NEEDS = [
 /** Its library gives a process a wall clock of its own. */
 export const FAKETIME_NEEDS = [{ probe: 'faketime', package: 'faketime' }];
 
+/** bsdtar unpacks what gwe packs; GNU tar, Python and busybox are there already. */
+export const READER_NEEDS = [{ probe: 'bsdtar', package: 'libarchive-tools' }];
+
 /** The fault tests preload a small C library into gwe. */
 export const COMPILER_NEEDS = [
   { probe: 'gcc', package: 'gcc' },

@@ -1,5 +1,5 @@
 /** Set-up steps for the Makefile: `setup.mjs STEP...`; each is quick when its work is already done. */
-import { COMPILER_NEEDS, ensureInstalled, FAKETIME_NEEDS, SUPERVISOR_NEEDS } from './debian.mjs';
+import { COMPILER_NEEDS, ensureInstalled, FAKETIME_NEEDS, READER_NEEDS, SUPERVISOR_NEEDS } from './debian.mjs';
 import { say } from './project.mjs';
 import { ensureHostRuntime } from './runtimes.mjs';
 
@@ -7,6 +7,7 @@ const STEPS = {
   runtime: ensureHostRuntime,
   supervisor: () => ensureInstalled(SUPERVISOR_NEEDS, 'running apps (tests, demo)'),
   faketime: () => ensureInstalled(FAKETIME_NEEDS, 'giving gwe a wrong clock (tests)'),
+  readers: () => ensureInstalled(READER_NEEDS, 'unpacking with other programs (tests)'),
   compiler: () => ensureInstalled(COMPILER_NEEDS, 'cutting gwe off at every call (tests)'),
 };
 

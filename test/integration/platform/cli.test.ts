@@ -4,8 +4,12 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { inspectArtifact } from '../../../src/artifact/extract.ts';
+import { DEFAULT_LIMITS } from '../../../src/artifact/limits.ts';
 import { GweError } from '../../../src/base/errors.ts';
+import { parseManifestDigest, parseMetaDigest } from '../../../src/protocol/content-api.ts';
 import { httpRequest } from '../../helpers/http-request.ts';
+import { makeIndexed } from '../../helpers/indexed.ts';
 import { startPlatform, type TestPlatform } from '../../helpers/platform.ts';
 import { runPlatformCli } from '../../helpers/platform-cli.ts';
 
@@ -88,6 +92,24 @@ test('history is oldest first, one line of at most 80 columns each', async () =>
   );
 });
 
+test('an indexed tarball is put with the digest of its manifest, behind the text that was given', async () => {
+  const file = join(directory, 'app.v1.tar.gz');
+  const bytes = await makeIndexed({ name: 'app', version: '1' }, { 'install.sh': '#!/bin/sh\n' });
+  writeFileSync(file, bytes);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const { index } = await inspectArtifact(file, { limits: DEFAULT_LIMITS });
+  const digests = `SHA256:${sha256} MANIFEST-SHA256:${index?.digest}`;
+  const metaOf = async (...more: string[]): Promise<string> =>
+    JSON.parse((await gwe('content', 'put', 'P', file, '--json', ...more)).stdout).meta;
+  assert.equal(await metaOf(), digests);
+  assert.equal(await metaOf('--meta', 'for the north'), `for the north ${digests}`);
+  assert.deepEqual(parseMetaDigest(digests), { algorithm: 'sha256', hex: sha256 });
+  assert.equal(parseManifestDigest(digests), index?.digest);
+  writeFileSync(file, bytes.subarray(0, 200));
+  assert.doesNotMatch(await metaOf(), /MANIFEST/, 'of a part of one there is none');
+  await gwe('content', 'delete', 'P', 'app.v1.tar.gz');
+});
+
 test('content is put with its digest, replaced, listed and deleted', async () => {
   const file = join(directory, 'a.v1.tar.gz');
   const bytes = Buffer.alloc(300_000, 5);
@@ -97,7 +119,7 @@ test('content is put with its digest, replaced, listed and deleted', async () =>
   const put = JSON.parse((await gwe('content', 'put', 'P', file, '--json')).stdout);
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   assert.deepEqual([put.id, put.sizeBytes, put.meta], ['a.v1.tar.gz', 300_000, `SHA256:${sha256}`]);
-  await gwe('content', 'put', 'P', file, '--id', 'other name/..%');
+  await gwe('content', 'put', 'P', file, '--id', 'other name/..%', '--meta', '');
   assert.match((await gwe('content', 'list', 'P')).stdout, / 300000 {2}\S+ \S+ {2}other name\/\.\.%$/m);
   await gwe('content', 'delete', 'P', 'other name/..%');
   const listed = JSON.parse((await gwe('content', 'list', 'P', '--json')).stdout);
