@@ -40,14 +40,13 @@ export async function gunzipFile(
   const source = createReadStream('', { fd, highWaterMark: CHUNK_BYTES, end: sizeBytes - 1 });
   source.on('data', (chunk) => compressedHash.update(chunk));
   pipeline(source, gunzip, () => undefined);
-  const allowedBytes = allowedTarBytes(sizeBytes, options.limits);
   const garbage = createGarbage();
   let tarBytes = 0;
   try {
     for await (const chunk of gunzip as AsyncIterable<Buffer>) {
       if (options.signal?.aborted) throw new GweError('CANCELLED', `stopped reading tarball '${file}'`);
       tarBytes += chunk.length;
-      if (tarBytes > allowedBytes) throw tooLarge(sizeBytes, options.limits);
+      assertTarBytes(tarBytes, sizeBytes, options.limits);
       tarHash.update(chunk);
       sink(chunk);
       garbage.add(chunk.length);
@@ -89,13 +88,11 @@ function openTarball(file: string, limits: ArtifactLimits): { fd: number; sizeBy
   throw fault;
 }
 
-function allowedTarBytes(sizeBytes: number, limits: ArtifactLimits): number {
-  return Math.min(limits.unpackedBytes, Math.max(limits.ratioFloorBytes, limits.ratio * sizeBytes));
-}
-
-function tooLarge(sizeBytes: number, limits: ArtifactLimits): GweError {
-  const allowed = allowedTarBytes(sizeBytes, limits);
-  return allowed === limits.unpackedBytes
+/** Throws ARTIFACT_LIMIT for a tar stream of so many bytes, or more, in a tarball of `sizeBytes`. */
+export function assertTarBytes(tarBytes: number, sizeBytes: number, limits: ArtifactLimits): void {
+  const allowed = Math.min(limits.unpackedBytes, Math.max(limits.ratioFloorBytes, limits.ratio * sizeBytes));
+  if (tarBytes <= allowed) return;
+  throw allowed === limits.unpackedBytes
     ? limitFault('tarball', 'more bytes unpacked than allowed', `${allowed} bytes`)
     : limitFault(
         'tarball',

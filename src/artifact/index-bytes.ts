@@ -1,6 +1,7 @@
 /** The index of a tarball from its first bytes alone: two gzip members that hold the manifest and the signatures. */
 import { gunzipSync, inflateRawSync } from 'node:zlib';
 import { limitFault, quote } from './faults.ts';
+import { assertTarBytes } from './gunzip.ts';
 import { type ArtifactIndex, IndexGuard } from './index-guard.ts';
 import type { ArtifactLimits } from './limits.ts';
 import { type ChunkFact, chunkFacts, MANIFEST_PATH, SIGNATURES_PATH } from './manifest.ts';
@@ -59,6 +60,7 @@ export function readIndexBytes(head: Buffer, sizeBytes: number, limits: Artifact
   if (last === undefined) return { kind: 'none', reason: 'its manifest has no chunks', index };
   if (last.fileOffset + last.compressedBytes !== sizeBytes)
     return { kind: 'none', reason: 'its chunks do not make up the file', index };
+  assertTarBytes(stream.length + last.offset + last.sizeBytes, sizeBytes, limits);
   return { kind: 'chunks', index, stream, indexBytes, chunks };
 }
 

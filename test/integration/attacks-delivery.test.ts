@@ -10,6 +10,7 @@ import { createSystemClock } from '../../src/base/clock.ts';
 import { GweError } from '../../src/base/errors.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { createContentApi, downloadContent } from '../../src/protocol/content.ts';
+import { fetchPart } from '../../src/protocol/content-part.ts';
 import { createTransport } from '../../src/protocol/transport.ts';
 import { startRawServer } from '../helpers/raw-server.ts';
 
@@ -28,8 +29,14 @@ interface Outcome {
   tookMs: number;
 }
 
-/** Downloads an item of which info said that it has SIZE bytes, from a server that answers like that. */
-async function download(answer: (socket: Socket, index: number) => void): Promise<Outcome> {
+type Answer = (socket: Socket, index: number) => void;
+type Content = ReturnType<typeof createContentApi>;
+
+/** How `use` fails with a server that answers like that. */
+async function against(
+  answer: Answer,
+  use: (content: Content, partialFile: string) => Promise<unknown>,
+): Promise<Outcome> {
   const directory = mkdtempSync(join(tmpdir(), 'gwe-delivery-'));
   const server = await startRawServer((socket, request) => answer(socket, request.index));
   const settings = {
@@ -44,17 +51,8 @@ async function download(answer: (socket: Socket, index: number) => void): Promis
   const partialFile = join(directory, 'part');
   const startedMs = performance.now();
   try {
-    const error: unknown = await downloadContent(
-      createContentApi(transport, () => 'k', product, clock, 10_000),
-      {
-        id: 'a.v1.tar.gz',
-        partialFile,
-        expected: { sizeBytes: SIZE, updated: 1, digest: { algorithm: 'sha256', hex: '0'.repeat(64) } },
-        maxBytes: 2 * SIZE,
-        retries: { tries: 3, firstPauseMs: 1, longestPauseMs: 2 },
-        log: createLogger({ level: 'error', format: 'text', clock, write: () => undefined }),
-      },
-    ).catch((caught: unknown) => caught);
+    const content = createContentApi(transport, () => 'k', product, clock, 10_000);
+    const error: unknown = await use(content, partialFile).catch((caught: unknown) => caught);
     assert.ok(error instanceof GweError, `it must fail: ${String(error)}`);
     return {
       code: error.code,
@@ -69,6 +67,33 @@ async function download(answer: (socket: Socket, index: number) => void): Promis
     await server.close();
     rmSync(directory, { recursive: true });
   }
+}
+
+const COMMON = {
+  id: 'a.v1.tar.gz',
+  retries: { tries: 3, firstPauseMs: 1, longestPauseMs: 2 },
+  log: createLogger({ level: 'error', format: 'text', clock, write: () => undefined }),
+};
+
+/** Downloads an item of which info said that it has SIZE bytes. */
+function download(answer: Answer): Promise<Outcome> {
+  const expected = {
+    sizeBytes: SIZE,
+    updated: 1,
+    digest: { algorithm: 'sha256', hex: '0'.repeat(64) },
+  } as const;
+  return against(answer, (content, partialFile) =>
+    downloadContent(content, { ...COMMON, partialFile, expected, maxBytes: 2 * SIZE }),
+  );
+}
+
+/** Fetches bytes 1000 to 1999 of it; `taken` gets how many there were. */
+function downloadPart(answer: Answer, taken: { bytes: number } = { bytes: 0 }): Promise<Outcome> {
+  return against(answer, async (content) => {
+    const part = { ...COMMON, start: 1000, end: 1999, sizeBytes: SIZE };
+    for await (const piece of fetchPart(content, part)) taken.bytes += piece.length;
+    throw new GweError('CANCELLED', 'the part came');
+  });
 }
 
 /** Sends `chunk` for as long as anybody takes it. */
@@ -189,4 +214,63 @@ test('slow retrieval attack: a connection for each byte is no progress', async (
   });
   assert.deepEqual([outcome.code, outcome.requests], ['DOWNLOAD_INCOMPLETE', 3], outcome.message);
   assert.equal(outcome.keptBytes, 3, 'and yet nothing is fetched twice');
+});
+
+const partHead = (range: string): string =>
+  `HTTP/1.1 206 Partial Content\r\nContent-Range: bytes ${range}\r\nTransfer-Encoding: chunked\r\n\r\n`;
+
+test('endless data attack: of a part no more is taken than was asked for', async () => {
+  const taken = { bytes: 0 };
+  const outcome = await downloadPart((socket) => {
+    socket.write(partHead(`1000-1999/${SIZE}`));
+    pour(socket, chunked('x'.repeat(0x4000)));
+  }, taken);
+  assert.deepEqual([outcome.message, taken.bytes], ['the part came', 1000]);
+  assert.ok(outcome.sentBytes < MOST_SENT, `${outcome.sentBytes} bytes`);
+});
+
+test('endless data attack: a whole item in the place of a part is not read', async () => {
+  const taken = { bytes: 0 };
+  const outcome = await downloadPart((socket) => {
+    socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
+    pour(socket, chunked('x'.repeat(0x4000)));
+  }, taken);
+  assert.deepEqual(
+    [outcome.code, taken.bytes, outcome.requests],
+    ['PROTOCOL_GARBAGE', 0, 1],
+    outcome.message,
+  );
+  assert.ok(outcome.sentBytes < MOST_SENT, `${outcome.sentBytes} bytes`);
+});
+
+test('a part from elsewhere, longer than asked for, or of another item is not taken', async () => {
+  for (const [range, codes] of [
+    [`0-999/${SIZE}`, ['PROTOCOL_GARBAGE', 'DOWNLOAD_INCOMPLETE']],
+    [`1001-1999/${SIZE}`, ['PROTOCOL_GARBAGE', 'DOWNLOAD_INCOMPLETE']],
+    [`1000-2000/${SIZE}`, ['PROTOCOL_GARBAGE', 'DOWNLOAD_INCOMPLETE']],
+    [`1000-1999/${SIZE + 1}`, ['DOWNLOAD_CHANGED']],
+    ['1000-1999/5', ['PROTOCOL_GARBAGE', 'DOWNLOAD_INCOMPLETE']],
+  ] as const) {
+    const taken = { bytes: 0 };
+    const outcome = await downloadPart((socket) => {
+      socket.write(partHead(range));
+      pour(socket, chunked('x'.repeat(0x4000)));
+    }, taken);
+    assert.ok((codes as readonly string[]).includes(outcome.code), `${range}: ${outcome.message}`);
+    assert.equal(taken.bytes, 0, range);
+  }
+});
+
+test('slow retrieval attack: a part that drips, or comes in bytes of their own, is given up', async () => {
+  const drips = await downloadPart((socket) => {
+    socket.write(`HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 1000-1999/${SIZE}\r\n`);
+    socket.write('Content-Length: 1000\r\n\r\n');
+    drip(socket);
+  });
+  assert.equal(drips.code, 'DOWNLOAD_INCOMPLETE', drips.message);
+  const bytes = await downloadPart((socket, index) => {
+    const range = `Content-Range: bytes ${1000 + index}-1999/${SIZE}\r\n`;
+    socket.end(`HTTP/1.1 206 Partial Content\r\n${range}Content-Length: ${1000 - index}\r\n\r\nx`);
+  });
+  assert.deepEqual([bytes.code, bytes.requests], ['DOWNLOAD_INCOMPLETE', 3], bytes.message);
 });

@@ -143,6 +143,12 @@ describe('a stolen platform', () => {
     const bomb = makeTarball({ ...files(), zeros });
     await assertRefused('bomb.v1.tar.gz', bomb, 'ARTIFACT_UNTRUSTED');
   });
+
+  test('endless data attack: a bomb that trusted keys have signed ends at the limits', async () => {
+    const zeros = { content: Buffer.alloc(80 * 1024 * 1024) };
+    const bomb = await makeIndexed({ name: 'bomb', version: '2' }, { ...files(), zeros }, [alice, bob]);
+    await assertRefused('bomb.v2.tar.gz', bomb, 'ARTIFACT_LIMIT');
+  });
 });
 
 /** A check-in against a server that answers like that. */

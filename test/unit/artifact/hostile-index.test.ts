@@ -120,6 +120,22 @@ test('a table that lies about the body is refused: too long, too short, a chunk 
   }
 });
 
+test('a table of chunks that unpack to far more than they are is refused before any of them is fetched', async () => {
+  const zeros = { content: Buffer.alloc(2 ** 20) };
+  const bomb = await makeIndexed({ name: 'app', version: '1' }, { 'install.sh': '#!/bin/sh\n', zeros });
+  const head = bomb.subarray(0, 2048);
+  assert.equal(readIndexBytes(head, bomb.length, LIMITS).kind, 'chunks', 'a small one is no bomb');
+  for (const limits of [
+    { ...LIMITS, ratioFloorBytes: 2 ** 19 },
+    { ...LIMITS, unpackedBytes: 2 ** 19 },
+  ]) {
+    assert.throws(
+      () => readIndexBytes(head, bomb.length, limits),
+      (error) => error instanceof GweError && error.code === 'ARTIFACT_LIMIT',
+    );
+  }
+});
+
 test('more entries in the members of the index than the two of it make it none', () => {
   const extra = fileEntry('evil', 'x');
   const inFirst = gzipSync(Buffer.concat([fileEntry('.gwe/manifest.json', manifest), extra]));
