@@ -156,12 +156,11 @@ async function lookAhead(
   const look = haveBytes > 0 ? undefined : await lookQuietly(context, content, asked, info, signal);
   if (look instanceof GweError)
     return { ...wholeAhead(context, asked, tarball, NOT_MEASURED), refusal: look };
-  if (look?.kind === 'chunks') return chunksAhead(context, asked, look, signal);
+  if (look?.kind === 'chunks') return chunksAhead(context, content, asked, look, signal);
   const measure = await measureContent(content, asked.contentId, info, signal);
-  const kept = { ...tarball, haveBytes: Math.max(haveBytes, look?.head.length ?? 0) };
-  const ahead = wholeAhead(context, asked, kept, measure);
+  const ahead = wholeAhead(context, asked, tarball, measure);
   if (look === undefined) return ahead;
-  const dear = ahead.refusal ?? refuseWhole(context, asked, kept.sizeBytes - kept.haveBytes, look.reason);
+  const dear = ahead.refusal ?? refuseWhole(context, asked, info.sizeBytes - haveBytes, look.reason);
   return { ...ahead, look, ...(dear === undefined ? {} : { refusal: dear }) };
 }
 
@@ -178,19 +177,24 @@ function wholeAhead(
 
 async function chunksAhead(
   context: AgentContext,
+  content: ContentApi,
   asked: Asked,
   look: Look & { kind: 'chunks' },
   signal: AbortSignal,
 ): Promise<Ahead> {
   const { contentId } = asked;
-  const chunks = await assessChunks(context, asked, look, signal);
+  const chunks = await assessChunks(context, content, asked, look, signal);
   const measure = measureIndex(look.index);
-  const rooms = surveyRooms(context, { fetchBytes: 0, ...measure, haveBytes: chunks.stagedBytes });
+  const rooms = surveyRooms(context, {
+    fetchBytes: chunks.patch?.fetchBytes ?? 0,
+    ...measure,
+    haveBytes: chunks.stagedBytes,
+  });
   const stop =
     tooLargeUnpacked(context, contentId, measure) ??
     chunks.refusal ??
     lackOfRoom(`fetch '${contentId}'`, rooms);
-  const haveBytes = chunks.sizeBytes - chunks.plan.fetchBytes;
+  const haveBytes = chunks.sizeBytes - chunks.fetchBytes - look.fetchedBytes;
   return {
     tarball: { sizeBytes: chunks.sizeBytes, haveBytes },
     measure,

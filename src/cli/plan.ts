@@ -2,7 +2,7 @@
  * `gwe plan TARBALL|ID`: what an update would do, by the agent's own look at it; nothing is changed or fetched.
  *
  * `--json`: {version, app, appVersion, source: 'file'|'content', action: 'install'|'update'|'rerun', from, sha256,
- * refusal: {code, reason}, tarball: {sizeBytes, haveBytes, fetchBytes}, unpacked: {bytes, isExact, entries},
+ * refusal: {code, reason}, tarball: {sizeBytes, haveBytes, fetchBytes, requests, whole}, unpacked: {bytes, isExact, entries},
  * disk: [{path, neededBytes, reserveBytes, freeBytes, neededInodes, freeInodes}], program: {effect:
  * 'start'|'restart'|'stop'|'none'|'unknown'}, wayBack, clock: {now, floor, isBelow}, certificates: [{setting, file,
  * state, validFrom, validTo}], platform: {clockAhead, subject, issuer, validFrom, validTo}, notes}. Times are unix seconds; what is not known, or is not, is null. `refusal` is null
@@ -203,11 +203,25 @@ function describeAction({ action, active }: Preflight): string {
   }
 }
 
-function describeFetch(asked: Asked, { action, tarball: { sizeBytes, haveBytes } }: Preflight): string {
+function describeFetch(asked: Asked, found: Preflight): string {
+  const { sizeBytes, haveBytes } = found.tarball;
   if (asked.source.kind === 'file') return `nothing: a file of this machine (${renderBytes(sizeBytes)})`;
-  if (action === 'rerun') return 'nothing: it is unpacked already';
+  if (found.action === 'rerun') return 'nothing: it is unpacked already';
   const have = haveBytes === 0 ? '' : ` of ${renderBytes(sizeBytes)}, the rest is here already`;
-  return `${renderBytes(sizeBytes - haveBytes)}${have}`;
+  const requests = found.chunks === undefined ? '' : ` in ${requestsOf(found)} requests`;
+  const whole = wholeReason(found);
+  return `${renderBytes(sizeBytes - haveBytes)}${requests}${have}${whole === undefined ? '' : `; ${whole}`}`;
+}
+
+/** The first one tells what the others are for. */
+function requestsOf({ action, tarball, chunks }: Preflight): number {
+  if (chunks !== undefined) return 1 + chunks.plan.runs.length;
+  return action === 'rerun' || tarball.sizeBytes === tarball.haveBytes ? 0 : 1;
+}
+
+/** Why it is not fetched in parts. */
+function wholeReason({ look, chunks }: Preflight): string | undefined {
+  return look?.kind === 'whole' ? `as a whole: ${look.reason}` : chunks?.wholesale;
 }
 
 function describeMeasure({ action, measure }: Preflight): string {
@@ -286,7 +300,12 @@ function renderPlan(context: AgentContext, plan: Plan): Record<string, unknown> 
     from: active?.version ?? null,
     sha256: found.info?.digest?.algorithm === 'sha256' ? found.info.digest.hex : null,
     refusal: refusal === undefined ? null : { code: refusal.code, reason: describeError(refusal) },
-    tarball: { ...tarball, fetchBytes: tarball.sizeBytes - tarball.haveBytes },
+    tarball: {
+      ...tarball,
+      fetchBytes: tarball.sizeBytes - tarball.haveBytes,
+      requests: requestsOf(found),
+      whole: wholeReason(found) ?? null,
+    },
     unpacked: {
       bytes: measure.isExact || measure.unpackedBytes > 0 ? measure.unpackedBytes : null,
       isExact: measure.isExact,

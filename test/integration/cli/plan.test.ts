@@ -232,7 +232,13 @@ describe('plan for the content area', () => {
     const note = { id: 'app.v2.tar.gz', sizeBytes: big.length, updated, syncedBytes: MIB };
     writeFileSync(join(downloads, 'app.v2.tar.gz.info'), JSON.stringify(note));
     const { plan } = await json('plan', 'app.v2.tar.gz');
-    assert.deepEqual(plan.tarball, { sizeBytes: big.length, haveBytes: MIB, fetchBytes: big.length - MIB });
+    assert.deepEqual(plan.tarball, {
+      sizeBytes: big.length,
+      haveBytes: MIB,
+      fetchBytes: big.length - MIB,
+      requests: 1,
+      whole: null,
+    });
     assert.equal(plan.disk[0].neededBytes, info.plan.disk[0].neededBytes - MIB);
     writeFileSync(join(downloads, 'app.v2.tar.gz.info'), JSON.stringify({ ...note, updated: updated - 1 }));
     assert.equal((await json('plan', 'app.v2.tar.gz')).plan.tarball.haveBytes, 0);
