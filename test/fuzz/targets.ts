@@ -22,6 +22,7 @@ import { forge, manifestText } from '../helpers/indexed.ts';
 import { END_BLOCKS, gnuLong, paxEntry, rawEntry } from '../helpers/tar-bytes.ts';
 import { chunkTargets } from './chunk-targets.ts';
 import { httpTarget } from './http-target.ts';
+import { patchTargets } from './patch-targets.ts';
 
 export interface FuzzTarget {
   name: string;
@@ -354,6 +355,7 @@ export async function createTargets(): Promise<FuzzTarget[]> {
     },
     ...textTargets(),
     ...(await chunkTargets()),
+    ...patchTargets(),
     await httpTarget(),
   ];
 }
