@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 NODE := .cache/runtime/bin/node
 PACKAGES := node_modules/.gwe-lock
 
-.PHONY: help build check test fuzz demo dist test-targets test-faults clean executables runtime supervisor compiler faketime readers
+.PHONY: help build check test fuzz demo dist test-targets test-faults bench bench-check clean executables runtime supervisor compiler faketime readers
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -35,6 +35,12 @@ dist: executables ## executables, checksums and artifacts for every target, into
 
 test-targets: executables ## run each target's executable, foreign ones under qemu-user
 	@$(NODE) test/run.mjs targets
+
+bench: supervisor build ## time, memory, wire and flash against other tools on this machine: the table of the README
+	@$(NODE) --no-warnings test/bench/run.ts
+
+bench-check: supervisor build ## the same, and fails where a figure is worse than test/bench/committed.json by more than noise
+	@$(NODE) --no-warnings test/bench/run.ts --check
 
 clean: ## remove what the build made (the runtimes stay in .cache/runtimes)
 	rm -rf dist .cache/build .cache/test

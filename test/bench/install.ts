@@ -1,0 +1,156 @@
+/** A fresh install over loopback, from `gwe --once` to its end, against the tools that a script would use. */
+import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { DEFAULT_LIMITS } from '../../src/artifact/limits.ts';
+import { packIndexed } from '../../src/artifact/pack-indexed.ts';
+import { listTree, planPaths } from '../../src/artifact/plan-tree.ts';
+import { watchProcess } from '../helpers/process-watch.ts';
+import { type Payload, payloadTree } from './payload.ts';
+import { type Row, rowOf } from './row.ts';
+import { type Contender, type Measured, measureGroup } from './sample.ts';
+import { EXECUTABLE, makeTemplate, PRODUCT, type Site, settle, type Template, treeDigest } from './site.ts';
+
+const MIB = 2 ** 20;
+
+export type Kind = 'plain' | 'indexed';
+
+/** Goals of the ratio to `curl | tar xz`. */
+const GOALS: Readonly<Record<Kind, number>> = { plain: 1, indexed: 0.7 };
+
+export async function installRows(site: Site, payload: Payload, kind: Kind, runs: number): Promise<Row[]> {
+  const template = await makeTemplate(site, `install-${kind}-${payload.name}`);
+  const item = await uploadPayload(site, payload, kind);
+  const isLarge = payload.name === 'large';
+  const results = await measureGroup({
+    title: `install ${payload.name} ${kind}`,
+    contenders: [gweInstall(site, template, item), ...shellInstalls(site, template, item)],
+    quantity: 'seconds',
+    leastRuns: 5,
+    mostRuns: runs,
+  });
+  const [ours, piped, careful] = results;
+  const size = `${Math.round(payload.sizeBytes / 1e6)} MB in ${payload.files} files`;
+  const facts = { unit: 's', quantity: 'seconds' };
+  const key = `install.${kind}.${payload.name}`;
+  const what = `fresh install, ${kind}, ${size}`;
+  return [
+    rowOf({ ...facts, key, what, ...(isLarge ? { goal: GOALS[kind] } : {}) }, ours, piped),
+    rowOf({ ...facts, key: `${key}.careful`, what: 'the same' }, ours, careful),
+    rowOf(
+      {
+        key: `${key}.memory`,
+        what: 'anonymous memory during it, at most',
+        unit: 'MiB',
+        quantity: 'peakMiB',
+        goal: 32,
+      },
+      ours,
+    ),
+    rowOf(
+      {
+        key: `${key}.written`,
+        what: 'written to the disk, per byte unpacked',
+        unit: '',
+        quantity: 'writtenShare',
+      },
+      ours,
+    ),
+  ];
+}
+
+interface Item {
+  id: string;
+  sha256: string;
+  unpackedBytes: number;
+}
+
+/** The tarball of the payload's tree: by `tar czf`, or as gwe builds it. */
+async function uploadPayload(site: Site, payload: Payload, kind: Kind): Promise<Item> {
+  const tree = payloadTree(join(site.scratch, '..'), payload);
+  const facts = { name: `bench-${payload.name}`, version: kind };
+  const id = `${facts.name}.v${kind}.tar.gz`;
+  const file = join(site.scratch, id);
+  if (kind === 'plain') shell('tar czf "$1" -C "$2" .', file, tree);
+  else await packIndexed(file, { facts, entries: planPaths(tree, listTree(tree, ''), DEFAULT_LIMITS) });
+  const bytes = readFileSync(file);
+  rmSync(file);
+  await site.platform.putContent(PRODUCT, id, bytes);
+  return { id, sha256: createHash('sha256').update(bytes).digest('hex'), unpackedBytes: payload.sizeBytes };
+}
+
+function gweInstall(site: Site, template: Template, item: Item): Contender {
+  let work = '';
+  return {
+    name: 'gwe',
+    what: 'gwe --once: start, check in, download, check, unpack, sync, install.sh, report',
+    async run() {
+      const root = template.root();
+      const command = JSON.stringify({ install: [{ name: item.id }] });
+      await site.platform.write(PRODUCT, template.serial, 'engine_fetch', command);
+      settle();
+      const measured = await runGwe(root, item);
+      work = treeDigest(join(root, `opt/gwe/apps/${item.id.split('.v')[0]}/current`).concat('/'));
+      rmSync(root, { recursive: true, force: true });
+      return measured;
+    },
+    work: () => work,
+  };
+}
+
+async function runGwe(root: string, item: Item): Promise<Measured> {
+  const before = performance.now();
+  const child = spawn(EXECUTABLE, ['--once'], {
+    env: { PATH: process.env.PATH ?? '', GWE_ROOT: root, HOME: root },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let log = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    log += chunk.toString();
+  });
+  const watch = watchProcess(child.pid ?? -1);
+  const status = await new Promise((resolve) => child.once('close', resolve));
+  const seconds = (performance.now() - before) / 1000;
+  const { peakBytes, writtenBytes } = await watch.stop();
+  if (status !== 0) throw new Error(`gwe --once ended with ${status}:\n${log}`);
+  return { seconds, peakMiB: peakBytes / MIB, writtenShare: writtenBytes / item.unpackedBytes };
+}
+
+const CURL = 'curl -sf -H "X-Exosite-CIK: $1" "$2"';
+
+function shellInstalls(site: Site, template: Template, item: Item): Contender[] {
+  const query = `vendor=${PRODUCT}&model=${PRODUCT}&id=${item.id}`;
+  const url = `${site.platform.url}/provision/download?${query}`;
+  const contender = (name: string, script: string): Contender => {
+    let work = '';
+    return {
+      name,
+      what: script,
+      async run() {
+        const directory = mkdtempSync(join(site.scratch, 'peer-'));
+        settle();
+        const before = performance.now();
+        shell(`cd "$3" && ${script}`, template.cik, url, directory, item.sha256);
+        const seconds = (performance.now() - before) / 1000;
+        work = treeDigest(join(directory, 'tree'));
+        rmSync(directory, { recursive: true, force: true });
+        return { seconds };
+      },
+      work: () => work,
+    };
+  };
+  return [
+    contender('curl \\| tar xz', `mkdir tree && ${CURL} | tar xz -C tree --exclude=.gwe`),
+    contender(
+      'curl, sha256sum, tar, sync',
+      `mkdir tree && ${CURL} > file && echo "$4  file" | sha256sum -c --quiet && ` +
+        'tar xzf file -C tree --exclude=.gwe && find tree -exec sync {} +',
+    ),
+  ];
+}
+
+export function shell(script: string, ...args: readonly string[]): void {
+  const { status, stderr } = spawnSync('/bin/sh', ['-c', script, 'sh', ...args], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`'${script}' ended with ${status}: ${stderr}`);
+}
