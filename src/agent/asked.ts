@@ -19,6 +19,11 @@ export function indexFile(context: AgentContext, asked: Pick<Asked, 'contentId'>
   return `${downloadFile(context, asked)}.index`;
 }
 
+/** What was fetched of a patch to it. */
+export function patchFile(context: AgentContext, asked: Pick<Asked, 'contentId'>): string {
+  return `${downloadFile(context, asked)}.patch`;
+}
+
 /** Throws PROTOCOL_OFFLINE where there is no platform to fetch from (a local install). */
 export function requireApi(content: ContentApi | undefined): ContentApi {
   if (content !== undefined) return content;

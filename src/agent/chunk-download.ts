@@ -5,7 +5,7 @@ import { type ChunkPlan, planChunks } from '../artifact/chunk-plan.ts';
 import { openUnpacking, type StreamContents } from '../artifact/extract.ts';
 import type { PlacedChunk } from '../artifact/index-bytes.ts';
 import { openTreeStream } from '../artifact/tree-stream.ts';
-import { GweError } from '../base/errors.ts';
+import { describeError, GweError } from '../base/errors.ts';
 import type { ContentApi } from '../protocol/content.ts';
 import { partDirectory } from '../store/versions.ts';
 import type { Transaction } from '../update/journal.ts';
@@ -14,6 +14,18 @@ import { type FeedCounts, feedChunks, MOST_AHEAD } from './chunk-feed.ts';
 import type { Look } from './chunk-look.ts';
 import type { AgentContext } from './context.ts';
 import { artifactLimits } from './limits.ts';
+import {
+  type AskCounts,
+  askForPatch,
+  fetchPatch,
+  isPatchFault,
+  keptPatch,
+  openPatch,
+  type PatchChunks,
+  type PatchOffer,
+  removePatch,
+  WORTH_ASKING_BYTES,
+} from './patch-offer.ts';
 import { openSeeds } from './seeds.ts';
 import { createAdmission } from './trust.ts';
 
@@ -24,6 +36,14 @@ export interface ChunkAssessment {
   /** Bytes of the tarball. */
   sizeBytes: number;
   plan: ChunkPlan;
+  /** Bytes over the wire: of the plan, and of the patch. */
+  fetchBytes: number;
+  /** What it would be without a patch. */
+  chunkBytes: number;
+  /** What most of it is made from, where that takes fewer bytes. */
+  patch?: PatchOffer;
+  /** What asking for a patch has cost. */
+  asked: AskCounts;
   /** Bytes of the tree that an interrupted try has left. */
   stagedBytes: number;
   /** Why it is fetched in one go, if it is. */
@@ -39,7 +59,9 @@ export interface ChunkAssessment {
 export const GAP_BYTES: number = 8 * 1024;
 
 interface Sources {
-  assessment: ChunkAssessment;
+  /** Whether the gateway seems to have the chunk. */
+  isHere(at: number): boolean;
+  stagedBytes: number;
   candidates(index: number, into: Buffer): Iterable<Buffer>;
   close(): void;
 }
@@ -47,13 +69,35 @@ interface Sources {
 /** Without a trace on the disk. Throws CANCELLED. */
 export async function assessChunks(
   context: AgentContext,
+  api: ContentApi,
   asked: Asked,
   look: ChunkLook,
   signal: AbortSignal,
 ): Promise<ChunkAssessment> {
   const sources = await openSources(context, asked, look, { mayWrite: false, signal });
-  sources.close();
-  return sources.assessment;
+  try {
+    return await choose(context, api, asked, look, sources, { signal, mayAsk: true });
+  } finally {
+    sources.close();
+  }
+}
+
+/** By the patch, if there is one that saves bytes. A question is asked once in an update. */
+async function choose(
+  context: AgentContext,
+  api: ContentApi,
+  asked: Asked,
+  look: ChunkLook,
+  sources: Sources,
+  { signal, mayAsk }: { signal: AbortSignal; mayAsk: boolean },
+): Promise<ChunkAssessment> {
+  const counts = { fetchedBytes: 0, requests: 0 };
+  const without = assess(context, asked, look, sources, counts);
+  if (without.chunkBytes < WORTH_ASKING_BYTES) return without;
+  const worth = { worthBytes: without.chunkBytes, signal, counts };
+  const kept = keptPatch(context, asked, look);
+  const offer = kept ?? (mayAsk ? await askForPatch(context, api, asked, look, worth) : undefined);
+  return offer === undefined ? without : assess(context, asked, look, sources, counts, offer);
 }
 
 /**
@@ -70,24 +114,24 @@ export async function downloadChunks(
   const { part, signal, counts } = options;
   const log = context.log.with({ tx: asked.id, app: asked.app });
   const sources = await openSources(context, asked, look, { mayWrite: true, signal });
-  const { assessment } = sources;
+  const prepared = await prepare(context, api, asked, look, sources, { signal, counts }).catch(
+    (error: unknown) => {
+      sources.close();
+      throw error;
+    },
+  );
+  const { assessment, patch } = prepared;
   const { plan, sizeBytes } = assessment;
-  try {
-    if (assessment.refusal !== undefined) throw assessment.refusal;
-    context.budget.require(`fetch '${asked.contentId}'`, plan.fetchBytes, asked.urgent === true);
-  } catch (error) {
-    sources.close();
-    throw error;
-  }
-  const facts = { id: asked.contentId, sizeBytes, fetchBytes: plan.fetchBytes, requests: plan.runs.length };
-  log.info('download.chunks', facts, assessment.wholesale);
   const unpacking = openUnpacking(part, {
     limits: artifactLimits(context.settings()),
     admit: createAdmission(context, { name: asked.app, version: asked.version }),
   });
   try {
     unpacking.write(look.stream);
-    const { candidates } = sources;
+    function* candidates(at: number, into: Buffer): Generator<Buffer> {
+      yield* sources.candidates(at, into);
+      if (patch?.read(at, into) === true) yield into;
+    }
     const feed = { api, id: asked.contentId, sizeBytes, chunks: look.chunks, plan, head: look.head };
     await feedChunks({ ...feed, candidates, sink: (bytes) => unpacking.write(bytes), signal, log }, counts);
     const contents = unpacking.end();
@@ -96,7 +140,60 @@ export async function downloadChunks(
   } finally {
     unpacking.close();
     sources.close();
+    patch?.close();
   }
+}
+
+/** What is to be fetched is allowed when it returns, and a patch is here. Throws what `downloadChunks` does. */
+async function prepare(
+  context: AgentContext,
+  api: ContentApi,
+  asked: Asked & Pick<Transaction, 'id' | 'urgent'>,
+  look: ChunkLook,
+  sources: Sources,
+  { signal, counts }: { signal: AbortSignal; counts: FeedCounts },
+): Promise<{ assessment: ChunkAssessment; patch?: PatchChunks }> {
+  // Whoever has read the index before has asked for a patch as well.
+  const mayAsk = look.requests > 0;
+  const assessment = await choose(context, api, asked, look, sources, { signal, mayAsk });
+  counts.fetchedBytes += assessment.asked.fetchedBytes;
+  counts.requests += assessment.asked.requests;
+  permit(context, asked, assessment);
+  const { patch: offer } = assessment;
+  if (offer === undefined) return { assessment };
+  try {
+    await fetchPatch(context, api, asked, offer, { signal, counts });
+    counts.note = describePatch(assessment, offer);
+    return { assessment, patch: openPatch(context, asked, offer, look.chunks) };
+  } catch (error) {
+    if (!isPatchFault(error)) throw error;
+    context.log.warn('patch.skip', { tx: asked.id, id: offer.source.id }, describeError(error));
+    removePatch(context, asked);
+    const without = assess(context, asked, look, sources, assessment.asked);
+    permit(context, asked, without);
+    return { assessment: without };
+  }
+}
+
+/** The choice and what the others would have cost, for reports and people. */
+export function describePatch(
+  { fetchBytes, chunkBytes, sizeBytes }: ChunkAssessment,
+  { from }: PatchOffer,
+): string {
+  return `by a patch from ${from}: ${fetchBytes} bytes, ${chunkBytes} by chunks, ${sizeBytes} as a whole`;
+}
+
+function permit(
+  context: AgentContext,
+  asked: Asked & Pick<Transaction, 'id' | 'urgent'>,
+  { refusal, fetchBytes, plan, sizeBytes, wholesale, patch }: ChunkAssessment,
+): void {
+  if (refusal !== undefined) throw refusal;
+  context.budget.require(`fetch '${asked.contentId}'`, fetchBytes, asked.urgent === true);
+  const requests = plan.runs.length + (patch === undefined ? 0 : 1);
+  const facts = { tx: asked.id, app: asked.app, id: asked.contentId, sizeBytes, fetchBytes, requests };
+  const from = patch === undefined ? {} : { patch: patch.source.id };
+  context.log.info('download.chunks', { ...facts, ...from }, wholesale);
 }
 
 /** Everything that chunks can come from, and what it leaves to be fetched. */
@@ -119,7 +216,8 @@ async function openSources(
   };
   const here = chunks.map((_chunk, at) => isHere(at));
   return {
-    assessment: assess(context, asked, look, (at) => here[at] === true, treeBytes(part)),
+    isHere: (at) => here[at] === true,
+    stagedBytes: treeBytes(part),
     *candidates(at, into) {
       const chunk = chunks[at];
       if (chunk === undefined) return;
@@ -145,21 +243,41 @@ function assess(
   context: AgentContext,
   asked: Asked,
   look: ChunkLook,
-  isHere: (at: number) => boolean,
-  stagedBytes: number,
+  { isHere, stagedBytes }: Pick<Sources, 'isHere' | 'stagedBytes'>,
+  counts: AskCounts,
+  offer?: PatchOffer,
 ): ChunkAssessment {
   const { chunks, head } = look;
   const last = chunks.at(-1);
   const sizeBytes = last === undefined ? 0 : last.fileOffset + last.compressedBytes;
-  const plan = planChunks(chunks, isHere, GAP_BYTES, head.length);
-  const facts = { sizeBytes, plan, stagedBytes };
-  const percent = Math.floor((plan.fetchBytes * 100) / sizeBytes);
+  const byChunks = planChunks(chunks, isHere, GAP_BYTES, head.length);
+  const covered = new Set(offer?.parts.flatMap((part) => part.chunks));
+  const besides = planChunks(chunks, (at) => isHere(at) || covered.has(at), GAP_BYTES, head.length);
+  const patchedBytes = besides.fetchBytes + (offer?.fetchBytes ?? 0);
+  const isPatched = offer !== undefined && patchedBytes < byChunks.fetchBytes;
+  const facts = {
+    sizeBytes,
+    plan: isPatched ? besides : byChunks,
+    fetchBytes: isPatched ? patchedBytes : byChunks.fetchBytes,
+    chunkBytes: byChunks.fetchBytes,
+    ...(isPatched ? { patch: offer } : {}),
+    asked: counts,
+    stagedBytes,
+  };
+  const percent = Math.floor((facts.fetchBytes * 100) / sizeBytes);
   const limit = context.settings().deltaFullAbove;
   if (percent <= limit) return facts;
   const inOne = planChunks(chunks, isHere, sizeBytes, head.length);
   const wholesale = `${percent} % of it is not on the gateway, more than ${limit} % (delta_full_above): fetched in one go`;
   const refusal = refuseWhole(context, asked, inOne.fetchBytes, wholesale);
-  return { ...facts, plan: inOne, wholesale, ...(refusal === undefined ? {} : { refusal }) };
+  const { patch: _unused, ...rest } = facts;
+  return {
+    ...rest,
+    plan: inOne,
+    fetchBytes: inOne.fetchBytes,
+    wholesale,
+    ...(refusal === undefined ? {} : { refusal }),
+  };
 }
 
 /**

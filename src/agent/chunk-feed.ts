@@ -36,6 +36,8 @@ export interface FeedCounts {
   reusedBytes: number;
   /** Chunks that seemed to be here and were not what they should be. */
   changedChunks: number;
+  /** What a report should say of how it was fetched. */
+  note?: string;
 }
 
 /** Chunks that are being inflated or checked at once: with more, memory grows and nothing else. */

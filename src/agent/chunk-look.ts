@@ -17,7 +17,7 @@ import {
 import { fetchPart, RangesIgnored } from '../protocol/content-part.ts';
 import { openPartialFile, partialBytes, removePartialFile } from '../protocol/partial-file.ts';
 import { versionDirectory } from '../store/layout.ts';
-import { type Asked, downloadFile, indexFile } from './asked.ts';
+import { type Asked, downloadFile, indexFile, patchFile } from './asked.ts';
 import type { AgentContext } from './context.ts';
 import { artifactLimits } from './limits.ts';
 import { trustPolicy } from './trust.ts';
@@ -99,6 +99,7 @@ export function keepHead(context: AgentContext, asked: Asked, info: ContentInfo,
 export function removeDownloads(context: AgentContext, asked: Pick<Asked, 'contentId'>): void {
   removePartialFile(downloadFile(context, asked));
   removePartialFile(indexFile(context, asked));
+  removePartialFile(patchFile(context, asked));
 }
 
 function readHead(context: AgentContext, asked: Asked, info: ContentInfo): Buffer {

@@ -38,6 +38,7 @@ import type { AgentContext } from './context.ts';
 import { scriptUser } from './install-script.ts';
 import { artifactLimits } from './limits.ts';
 import { measureIndex } from './measure.ts';
+import { keepPatch, removePatch } from './patch-offer.ts';
 import { downloadFile, factsOf, knownBad, type Preflight, requireApi, requireContent } from './preflight.ts';
 import { readProgram } from './programs.ts';
 import { requireLauncher } from './self-update.ts';
@@ -92,13 +93,14 @@ async function plan(
 function keepLook(
   context: AgentContext,
   transaction: Transaction,
-  { look, info }: Preflight,
+  { look, info, chunks }: Preflight,
 ): Partial<Transaction> {
   if (look === undefined || info === undefined) return {};
   keepHead(context, transaction, info, look);
+  if (chunks?.patch !== undefined) keepPatch(context, transaction, chunks.patch);
   return {
-    bytesFetched: transaction.bytesFetched + look.fetchedBytes,
-    requests: (transaction.requests ?? 0) + look.requests,
+    bytesFetched: transaction.bytesFetched + look.fetchedBytes + (chunks?.asked.fetchedBytes ?? 0),
+    requests: (transaction.requests ?? 0) + look.requests + (chunks?.asked.requests ?? 0),
     ...(look.kind === 'whole' ? { wholeReason: look.reason } : {}),
   };
 }
@@ -176,7 +178,11 @@ function createTally(context: AgentContext, { transaction }: EffectContext) {
     ...facts(),
     bytesFull: info.sizeBytes,
     bytesReused: Math.max(0, way === 'full' ? 0 : info.sizeBytes - facts().bytesFetched),
-    notes: [...transaction.notes, ...budgetNotes(context, way, counts.fetchedBytes)],
+    notes: [
+      ...transaction.notes,
+      ...(counts.note === undefined || way === 'full' ? [] : [counts.note]),
+      ...budgetNotes(context, way, counts.fetchedBytes),
+    ],
   });
   return { counts, facts, end };
 }
@@ -218,6 +224,7 @@ async function downloadByChunks(
     const learnt = await acceptTree(context, transaction, part, contents, look.index.digest);
     finishPart(context.layout, app, part, transaction.id);
     removePartialFile(indexFile(context, transaction));
+    removePatch(context, transaction);
     return { content: factsOf(info), ...learnt, isUnpacked: true };
   } catch (error) {
     if (error instanceof ChunkDamaged) await assertSameItem(context, api, transaction, info, signal);

@@ -127,6 +127,15 @@ export function partialBytes(path: string, source: PartialSource): number {
   return readKept(path, source)?.sizeBytes ?? 0;
 }
 
+/** What the bytes in `path` are from, by their note, and how many can be gone on from. */
+export function partialSource(path: string): (PartialSource & { keptBytes: number }) | undefined {
+  const text = readTextBounded(notePath(path), 4096);
+  const note = v.safeParse(v.pipe(v.string(), v.parseJson(), NOTE), text);
+  if (!note.success) return undefined;
+  const { id, sizeBytes, updated } = note.output;
+  return { id, sizeBytes, updated, keptBytes: partialBytes(path, note.output) };
+}
+
 /** Removes a partial file and its note. */
 export function removePartialFile(path: string): void {
   removeFileDurable(path);
