@@ -1,81 +1,191 @@
 /**
  * One update for each call by which the real executable changes the file system or sends on a socket: the call is where
- * power goes (SIGKILL), or fails with EIO or ENOSPC. Then a start without faults, and everything must be true.
+ * power goes (SIGKILL), or fails with EIO or ENOSPC. Then a start without faults, and everything must be true. Of three
+ * kinds: a one-off, a program under a real supervisord, and a tarball of which only the chunks that changed are fetched.
  * GWE_FAULTS=full takes every call, GWE_FAULT_AT=90-99 those alone (with GWE_FAULT_LOGS=1 the logs of what fails are shown);
  * otherwise a spread of them.
  */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
   activeVersion,
-  appTarball,
+  appEntries,
   callsOf,
   createRig,
   FULL,
   inParallel,
   installCommand,
   installScript,
+  PRODUCT,
+  printTotals,
+  programOf,
   type Rig,
   violationsAtRest,
 } from '../helpers/fault-rig.ts';
+import { makeIndexed } from '../helpers/indexed.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import { compileShim, type ShimAction } from '../helpers/shim.ts';
+import { makeTarball, type TarballEntry } from '../helpers/tarball.ts';
 
 /** Most of a run is waiting for the second between two check-ins. */
 const WORKERS = 8;
-/** Of each kind of fault, in the sampled run. */
-const SAMPLES = 6;
-const SPAN_GUESS = 230;
 const [FROM = 1, TO = Number.POSITIVE_INFINITY] = (process.env.GWE_FAULT_AT ?? '')
   .split('-')
   .filter(Boolean)
   .map(Number);
 const IS_CHOSEN = process.env.GWE_FAULT_AT !== undefined;
 
+const ACTIONS = ['kill', 'EIO', 'ENOSPC'] as const;
 const OUTCOMES: Readonly<Record<string, readonly string[]>> = {
   kill: ['installed'],
   EIO: ['installed', 'failed-no-change', 'rolled-back'],
   ENOSPC: ['installed', 'failed-no-change', 'rolled-back'],
 };
 
+interface Kind {
+  name: string;
+  isSupervised: boolean;
+  tarball(version: string): Buffer | Promise<Buffer>;
+  /** A digest of the whole tarball, as is left there otherwise, would have the whole fetched. */
+  meta?: string;
+  /** Of version 2 over version 1, on the wire. */
+  mostBytes: number;
+  /** Points of each action in the sampled run. */
+  samples: Readonly<Record<(typeof ACTIONS)[number], number>>;
+}
+
+type Entries = Readonly<Record<string, TarballEntry>>;
+
+function entriesOf(version: string, more: Entries = {}): Entries {
+  const script = version === '1' ? {} : { 'install.sh': installScript('sleep 0.6') };
+  return appEntries(version, { ...script, ...more });
+}
+
+/** Does not shrink, is the same everywhere, and every byte of it depends on `seed`. */
+function noise(seed: string, sizeBytes: number): Buffer {
+  const blocks = Array.from({ length: Math.ceil(sizeBytes / 32) }, (_, n) =>
+    createHash('sha256').update(`${seed} ${n}`).digest(),
+  );
+  return Buffer.concat(blocks).subarray(0, sizeBytes);
+}
+
+/** Three large files, of which each version has one of its own. */
+function chunkedEntries(version: string): Entries {
+  return entriesOf(version, {
+    'data/begin': { content: noise('begin', 200_000) },
+    'data/blob': { content: noise(version, 70_000) },
+    'data/end': { content: noise('end', 200_000) },
+  });
+}
+
+const KINDS: readonly Kind[] = [
+  {
+    name: 'a one-off',
+    isSupervised: false,
+    tarball: (version) => makeTarball(entriesOf(version)),
+    mostBytes: 10_000,
+    samples: { kill: 6, EIO: 6, ENOSPC: 6 },
+  },
+  {
+    name: 'a program',
+    isSupervised: true,
+    tarball: (version) => makeTarball(entriesOf(version, { 'supervisor.conf': programOf(version) })),
+    mostBytes: 10_000,
+    samples: { kill: 8, EIO: 4, ENOSPC: 4 },
+  },
+  {
+    name: 'chunks',
+    isSupervised: false,
+    tarball: (version) => makeIndexed({ name: 'one', version }, chunkedEntries(version)),
+    meta: '',
+    // Of 470,000: the rest is on the gateway.
+    mostBytes: 100_000,
+    samples: { kill: 8, EIO: 4, ENOSPC: 4 },
+  },
+];
+
 describe('the real executable, cut at the n-th call', () => {
-  let platform: TestPlatform;
   let directory: string;
   let library: string;
-  let rigs: Rig[];
-
-  before(async () => {
+  before(() => {
     directory = mkdtempSync(join(tmpdir(), 'gwe-kill-'));
     library = compileShim(directory);
-    platform = await startPlatform();
-    await platform.putContent('p1', 'one.v1.tar.gz', appTarball('1'));
-    await platform.putContent(
-      'p1',
-      'one.v2.tar.gz',
-      appTarball('2', { 'install.sh': installScript('sleep 0.6') }),
-    );
-    rigs = await Promise.all(
-      Array.from({ length: WORKERS }, (_, index) =>
-        createRig(platform, {
-          serial: `gw-${index}`,
-          settings: { http_timeout: 20 },
-        }),
-      ),
-    );
   });
-  after(async () => {
-    for (const rig of rigs) rig.remove();
-    await platform.close();
-    rmSync(directory, { recursive: true, force: true });
-  });
+  after(() => rmSync(directory, { recursive: true, force: true }));
+
+  for (const kind of KINDS) {
+    describe(`in an update of ${kind.name}`, () => {
+      let platform: TestPlatform;
+      let rigs: Rig[];
+      /** Calls of an undisturbed update. */
+      let span = 0;
+
+      before(async () => {
+        platform = await startPlatform();
+        for (const version of ['1', '2'])
+          await platform.putContent(
+            PRODUCT,
+            `one.v${version}.tar.gz`,
+            await kind.tarball(version),
+            kind.meta,
+          );
+        const settings = { http_timeout: 20 };
+        rigs = await Promise.all(
+          Array.from({ length: WORKERS }, (_, index) =>
+            createRig(platform, { serial: `gw-${index}`, settings, supervised: kind.isSupervised }),
+          ),
+        );
+        const [rig] = rigs;
+        if (rig !== undefined) span = await measureSpan(rig, kind);
+      });
+      after(async () => {
+        for (const rig of rigs) await rig.remove();
+        await platform.close();
+      });
+
+      for (const action of ACTIONS) {
+        test(`${action}: old or new, carried out once, reported truthfully`, async () => {
+          const startedMs = performance.now();
+          const violations: string[] = [];
+          let points = 0;
+          await inParallel(rigs, async (rig, n) => {
+            const samples = kind.samples[action];
+            const at = FULL || IS_CHOSEN ? FROM + n - 1 : spread(n, samples, span);
+            const isHit = await cut(rig, at, action, violations);
+            if (isHit) points++;
+            return isHit && at < TO && (FULL || IS_CHOSEN || n < samples);
+          });
+          printTotals(
+            `exhaustive-kill, ${kind.name}, ${action}`,
+            startedMs,
+            violations.length,
+            `${points} points`,
+          );
+          assert.deepEqual(violations, []);
+          assert.ok(IS_CHOSEN || points >= (FULL ? 100 : 3), `only ${points} points`);
+        });
+      }
+    });
+  }
+
+  async function measureSpan(rig: Rig, { mostBytes }: Kind): Promise<number> {
+    await rig.reset();
+    await rig.command(installCommand('one.v2.tar.gz'));
+    const end = await rig.once({ library });
+    assert.equal(end.status, 0, end.log);
+    const [report] = await rig.reports();
+    assert.ok(Number(report?.bytes) <= mostBytes, JSON.stringify(report));
+    return callsOf(rig);
+  }
 
   /** One update with the fault at call `at`. Returns whether the fault came to pass. */
   async function cut(rig: Rig, at: number, action: ShimAction, violations: string[]): Promise<boolean> {
     const note = (sentence: string): number => violations.push(`${action} at call ${at}: ${sentence}`);
-    rig.reset();
+    await rig.reset();
     await rig.command(installCommand('one.v2.tar.gz'));
     const logs = [(await rig.once({ library, at, action })).log];
     const isHit = callsOf(rig) >= at;
@@ -92,26 +202,9 @@ describe('the real executable, cut at the n-th call', () => {
       console.log(logs.join('\n--- restart\n'));
     return isHit;
   }
-
-  for (const action of ['kill', 'EIO', 'ENOSPC'] as const) {
-    test(`${action}: old or new, carried out once, reported truthfully`, async () => {
-      const violations: string[] = [];
-      let points = 0;
-      await inParallel(rigs, async (rig, n) => {
-        const at = pointOf(n);
-        const isHit = await cut(rig, at, action, violations);
-        if (isHit) points++;
-        return isHit && at < TO && (FULL || IS_CHOSEN || n < SAMPLES);
-      });
-      console.log(`exhaustive-kill: ${action}: ${points} points, ${violations.length} violations`);
-      assert.deepEqual(violations, []);
-      assert.ok(IS_CHOSEN || points >= (FULL ? 100 : 4), `only ${points} points`);
-    });
-  }
 });
 
-/** The call that is hit in the n-th run. */
-function pointOf(n: number): number {
-  if (FULL || IS_CHOSEN) return FROM + n - 1;
-  return 1 + Math.round(((n - 1) * SPAN_GUESS) / SAMPLES);
+/** The n-th of `samples` calls between the first and the last. */
+function spread(n: number, samples: number, span: number): number {
+  return 1 + Math.round(((n - 1) * (span - 1)) / samples);
 }

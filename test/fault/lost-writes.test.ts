@@ -19,6 +19,7 @@ import {
   inParallel,
   installCommand,
   PRODUCT,
+  printTotals,
   type Rig,
   violationsAtRest,
 } from '../helpers/fault-rig.ts';
@@ -41,6 +42,7 @@ describe('a power cut that loses what was not synced', () => {
   let platform: TestPlatform;
   let home: string;
   let rigs: Rig[];
+  const startedMs = performance.now();
 
   before(async () => {
     home = mkdtempSync(join(tmpdir(), 'gwe-lost-'));
@@ -56,7 +58,7 @@ describe('a power cut that loses what was not synced', () => {
     );
   });
   after(async () => {
-    for (const rig of rigs) rig.remove();
+    for (const rig of rigs) await rig.remove();
     await platform.close();
     rmSync(home, { recursive: true, force: true });
   });
@@ -64,7 +66,7 @@ describe('a power cut that loses what was not synced', () => {
   /** One undisturbed update under the shim, which writes down every call. */
   async function record(rig: Rig): Promise<{ before: string; calls: LoggedCall[] }> {
     const logFile = join(home, 'calls.log');
-    rig.reset();
+    await rig.reset();
     // Of /run nothing outlives a power cut.
     rmSync(join(rig.root, 'run/gwe'), { recursive: true, force: true });
     rmSync(join(rig.root, 'runs.log'), { force: true });
@@ -117,7 +119,7 @@ describe('a power cut that loses what was not synced', () => {
 
   async function recover(rig: Rig, state: CrashState): Promise<string[]> {
     pretendReboot(state.tree);
-    rig.adopt(state.tree);
+    await rig.adopt(state.tree);
     rmSync(state.tree, { recursive: true, force: true });
     // Every state comes from the same recording, so the state before this one was reported in the same words.
     await platform.write(PRODUCT, rig.serial, 'fetch_status', '');
@@ -148,8 +150,11 @@ describe('a power cut that loses what was not synced', () => {
       violations.push(...(await recover(rig, state)));
       return true;
     });
-    console.log(
-      `lost-writes: ${calls.length} calls, ${states.length} states, ${violations.length} violations`,
+    printTotals(
+      'lost-writes',
+      startedMs,
+      violations.length,
+      `${calls.length} calls, ${states.length} states`,
     );
     assert.deepEqual(violations, []);
     assert.ok(states.length >= (FULL ? 100 : 10), `only ${states.length} states`);

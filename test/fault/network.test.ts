@@ -5,10 +5,11 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { describe, type TestContext, test } from 'node:test';
+import { after, describe, type TestContext, test } from 'node:test';
 import { type BadLine, startBadLine } from '../helpers/bad-line.ts';
-import { FULL, installCommand } from '../helpers/fault-rig.ts';
+import { FULL, installCommand, printTotals } from '../helpers/fault-rig.ts';
 import { createGateway, EXECUTABLE, type Gateway } from '../helpers/gateway.ts';
+import { makeIndexed } from '../helpers/indexed.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import { until } from '../helpers/supervisord.ts';
 import { INSTALL_OK, makeTarball } from '../helpers/tarball.ts';
@@ -53,15 +54,31 @@ function artifact(version: string, sizeBytes: number): Buffer {
   });
 }
 
+const totals = { updates: 0, breaks: 0, bytes: 0, twice: 0, violations: 0 };
+
+/** What was fetched against what had to be; of each break only what was in flight may have been lost. */
 function account(name: string, line: BadLine, sizeBytes: number, breaks: number, wasted = 0): void {
-  const spare = line.contentBytes() - sizeBytes - wasted;
+  const twice = Math.max(0, line.contentBytes() - sizeBytes - wasted);
   console.log(
-    `network: ${name}: ${sizeBytes} bytes of artifact, ${line.contentBytes()} fetched, ${breaks} breaks, ${Math.max(0, spare)} fetched twice`,
+    `network: ${name}: ${sizeBytes} bytes of artifact, ${line.contentBytes()} fetched, ${breaks} breaks, ${twice} fetched twice`,
   );
-  assert.ok(spare <= breaks * CHUNK_BYTES, `${spare} bytes too many for ${breaks} breaks`);
+  totals.updates++;
+  totals.breaks += breaks;
+  totals.bytes += line.contentBytes();
+  totals.twice += twice;
+  const isFine = line.contentBytes() >= sizeBytes && twice <= breaks * CHUNK_BYTES;
+  if (!isFine) totals.violations++;
+  assert.ok(isFine, `${twice} bytes twice for ${breaks} breaks, ${line.contentBytes()} of ${sizeBytes}`);
 }
 
 describe('over a bad line', { concurrency: true }, () => {
+  const startedMs = performance.now();
+  after(() => {
+    const { updates, breaks, bytes, twice, violations } = totals;
+    const what = `${updates} updates, ${breaks} breaks, ${bytes} bytes fetched, ${twice} of them twice (in flight when the line broke)`;
+    printTotals('network', startedMs, violations, what);
+  });
+
   for (const how of ['close', 'reset', 'stall'] as const) {
     test(`an answer that ends in the middle (${how}) is gone on with`, async (t) => {
       const { platform, line, gateway } = await setUp(t, `gw-${how}`);
@@ -109,6 +126,46 @@ describe('over a bad line', { concurrency: true }, () => {
     const report = await reported;
     assert.equal(report.outcome, 'installed', JSON.stringify(report));
     account('killed', line, bytes.length, 3);
+  });
+
+  test('of an update by chunks nothing is fetched twice either, also by a gwe that is killed', async (t) => {
+    const parts = ['begin', 'changed', 'end'].map((name) => ({ name, bytes: randomBytes(300_000) }));
+    const version = (number: string): Promise<Buffer> => {
+      const files = parts.map(({ name, bytes }) => [
+        name,
+        { content: name === 'changed' ? randomBytes(300_000) : bytes },
+      ]);
+      return makeIndexed(
+        { name: 'one', version: number },
+        { 'install.sh': INSTALL_OK, ...Object.fromEntries(files) },
+      );
+    };
+    const items = [await version('1'), await version('2')];
+    const run = async (serial: string, disturb: (stage: Stage) => Promise<void>): Promise<Stage> => {
+      const stage = await setUp(t, serial);
+      const { platform, gateway, line } = stage;
+      for (const [index, bytes] of items.entries())
+        await platform.putContent('p1', `one.v${index + 1}.tar.gz`, bytes, '');
+      gateway.start();
+      await gateway.command(platform, installCommand('one.v1.tar.gz'), DEADLINE_MS);
+      const before = line.contentBytes();
+      const reported = gateway.command(platform, installCommand('one.v2.tar.gz'), DEADLINE_MS);
+      reported.catch(() => undefined);
+      await disturb(stage);
+      const report = await reported;
+      assert.equal(report.outcome, 'installed', JSON.stringify(report));
+      return { ...stage, line: { ...line, contentBytes: () => line.contentBytes() - before } };
+    };
+    const calm = (await run('gw-calm', async () => undefined)).line.contentBytes();
+    assert.ok(calm > 300_000 && calm < 350_000, `${calm} bytes for one part of three`);
+    const { line } = await run('gw-cut', async ({ line, gateway }) => {
+      line.limitRate(200_000);
+      line.breakAfter(40_000, 'reset', TIMES);
+      await until(() => line.breaks() > 0, DEADLINE_MS);
+      await gateway.kill();
+      gateway.start();
+    });
+    account('chunks', line, calm, TIMES + 1);
   });
 
   test('a line of 15 kbit/s carries an update', async (t) => {

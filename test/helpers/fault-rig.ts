@@ -1,11 +1,24 @@
 /** A gateway that is put back to the same beginning again and again, and what must be true of it at every end. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createSystemClock } from '../../src/base/clock.ts';
+import { createSupervisorClient, type SupervisorClient } from '../../src/supervisor/client.ts';
 import { createGateway, EXECUTABLE } from './gateway.ts';
 import type { TestPlatform } from './platform.ts';
 import { readShimCount, type ShimRun, shimEnvironment } from './shim.ts';
+import { type Supervisord, startSupervisord, until } from './supervisord.ts';
 import { makeTarball, type TarballEntry } from './tarball.ts';
 
 export const FULL = process.env.GWE_FAULTS === 'full';
@@ -29,16 +42,18 @@ export interface Rig {
   serial: string;
   root: string;
   platform: TestPlatform;
+  /** With `supervised`: what runs the programs. */
+  supervisord: Supervisord | undefined;
   /** Puts the root back to its beginning: version 1 of `one` installed, nothing to do. */
-  reset(): void;
+  reset(): Promise<void>;
   /** Replaces the root by another tree of this device's. */
-  adopt(tree: string): void;
+  adopt(tree: string): Promise<void>;
   /** Runs `gwe --once` to its end. */
   once(shim?: Omit<ShimRun, 'root'>): Promise<RunEnd>;
   command(text: string): Promise<void>;
   /** The reports on updates since the last `reset` or `adopt`, oldest first. */
   reports(): Promise<Record<string, unknown>[]>;
-  remove(): void;
+  remove(): Promise<void>;
 }
 
 /** install.sh of every test app: counts its runs, and says so when another one runs at the same time. */
@@ -59,53 +74,74 @@ echo "end $GWE_APP_VERSION" >> "$root/runs.log"
 }
 
 /** One version of an app: a few files, so that a tree that is half there can be told from a whole one. */
-export function appTarball(version: string, extra: Readonly<Record<string, TarballEntry>> = {}): Buffer {
-  return makeTarball({
+export function appEntries(version: string, extra: Entries = {}): Entries {
+  return {
     'install.sh': installScript(),
     VERSION: version,
     'data/': '',
     'data/payload': `${version}\n`.repeat(2000),
     'data/link': { link: 'payload' },
     ...extra,
-  });
+  };
 }
+
+export function appTarball(version: string, extra: Entries = {}): Buffer {
+  return makeTarball(appEntries(version, extra));
+}
+
+type Entries = Readonly<Record<string, TarballEntry>>;
 
 export interface RigOptions {
   serial: string;
   command?: readonly string[];
   settings?: Readonly<Record<string, string | number>>;
+  /** With a supervisord of its own, whose life the root's copies do not touch. */
+  supervised?: boolean;
 }
 
 /** Sets up one device with version 1 installed; the platform must hold `one.v1.tar.gz`. */
 export async function createRig(platform: TestPlatform, options: RigOptions): Promise<Rig> {
   const { serial, command: argv = COMMAND } = options;
+  const home = mkdtempSync(join(tmpdir(), 'gwe-rig-'));
+  const root = join(home, 'root');
+  const template = join(home, 'template');
+  const countFile = join(home, 'count');
+  const supervisord = options.supervised === true ? await startBeside(home, root) : undefined;
   const gateway = await createGateway(platform, {
     command: argv,
     product: PRODUCT,
     serial,
-    settings: { settle_time: 0, ...options.settings },
+    settings: {
+      settle_time: 0,
+      ...(supervisord === undefined ? {} : { supervisor_socket: supervisord.socketPath }),
+      ...options.settings,
+    },
   });
-  const home = mkdtempSync(join(tmpdir(), 'gwe-rig-'));
-  const root = join(home, 'root');
-  const countFile = join(home, 'count');
   let seen = 0;
   const history = () => platform.history(PRODUCT, serial, 'fetch_status');
   const command = (text: string) => platform.write(PRODUCT, serial, 'engine_fetch', text);
-  await command(installCommand('one.v1.tar.gz'));
-  const first = await runToEnd(argv, gateway.root, {});
-  if (first.status !== 0) throw new Error(`cannot set up ${serial}: ${first.log}`);
-  const place = (tree: string): void => {
+  const place = async (tree: string): Promise<void> => {
+    if (supervisord !== undefined) await stopPrograms(supervisord);
     rmSync(root, { recursive: true, force: true });
     execFileSync('cp', ['-a', tree, root]);
-    execFileSync('cp', ['-a', `${gateway.root}/etc/gwe/.`, join(root, 'etc/gwe')]);
+    mkdirSync(join(root, 'etc/supervisor/conf.d'), { recursive: true });
+    if (supervisord !== undefined) await startPrograms(supervisord);
   };
-  place(gateway.root);
+  await place(gateway.root);
+  await command(installCommand('one.v1.tar.gz'));
+  const first = await runToEnd(argv, root, {});
+  if (first.status !== 0) throw new Error(`cannot set up ${serial}: ${first.log}`);
+  execFileSync('cp', ['-a', root, template]);
   return {
     serial,
     root,
     platform,
-    reset: () => place(gateway.root),
-    adopt: place,
+    supervisord,
+    reset: () => place(template),
+    async adopt(tree) {
+      await place(tree);
+      execFileSync('cp', ['-a', `${template}/etc/gwe/.`, join(root, 'etc/gwe')]);
+    },
     async once(shim) {
       rmSync(countFile, { force: true });
       const env = shim === undefined ? {} : shimEnvironment({ root, countFile, ...shim });
@@ -122,11 +158,43 @@ export async function createRig(platform: TestPlatform, options: RigOptions): Pr
         .reverse()
         .map(({ value }) => JSON.parse(value) as Record<string, unknown>);
     },
-    remove() {
+    async remove() {
+      await supervisord?.stop();
       rmSync(home, { recursive: true, force: true });
       rmSync(gateway.root, { recursive: true, force: true });
     },
   };
+}
+
+/** A supervisord outside of `root` that reads the program entries inside of it. */
+async function startBeside(home: string, root: string): Promise<Supervisord> {
+  const outside = join(home, 'supervisord');
+  mkdirSync(join(outside, 'etc/supervisor'), { recursive: true });
+  mkdirSync(join(root, 'etc/supervisor/conf.d'), { recursive: true });
+  symlinkSync(join(root, 'etc/supervisor/conf.d'), join(outside, 'etc/supervisor/conf.d'));
+  return startSupervisord(outside);
+}
+
+function clientOf({ socketPath }: Supervisord): SupervisorClient {
+  return createSupervisorClient({
+    socketPath,
+    timeoutMs: 20_000,
+    maxAttempts: 3,
+    clock: createSystemClock(),
+  });
+}
+
+async function stopPrograms(supervisord: Supervisord): Promise<void> {
+  const client = clientOf(supervisord);
+  for (const group of new Set((await client.getAllProcessInfo()).map((info) => info.group))) {
+    await client.stopProcessGroup(group, true);
+    await client.removeProcessGroup(group);
+  }
+}
+
+async function startPrograms(supervisord: Supervisord): Promise<void> {
+  const client = clientOf(supervisord);
+  for (const group of (await client.reloadConfig()).added) await client.addProcessGroup(group);
 }
 
 /** The calls that the last run of `rig` under the shim made. */
@@ -213,7 +281,23 @@ export async function violationsAtRest(rig: Rig, expected: Expectation): Promise
   }
   if ((await rig.platform.read(PRODUCT, rig.serial, 'engine_fetch')) !== '')
     violations.push('the command is still there');
+  violations.push(...(await programViolations(rig, active.version)));
   return [...violations, ...stateViolations(rig.root, active.version), ...overlaps(rig.root)];
+}
+
+/** What the program of a version is started by, so that its command line tells which one runs. */
+export function programOf(version: string): string {
+  return `[supervisord]\ncommand = /bin/sleep 100${version}\n`;
+}
+
+async function programViolations({ supervisord }: Rig, version: string): Promise<string[]> {
+  if (supervisord === undefined) return [];
+  const look = () => supervisord.processInfo('one');
+  await until(async () => (await look())?.statename !== 'STARTING').catch(() => undefined);
+  const info = await look();
+  if (info?.statename !== 'RUNNING') return [`supervisord says ${info?.statename} ${info?.spawnerr}`];
+  const [, runs] = readFileSync(`/proc/${info.pid}/cmdline`, 'utf8').split('\0');
+  return runs === `100${version}` ? [] : [`supervisord runs ${runs}, 'current' is ${version}`];
 }
 
 /** With a full disk a command is not taken over, and the platform is told so; its own report comes later. */
