@@ -12,7 +12,7 @@ const LARGE_FILE_BYTES = 64 * 1024;
 const FILE_CUT = {
   leastBytes: 48 * 1024,
   targetBytes: 112 * 1024,
-  mostBytes: 512 * 1024,
+  mostBytes: 256 * 1024,
   /** One place in 512 KiB, and one in 16. */
   seldomMask: -(2 ** 13),
   oftenMask: -(2 ** 18),
@@ -46,7 +46,7 @@ function hashOf(path: string): number {
 }
 
 /**
- * The chunks of a body, each a buffer of its own of at most 512 KiB. `entries` are those behind `.gwe/`, in order;
+ * The chunks of a body, each a buffer of its own of at most 256 KiB. `entries` are those behind `.gwe/`, in order;
  * `body` is their stream with the end blocks, in pieces of any size, and is as long as the entries make it.
  */
 export async function* chunksOf(

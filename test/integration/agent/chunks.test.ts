@@ -80,7 +80,7 @@ describe('an update by chunks', () => {
       assert.ok(sent(rig) < next.length / 4, `${sent(rig)} of ${next.length}`);
       assert.equal(Number(transaction.bytesReused) + sent(rig), next.length);
       assert.deepEqual(
-        readdirSync(join(rig.layout.appsDirectory, 'app')).filter((name) => name.startsWith('.')),
+        readdirSync(join(rig.layout.appsDirectory, 'app')).filter((name) => name.startsWith('.part')),
         [],
       );
       assert.deepEqual(readdirSync(rig.layout.downloadsDirectory), []);
@@ -331,7 +331,7 @@ test('a flipped bit in the tarball, a seed, the index of chunks or what was kept
         assert.equal(where, 'tarball', String(result));
         assert.ok(result instanceof GweError && result.isRejection, String(result));
         assert.deepEqual(
-          readdirSync(join(rig.layout.appsDirectory, 'app')).filter((name) => name.startsWith('.')),
+          readdirSync(join(rig.layout.appsDirectory, 'app')).filter((name) => name.startsWith('.part')),
           [],
         );
       } else {
