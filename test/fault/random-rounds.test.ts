@@ -17,6 +17,7 @@ import {
   installScript,
   leftovers,
   overlaps,
+  printTotals,
 } from '../helpers/fault-rig.ts';
 import { createGateway, type Gateway } from '../helpers/gateway.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
@@ -228,6 +229,7 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
   }
 
   test(`${ROUNDS} rounds of install, update, bad update and cut`, async () => {
+    const startedMs = performance.now();
     const violations: string[] = [];
     let next = 0;
     await Promise.all(
@@ -239,8 +241,11 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
       }),
     );
     const done = [...counts.values()].reduce((sum, count) => sum + count, 0);
-    console.log(
-      `random-rounds: GWE_SEED=${SEED}: ${done} rounds, ${counts.size} combinations, ${violations.length} violations`,
+    printTotals(
+      `random-rounds, GWE_SEED=${SEED}`,
+      startedMs,
+      violations.length,
+      `${done} rounds of ${counts.size} combinations`,
     );
     assert.deepEqual(violations, []);
     assert.equal(done, ROUNDS);

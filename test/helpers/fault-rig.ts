@@ -1,6 +1,7 @@
 /** A gateway that is put back to the same beginning again and again, and what must be true of it at every end. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import {
+  appendFileSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -29,7 +30,10 @@ export const COMMAND: readonly string[] = process.env.GWE_COMMAND?.split(' ') ??
 /** The line that each suite ends with; `make test-faults` shows them all again at its end. */
 export function printTotals(suite: string, startedMs: number, violations: number, what: string): void {
   const seconds = Math.round((performance.now() - startedMs) / 1000);
-  console.log(`faults: ${suite}: ${what}, ${violations} violations, ${seconds} s`);
+  const line = `faults: ${suite}: ${what}, ${violations} violations, ${seconds} s`;
+  console.log(line);
+  const all = process.env.GWE_FAULT_TOTALS;
+  if (all !== undefined) appendFileSync(all, `${line}\n`);
 }
 
 export interface RunEnd {
