@@ -2,7 +2,8 @@
  * `gwe plan TARBALL|ID`: what an update would do, by the agent's own look at it; nothing is changed or fetched.
  *
  * `--json`: {version, app, appVersion, source: 'file'|'content', action: 'install'|'update'|'rerun', from, sha256,
- * refusal: {code, reason}, tarball: {sizeBytes, haveBytes, fetchBytes, requests, whole}, unpacked: {bytes, isExact, entries},
+ * refusal: {code, reason}, tarball: {sizeBytes, haveBytes, fetchBytes, requests, whole,
+ * ways: {whole, chunks, patch, patchFrom}}, unpacked: {bytes, isExact, entries},
  * disk: [{path, neededBytes, reserveBytes, freeBytes, neededInodes, freeInodes}], program: {effect:
  * 'start'|'restart'|'stop'|'none'|'unknown'}, wayBack, clock: {now, floor, isBelow}, certificates: [{setting, file,
  * state, validFrom, validTo}], platform: {clockAhead, subject, issuer, validFrom, validTo}, notes}. Times are unix seconds; what is not known, or is not, is null. `refusal` is null
@@ -210,12 +211,30 @@ function describeFetch(asked: Asked, found: Preflight): string {
   const have = haveBytes === 0 ? '' : ` of ${renderBytes(sizeBytes)}, the rest is here already`;
   const requests = found.chunks === undefined ? '' : ` in ${requestsOf(found)} requests`;
   const whole = wholeReason(found);
-  return `${renderBytes(sizeBytes - haveBytes)}${requests}${have}${whole === undefined ? '' : `; ${whole}`}`;
+  const patched = describePatched(found);
+  return `${renderBytes(sizeBytes - haveBytes)}${requests}${have}${patched}${whole === undefined ? '' : `; ${whole}`}`;
+}
+
+function describePatched({ chunks }: Preflight): string {
+  if (chunks?.patch === undefined) return '';
+  const [byChunks, whole] = [chunks.chunkBytes, chunks.sizeBytes].map(renderBytes);
+  return `; by a patch from ${chunks.patch.from} (${byChunks} by chunks, ${whole} as a whole)`;
+}
+
+/** Bytes that each way of fetching it would take, where it is known. */
+function waysOf({ chunks, tarball }: Preflight): Record<string, number | string | null> {
+  const patch = chunks?.patch;
+  return {
+    whole: tarball.sizeBytes,
+    chunks: chunks?.chunkBytes ?? null,
+    patch: patch === undefined ? null : (chunks?.fetchBytes ?? null),
+    patchFrom: patch?.from ?? null,
+  };
 }
 
 /** The first one tells what the others are for. */
 function requestsOf({ action, tarball, chunks }: Preflight): number {
-  if (chunks !== undefined) return 1 + chunks.plan.runs.length;
+  if (chunks !== undefined) return 1 + chunks.plan.runs.length + (chunks.patch === undefined ? 0 : 1);
   return action === 'rerun' || tarball.sizeBytes === tarball.haveBytes ? 0 : 1;
 }
 
@@ -305,6 +324,7 @@ function renderPlan(context: AgentContext, plan: Plan): Record<string, unknown> 
       fetchBytes: tarball.sizeBytes - tarball.haveBytes,
       requests: requestsOf(found),
       whole: wholeReason(found) ?? null,
+      ways: waysOf(found),
     },
     unpacked: {
       bytes: measure.isExact || measure.unpackedBytes > 0 ? measure.unpackedBytes : null,

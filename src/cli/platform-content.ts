@@ -4,6 +4,7 @@ import { createReadStream, statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { readIndexFile } from '../artifact/index-file.ts';
 import { DEFAULT_LIMITS } from '../artifact/limits.ts';
+import { patchesBeside } from '../artifact/patch/beside.ts';
 import { describeError, GweError } from '../base/errors.ts';
 import { encodeForm } from '../protocol/codec.ts';
 import type { CommandCall, CommandSpec } from './command.ts';
@@ -23,7 +24,8 @@ export const contentCommands: readonly CommandSpec[] = [
   {
     path: ['platform', 'content', 'put'],
     positionals: ['PRODUCT', 'FILE'],
-    summary: 'Upload a file to the content area, replacing one of the same id',
+    summary:
+      'Upload a file to the content area, replacing one of the same id; with a tarball go the patches to it that lie beside it',
     options: [
       { name: 'id', value: 'ID', help: 'content id', default: "the file's name" },
       { name: 'meta', value: 'TEXT', help: 'what the meta text begins with; digests are added to it' },
@@ -52,6 +54,33 @@ async function putContent(call: CommandCall): Promise<number> {
   const product = positional(call, 0, 'PRODUCT');
   const file = resolve(call.io.cwd, positional(call, 1, 'FILE'));
   const id = call.options.text('id') ?? basename(file);
+  // Before it: a gateway that hears of the tarball finds them.
+  const patches: string[] = [];
+  for (const patch of findPatches(file)) {
+    patches.push((await uploadFile(call, product, patch, basename(patch))).item.id);
+    if (!call.options.has('json')) call.io.stdout(`${patches.at(-1)} of ${product}: a patch to it\n`);
+  }
+  const { item, sha256 } = await uploadFile(call, product, file, id);
+  if (call.options.has('json')) printJson(call, { product, ...publicItem(item), sha256, patches });
+  else call.io.stdout(`${item.id} of ${product}: ${item.sizeBytes} bytes, sha256 ${sha256.slice(0, 16)}\n`);
+  return 0;
+}
+
+/** Those that `gwe patch` has left beside the tarball; none beside what gwe cannot read. */
+function findPatches(file: string): string[] {
+  try {
+    return patchesBeside(file);
+  } catch {
+    return [];
+  }
+}
+
+async function uploadFile(
+  call: CommandCall,
+  product: string,
+  file: string,
+  id: string,
+): Promise<{ item: ContentItemReply; sha256: string }> {
   const client = openClient(call);
   const { sizeBytes, sha256 } = await digestFile(file);
   const query = encodeForm([
@@ -64,10 +93,7 @@ async function putContent(call: CommandCall): Promise<number> {
     sizeBytes,
   );
   if (reply.status !== 200) throw refused(`upload '${file}'`, reply);
-  const item = decodeContentItem(reply.text);
-  if (call.options.has('json')) printJson(call, { product, ...publicItem(item), sha256 });
-  else call.io.stdout(`${item.id} of ${product}: ${item.sizeBytes} bytes, sha256 ${sha256.slice(0, 16)}\n`);
-  return 0;
+  return { item: decodeContentItem(reply.text), sha256 };
 }
 
 /** With the digest of the manifest, a gateway may take the chunks that it has for those of this tarball. */

@@ -197,6 +197,16 @@ function takeParts(reader: VarintReader, chunks: readonly number[], begin: numbe
   return parts;
 }
 
+/** Bytes from the start of a file that tell which versions it is between. */
+export const ENDS_BYTES: number = PREFIX_BYTES + 64;
+
+/** Digests of the manifests that a patch is between, from its first ENDS_BYTES; `undefined` for what is no patch. */
+export function patchEnds(head: Buffer): { oldDigest: string; newDigest: string } | undefined {
+  if (head.length < ENDS_BYTES || !head.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
+  const digests = head.toString('hex', PREFIX_BYTES, ENDS_BYTES);
+  return { oldDigest: digests.slice(0, 64), newDigest: digests.slice(64) };
+}
+
 /** What a part is known by, hex. */
 export function partDigest(bytes: Uint8Array): string {
   return digestBytes(bytes).toString('hex');

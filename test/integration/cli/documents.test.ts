@@ -81,6 +81,7 @@ test('every document has the fields of its row in the README, and no others', as
     ['doctor'],
     ['verify', tarball],
     ['inspect', indexed, '--against', tarball],
+    ['patch', indexed, indexed],
     ['keys', 'list'],
     ['remove', 'hello'],
   ];
