@@ -25,11 +25,13 @@ export function isLauncher(text: string): boolean {
  *
  * GWE_LAUNCHED tells gwe which version it is. GWE_WOKEN is set by a gwe that handed its process to a sleeping shell:
  * such a start is the same run going on, so it is neither counted nor tried.
+ *
+ * SIGHUP asks for a check-in, and a start is on its way to one. (The runtime gives it its usual effect back.)
  */
 export const LAUNCHER = `#!/bin/sh
 ${MARKER} starts current, or previous after three starts that gwe did not confirm
 case $0 in */usr/local/bin/gwe) root=\${0%/usr/local/bin/gwe} ;; *) root=\${GWE_ROOT:-} ;; esac
-unset ${HEEDED_BY_RUNTIME.join(' ')}
+unset ${HEEDED_BY_RUNTIME.join(' ')}; trap '' HUP
 apps=$root/opt/gwe/apps/gwe confirmed= name= count=0 saved= guard=
 current=$(readlink "$apps/current") previous=$(readlink "$apps/previous")
 [ -r "$root/var/lib/gwe/confirmed" ] && read -r confirmed <"$root/var/lib/gwe/confirmed"

@@ -16,7 +16,7 @@ const IS_FULL = process.env.GWE_FAULTS === 'full';
 const TERMS = IS_FULL ? 500 : 5;
 const HANGUPS = IS_FULL ? 500 : 25;
 /** After a signal, at most. */
-const ANSWER_MS = 10_000;
+const ANSWER_MS = IS_FULL ? 60_000 : 20_000;
 const MIB = 1024 * 1024;
 
 const seed = Number(process.env.GWE_SEED ?? Date.now() % 1_000_000);
