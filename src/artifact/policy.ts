@@ -117,6 +117,12 @@ export function compareVersions(a: string, b: string): number {
   return 0;
 }
 
+/** `2026-11-23T15:00:00Z`; the number where it is beyond all dates. */
+function isoTime(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  return Number.isNaN(date.getTime()) ? String(seconds) : date.toISOString().replace('.000', '');
+}
+
 export interface FreshnessFacts {
   /** The highest release of this app that this gateway has accepted. */
   highestRelease?: number;
@@ -135,7 +141,7 @@ export function assertFresh(manifest: Manifest, facts: FreshnessFacts): void {
   };
   if (manifest.expires !== undefined && manifest.expires <= facts.nowS) {
     throw refuse(
-      `it expired at ${manifest.expires} (it is ${facts.nowS} or later)`,
+      `it expired at ${isoTime(manifest.expires)} (it is ${isoTime(facts.nowS)} or later)`,
       'one signed more lately',
     );
   }

@@ -14,7 +14,8 @@ import type { TrustedKey } from '../artifact/policy.ts';
 import { generateKey } from '../artifact/signature.ts';
 import { GweError } from '../base/errors.ts';
 import { ensureDirectory, removeFileDurable, writeFileDurable } from '../base/fs.ts';
-import { decodeTrustedKey, readKeyRing } from '../store/trust.ts';
+import { loadEngineConfig } from '../config/files.ts';
+import { decodeTrustedKey, lackOfKeys, readKeyRing } from '../store/trust.ts';
 import type { CommandCall, CommandSpec } from './command.ts';
 import { EXIT } from './exit.ts';
 import { gatewayOf } from './gateway.ts';
@@ -137,7 +138,10 @@ function ringOf(call: CommandCall) {
 
 function listKeys(call: CommandCall): number {
   const { io, options } = call;
-  const { keys, problems, files } = ringOf(call);
+  const ring = ringOf(call);
+  const { keys, files } = ring;
+  const lack = lackOfKeys(ring, signaturesNeeded(call));
+  const problems = [...ring.problems, ...(lack === undefined ? [] : [lack])];
   if (options.has('json')) {
     printDocument(io, { keys: keys.map(({ id: keyId, name, apps }) => ({ keyId, name, apps })), problems });
     return EXIT.ok;
@@ -189,7 +193,17 @@ function addKey(call: CommandCall): number {
   );
   if (keys.length === 0) io.stdout('from now on tarballs that are not signed are refused\n');
   warnOfLostWays(call);
+  warnOfLack(call);
   return EXIT.ok;
+}
+
+function signaturesNeeded(call: CommandCall): number {
+  return loadEngineConfig(layoutOf(call.io, call.options).engineConfig).values.requireSignatures;
+}
+
+function warnOfLack(call: CommandCall): void {
+  const lack = lackOfKeys(ringOf(call), signaturesNeeded(call));
+  if (lack !== undefined) call.io.stderr(`gwe: warning: ${lack}\n`);
 }
 
 /** A gateway does not go back to what it does not trust: better known before the next update fails. */
@@ -211,6 +225,7 @@ function removeKey(call: CommandCall): number {
   removeFileDurable(join(directory, `${name}.pub`));
   io.stdout(`no longer trusting '${name}'\n`);
   if (files.length === 1) io.stdout('no key is left: unsigned tarballs are installed from now on\n');
+  warnOfLack(call);
   return EXIT.ok;
 }
 

@@ -7,6 +7,7 @@ import { lockHolder } from '../base/lock.ts';
 import { loadEngineConfig, loadGatewayConfig } from '../config/files.ts';
 import { MOST_UNCONFIRMED_STARTS, readStarts } from '../service/starts.ts';
 import { currentLink, type Layout } from '../store/layout.ts';
+import { lackOfKeys, readKeyRing } from '../store/trust.ts';
 import type { SupervisorClient } from '../supervisor/client.ts';
 import type { Check, Finding } from './check.ts';
 
@@ -18,6 +19,7 @@ export function gatewayChecks(layout: Layout, supervisor: SupervisorClient): Che
     { id: 'config', run: () => checkConfig(layout) },
     { id: 'identity', run: () => checkIdentity(layout) },
     { id: 'locks', run: () => checkLocks(layout) },
+    { id: 'keys', run: () => checkKeys(layout) },
     { id: 'supervisord', run: () => checkSupervisor(supervisor) },
     { id: 'service', run: () => checkService(layout) },
   ];
@@ -67,6 +69,25 @@ function checkLocks(layout: Layout): Finding {
     finding: `${holders}; '${stale.map(({ path }) => path).join("', '")}' is of a process that is gone`,
     mend: 'nothing: the next gwe takes it over; see its log for how the last one ended',
   };
+}
+
+/** Whom signatures are demanded of: a gateway that nobody can sign for takes no update. */
+function checkKeys(layout: Layout): Finding {
+  const ring = readKeyRing(layout.keysDirectory);
+  const { requireSignatures } = loadEngineConfig(layout.engineConfig).values;
+  const lack = lackOfKeys(ring, requireSignatures);
+  const found = [...ring.problems, ...(lack === undefined ? [] : [lack])];
+  const names = ring.keys.map(({ name }) => name).join(', ');
+  if (found.length > 0) {
+    const mend = "see 'gwe keys list'; 'gwe keys add' or 'gwe keys remove', or set require_signatures";
+    return {
+      status: ring.keys.length < requireSignatures ? 'fail' : 'warn',
+      finding: found.join('; '),
+      mend,
+    };
+  }
+  if (names === '') return { status: 'ok', finding: 'none: unsigned tarballs are installed' };
+  return { status: 'ok', finding: `${requireSignatures} of ${ring.keys.length} must sign: ${names}` };
 }
 
 async function checkSupervisor(supervisor: SupervisorClient): Promise<Finding> {

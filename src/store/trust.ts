@@ -2,7 +2,7 @@
 import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { quote } from '../artifact/faults.ts';
-import { APP_NAME_PATTERN } from '../artifact/name.ts';
+import { APP_NAME_PATTERN, KEYS_APP_NAME } from '../artifact/name.ts';
 import type { TrustedKey } from '../artifact/policy.ts';
 import { keyId, readPublicKey } from '../artifact/signature.ts';
 import { describeError, GweError } from '../base/errors.ts';
@@ -41,6 +41,17 @@ export function readKeyRing(directory: string): KeyRing {
     }
   }
   return { files, keys, problems };
+}
+
+/** A sentence if there are fewer keys than have to sign. `needed` is require_signatures. */
+export function lackOfKeys({ files, keys }: KeyRing, needed: number): string | undefined {
+  if (files.length === 0) return undefined;
+  const many = (count: number): string => (count === 1 ? '1 key' : `${count} keys`);
+  const lack = `require_signatures is ${needed}, and this gateway trusts`;
+  if (keys.length < needed) return `${lack} ${many(keys.length)}: nothing can be installed or gone back to`;
+  const general = keys.filter(({ apps }) => apps === undefined || apps.includes(KEYS_APP_NAME)).length;
+  if (general >= needed) return undefined;
+  return `${lack} ${many(general)} for all apps: it can take over no new set of keys (${KEYS_APP_NAME})`;
 }
 
 /**

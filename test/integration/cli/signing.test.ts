@@ -147,6 +147,32 @@ test('--build-app signs as it builds, and puts what the buildfile says into the 
   assert.match(fails(line, 1, '--check-buildfile', 'bad.json'), /architectures.*expected one of x64/);
 });
 
+test('too few keys for what must sign are told by keys and by the doctor', (t) => {
+  const line = commandLine(t);
+  for (const name of ['alice', 'bob', 'carol']) ok(line, 'keygen', '--out', name);
+  ok(line, '--set', 'require_signatures=2');
+  const of = (name: string, ...more: string[]): string => {
+    const { status, stderr } = line.gwe('keys', 'add', `${name}.pub`, ...more);
+    assert.equal(status, 0, stderr);
+    return stderr;
+  };
+  const few = /require_signatures is 2, and this gateway trusts 1 key: nothing can be installed/;
+  assert.match(of('alice'), few);
+  const problems = (): string => (line.json('keys', 'list', '--json').problems as string[]).join();
+  assert.match(problems(), few);
+  const check = (): unknown => {
+    const { stdout } = line.gwe('doctor', '--json');
+    const { checks } = JSON.parse(stdout) as { checks: { id: string; status: string }[] };
+    return checks.find(({ id }) => id === 'keys')?.status;
+  };
+  assert.equal(check(), 'fail');
+  assert.match(of('bob', '--apps', 'sine'), /trusts 1 key for all apps: it can take over no new set of keys/);
+  assert.equal(check(), 'warn');
+  assert.equal(of('carol'), '');
+  assert.deepEqual([problems(), check()], ['', 'ok']);
+  assert.match(line.gwe('keys', 'remove', 'carol').stderr, /trusts 1 key for all apps/);
+});
+
 test('keys are added, limited, listed and removed; a mistyped limit is not taken for none', (t) => {
   const line = commandLine(t);
   ok(line, 'keygen', '--out', 'alice');

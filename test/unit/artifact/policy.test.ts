@@ -138,7 +138,7 @@ test('rollback: a release below the highest seen is refused, and so is one witho
 test('freeze: what has expired is refused from that second on', () => {
   const check = (expires: number) => () => assertFresh({ ...manifest, expires }, { nowS: 1000 });
   check(1001)();
-  assert.throws(check(1000), /it expired at 1000/);
+  assert.throws(check(1000), /it expired at 1970-01-01T00:16:40Z/);
 });
 
 test('versions of gwe compare by numbers', () => {
