@@ -19,6 +19,7 @@ import { createSupervisorClient, type SupervisorClient } from '../../src/supervi
 import { createGateway, EXECUTABLE } from './gateway.ts';
 import type { TestPlatform } from './platform.ts';
 import { readShimCount, type ShimRun, shimEnvironment } from './shim.ts';
+import type { SocketLine } from './socket-line.ts';
 import { type Supervisord, startSupervisord, until } from './supervisord.ts';
 import { makeTarball, type TarballEntry } from './tarball.ts';
 
@@ -99,8 +100,8 @@ export interface RigOptions {
   serial: string;
   command?: readonly string[];
   settings?: Readonly<Record<string, string | number>>;
-  /** With a supervisord of its own, whose life the root's copies do not touch. */
-  supervised?: boolean;
+  /** With a supervisord of its own, whose life the root's copies do not touch; gwe reaches it by the line, if one is given. */
+  supervised?: boolean | SocketLine;
 }
 
 /** Sets up one device with version 1 installed; the platform must hold `one.v1.tar.gz`. */
@@ -110,14 +111,17 @@ export async function createRig(platform: TestPlatform, options: RigOptions): Pr
   const root = join(home, 'root');
   const template = join(home, 'template');
   const countFile = join(home, 'count');
-  const supervisord = options.supervised === true ? await startBeside(home, root) : undefined;
+  const { supervised = false } = options;
+  const supervisord = supervised === false ? undefined : await startBeside(home, root);
+  if (typeof supervised === 'object') supervised.target = supervisord?.socketPath ?? '';
+  const socket = typeof supervised === 'object' ? supervised.path : supervisord?.socketPath;
   const gateway = await createGateway(platform, {
     command: argv,
     product: PRODUCT,
     serial,
     settings: {
       settle_time: 0,
-      ...(supervisord === undefined ? {} : { supervisor_socket: supervisord.socketPath }),
+      ...(socket === undefined ? {} : { supervisor_socket: socket }),
       ...options.settings,
     },
   });
