@@ -8,7 +8,7 @@ import { renderCanonical } from '../../src/artifact/canonical-json.ts';
 import { gunzipFile } from '../../src/artifact/gunzip.ts';
 import { IndexGuard } from '../../src/artifact/index-guard.ts';
 import { type ArtifactLimits, DEFAULT_LIMITS } from '../../src/artifact/limits.ts';
-import { decodeManifest, renderManifest } from '../../src/artifact/manifest.ts';
+import { bodyBytesOf, chunkFacts, decodeManifest, renderManifest } from '../../src/artifact/manifest.ts';
 import { decodeSignatures, renderSignatures } from '../../src/artifact/signature.ts';
 import { TarReader } from '../../src/artifact/tar-reader.ts';
 import { iniValue, parseIni } from '../../src/base/ini.ts';
@@ -107,6 +107,8 @@ const MANIFEST = manifestText(
   { 'install.sh': 'x', a: '' },
   { release: 3, expires: 2_000_000_000, architectures: ['x64'] },
 );
+/** With one chunk that is the whole body. */
+const CHUNKED = manifestText({ 'install.sh': 'x', a: '' }, { chunks: [[2560, 40, 'a'.repeat(32)]] });
 const SIGNATURES = `{"format":1,"signatures":[{"keyid":"${'a'.repeat(32)}","signature":"${Buffer.alloc(64).toString('base64')}"}]}`;
 
 /** Mutated JSON is seldom canonical: where it is JSON at all, its canonical form is tried too. */
@@ -325,7 +327,7 @@ export async function createTargets(): Promise<FuzzTarget[]> {
     ...fileTargets(),
     {
       name: 'manifest',
-      seeds: [Buffer.from(MANIFEST)],
+      seeds: [Buffer.from(MANIFEST), Buffer.from(CHUNKED)],
       words: [
         ...JSON_WORDS,
         '"entries"',
@@ -334,13 +336,18 @@ export async function createTargets(): Promise<FuzzTarget[]> {
         '"0755"',
         '"symlink"',
         '"target"',
-        '"chunks"',
+        '"chunks":[[',
+        '],[',
+        '9007199254740992',
         '../',
       ],
       limitBytes: 64 * 1024,
       run: (input) =>
         withCanonical(input, (bytes) => {
-          assert.deepEqual(renderManifest(decodeManifest(bytes, LIMITS)), bytes, 'one form only');
+          const manifest = decodeManifest(bytes, LIMITS);
+          assert.deepEqual(renderManifest(manifest), bytes, 'one form only');
+          const sum = chunkFacts(manifest).reduce((total, { sizeBytes }) => total + sizeBytes, 0);
+          assert.equal(sum, manifest.chunks === undefined ? 0 : bodyBytesOf(manifest));
         }),
     },
     {
