@@ -8,6 +8,7 @@ import { type ChunkPlan, type FetchRun, runStretch } from '../artifact/chunk-pla
 import type { PlacedChunk } from '../artifact/index-bytes.ts';
 import { GweError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { createGarbage } from '../base/memory.ts';
 import type { ContentApi } from '../protocol/content.ts';
 import { fetchPart } from '../protocol/content-part.ts';
 
@@ -73,7 +74,7 @@ export async function feedChunks(options: FeedOptions, counts: FeedCounts): Prom
 class Feed {
   readonly #options: FeedOptions;
   readonly #counts: FeedCounts;
-  #doneBytes = 0;
+  readonly #garbage = createGarbage();
 
   constructor(options: FeedOptions, counts: FeedCounts) {
     this.#options = options;
@@ -209,8 +210,10 @@ class Feed {
     if (signal.aborted)
       throw new GweError('CANCELLED', `cannot download '${id}': cancelled; the part is kept`);
     sink(bytes);
-    this.#doneBytes = this.#chunk(at).fileOffset + this.#chunk(at).compressedBytes;
-    onProgress?.(this.#doneBytes, sizeBytes);
+    const { fileOffset, compressedBytes } = this.#chunk(at);
+    onProgress?.(fileOffset + compressedBytes, sizeBytes);
+    // Once as it is, once as it was compressed or hashed.
+    this.#garbage.add(2 * bytes.length);
   }
 }
 
