@@ -9,6 +9,7 @@ import { checkInRows } from './check-in.ts';
 import { compareWithCommitted } from './committed.ts';
 import { idleRows } from './idle.ts';
 import { installRows } from './install.ts';
+import { packRows } from './pack.ts';
 import { PAYLOADS } from './payload.ts';
 import { type Row, renderTable } from './row.ts';
 import { openSite, type Site } from './site.ts';
@@ -31,6 +32,10 @@ const PARTS: readonly { name: string; rows(site: Site): Promise<Row[]> }[] = [
   { name: 'start', rows: startRows },
   { name: 'idle', rows: idleRows },
   { name: 'check-in', rows: checkInRows },
+  ...PAYLOADS.slice(-1).map((largest) => ({
+    name: 'pack',
+    rows: (site: Site) => packRows(site, largest, Number(values.runs)),
+  })),
   ...PAYLOADS.flatMap((payload) =>
     (['plain', 'indexed'] as const).map((kind) => ({
       name: `install-${kind}-${payload.name}`,
