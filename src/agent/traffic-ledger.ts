@@ -216,7 +216,7 @@ function load(runFile: string, stateFile: string): Run {
     book,
     bootId: boot,
     flushedSequence: saved?.sequence ?? 0,
-    flushedUptimeMs: isThisBoot ? here.flushedUptimeMs : 0,
+    flushedUptimeMs: isThisBoot ? here.flushedUptimeMs : uptimeMs(),
     ...(isThisBoot && here.startMs !== undefined ? { startMs: here.startMs } : {}),
   };
 }
