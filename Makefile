@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 NODE := .cache/runtime/bin/node
 PACKAGES := node_modules/.gwe-lock
 
-.PHONY: help build check test fuzz demo dist test-targets test-faults bench bench-check clean executables runtime supervisor compiler faketime readers
+.PHONY: help build check test fuzz demo dist test-targets test-faults bench bench-check bench-delta clean executables runtime supervisor compiler faketime readers peers
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -36,11 +36,14 @@ dist: executables ## executables, checksums and artifacts for every target, into
 test-targets: executables ## run each target's executable, foreign ones under qemu-user
 	@$(NODE) test/run.mjs targets
 
-bench: supervisor build ## time, memory, wire and flash against other tools on this machine: the table of the README
+bench: supervisor peers build ## time, memory, wire and flash against other tools on this machine: the table of the README
 	@$(NODE) --no-warnings test/bench/run.ts
 
-bench-check: supervisor build ## the same, and fails where a figure is worse than test/bench/committed.json by more than noise
+bench-check: supervisor peers build ## the same, and fails where a figure is worse than test/bench/committed.json by more than noise
 	@$(NODE) --no-warnings test/bench/run.ts --check
+
+bench-delta: peers build ## updates between real pairs of versions: bytes on the wire and time, beside other tools
+	@$(NODE) --no-warnings test/bench/delta/run.ts $(if $(ONLY),--only '$(ONLY)')
 
 clean: ## remove what the build made (the runtimes stay in .cache/runtimes)
 	rm -rf dist .cache/build .cache/test
@@ -56,6 +59,9 @@ supervisor: $(PACKAGES)
 
 compiler: $(PACKAGES)
 	@node src/packaging/setup.mjs compiler
+
+peers: $(PACKAGES)
+	@node src/packaging/setup.mjs peers
 
 faketime: $(PACKAGES)
 	@node src/packaging/setup.mjs faketime

@@ -48,6 +48,12 @@ export const FAKETIME_NEEDS = [{ probe: 'faketime', package: 'faketime' }];
 /** bsdtar unpacks what gwe packs; GNU tar, Python and busybox are there already. */
 export const READER_NEEDS = [{ probe: 'bsdtar', package: 'libarchive-tools' }];
 
+/** What gwe is measured against. */
+export const PEER_NEEDS = ['curl', 'zsync', 'casync', 'bsdiff', 'xdelta3', 'rsync'].map((name) => ({
+  probe: name,
+  package: name,
+}));
+
 /** The fault tests preload a small C library into gwe. */
 export const COMPILER_NEEDS = [
   { probe: 'gcc', package: 'gcc' },

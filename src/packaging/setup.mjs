@@ -1,5 +1,12 @@
 /** Set-up steps for the Makefile: `setup.mjs STEP...`; each is quick when its work is already done. */
-import { COMPILER_NEEDS, ensureInstalled, FAKETIME_NEEDS, READER_NEEDS, SUPERVISOR_NEEDS } from './debian.mjs';
+import {
+  COMPILER_NEEDS,
+  ensureInstalled,
+  FAKETIME_NEEDS,
+  PEER_NEEDS,
+  READER_NEEDS,
+  SUPERVISOR_NEEDS,
+} from './debian.mjs';
 import { say } from './project.mjs';
 import { ensureHostRuntime } from './runtimes.mjs';
 
@@ -8,6 +15,7 @@ const STEPS = {
   supervisor: () => ensureInstalled(SUPERVISOR_NEEDS, 'running apps (tests, demo)'),
   faketime: () => ensureInstalled(FAKETIME_NEEDS, 'giving gwe a wrong clock (tests)'),
   readers: () => ensureInstalled(READER_NEEDS, 'unpacking with other programs (tests)'),
+  peers: () => ensureInstalled(PEER_NEEDS, 'measuring gwe against other tools'),
   compiler: () => ensureInstalled(COMPILER_NEEDS, 'cutting gwe off at every call (tests)'),
 };
 

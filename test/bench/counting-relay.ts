@@ -5,6 +5,8 @@ export interface Counted {
   /** From the one who connected. */
   up: number;
   down: number;
+  /** Of HTTP, where it can be read. */
+  requests: number;
 }
 
 export interface CountingRelay {
@@ -15,8 +17,12 @@ export interface CountingRelay {
   finished(): readonly Counted[];
   /** Payload of all connections so far. */
   total(): Counted;
+  /** From now on; a fast one at first. */
+  setLine(line: Line | undefined): void;
   close(): Promise<void>;
 }
+
+const REQUEST = /^(GET|POST|PUT|HEAD) \//;
 
 export interface Line {
   /** Each way. */
@@ -24,7 +30,8 @@ export interface Line {
   roundTripMs: number;
 }
 
-export async function startCountingRelay(targetUrl: string, line?: Line): Promise<CountingRelay> {
+export async function startCountingRelay(targetUrl: string): Promise<CountingRelay> {
+  let line: Line | undefined;
   const target = new URL(targetUrl);
   const targetPort = Number(target.port === '' ? (target.protocol === 'https:' ? 443 : 80) : target.port);
   const finished: Counted[] = [];
@@ -33,7 +40,7 @@ export async function startCountingRelay(targetUrl: string, line?: Line): Promis
   const clocks = { up: { freeAt: 0 }, down: { freeAt: 0 } };
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (near) => {
     const far = net.connect({ port: targetPort, host: target.hostname, allowHalfOpen: true, noDelay: true });
-    const counted: Counted = { up: 0, down: 0 };
+    const counted: Counted = { up: 0, down: 0, requests: 0 };
     open.add(counted);
     for (const socket of [near, far]) {
       sockets.add(socket);
@@ -45,12 +52,25 @@ export async function startCountingRelay(targetUrl: string, line?: Line): Promis
         if (open.delete(counted)) finished.push(counted);
       });
     }
-    carry(near, far, line, clocks.up, (bytes) => {
-      counted.up += bytes;
-    });
-    carry(far, near, line, clocks.down, (bytes) => {
-      counted.down += bytes;
-    });
+    carry(
+      near,
+      far,
+      () => line,
+      clocks.up,
+      (chunk) => {
+        counted.up += chunk.length;
+        if (REQUEST.test(chunk.toString('latin1', 0, 16))) counted.requests++;
+      },
+    );
+    carry(
+      far,
+      near,
+      () => line,
+      clocks.down,
+      (chunk) => {
+        counted.down += chunk.length;
+      },
+    );
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
@@ -60,12 +80,16 @@ export async function startCountingRelay(targetUrl: string, line?: Line): Promis
     port,
     finished: () => finished,
     total: () => {
-      const sum = { up: 0, down: 0 };
-      for (const { up, down } of [...finished, ...open]) {
+      const sum = { up: 0, down: 0, requests: 0 };
+      for (const { up, down, requests } of [...finished, ...open]) {
         sum.up += up;
         sum.down += down;
+        sum.requests += requests;
       }
       return sum;
+    },
+    setLine(next) {
+      line = next;
     },
     close() {
       for (const socket of sockets) socket.destroy();
@@ -78,11 +102,12 @@ export async function startCountingRelay(targetUrl: string, line?: Line): Promis
 function carry(
   from: net.Socket,
   to: net.Socket,
-  line: Line | undefined,
+  lineNow: () => Line | undefined,
   clock: { freeAt: number },
-  count: (bytes: number) => void,
+  count: (chunk: Buffer) => void,
 ): void {
   const schedule = (bytes: number, act: () => void): void => {
+    const line = lineNow();
     if (line === undefined) {
       act();
       return;
@@ -93,8 +118,8 @@ function carry(
     setTimeout(act, Math.max(0, sentAt + line.roundTripMs / 2 - performance.now()));
   };
   from.on('data', (chunk: Buffer) => {
-    count(chunk.length);
-    if (line !== undefined) from.pause();
+    count(chunk);
+    if (lineNow() !== undefined) from.pause();
     schedule(chunk.length, () => void to.write(chunk));
   });
   from.on('end', () => schedule(0, () => void to.end()));

@@ -1,5 +1,5 @@
 /** A fresh install over loopback, from `gwe --once` to its end, against the tools that a script would use. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { watchProcess } from '../helpers/process-watch.ts';
 import { type Payload, payloadTree } from './payload.ts';
 import { type Row, rowOf } from './row.ts';
 import { type Contender, type Measured, measureGroup } from './sample.ts';
+import { shell } from './shell.ts';
 import { EXECUTABLE, makeTemplate, PRODUCT, type Site, settle, type Template, treeDigest } from './site.ts';
 
 const MIB = 2 ** 20;
@@ -148,9 +149,4 @@ function shellInstalls(site: Site, template: Template, item: Item): Contender[] 
         'tar xzf file -C tree --exclude=.gwe && find tree -exec sync {} +',
     ),
   ];
-}
-
-export function shell(script: string, ...args: readonly string[]): void {
-  const { status, stderr } = spawnSync('/bin/sh', ['-c', script, 'sh', ...args], { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`'${script}' ended with ${status}: ${stderr}`);
 }
