@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { generateKey } from '../../src/artifact/signature.ts';
 import { EXECUTABLE } from '../helpers/gateway.ts';
 import { makeTarball } from '../helpers/tarball.ts';
 
@@ -75,6 +76,19 @@ for (const shell of [['dash'], ['busybox', 'sh']]) {
     const { status, stderr } = run(shell, here, root);
     assert.equal(status, 0, stderr);
     assert.equal(readFileSync(join(scratch, by.replace(' ', '-')), 'utf8'), 'a\nb\n');
+  });
+
+  test(`${by}: apps beside it are held to the keys of the gateway`, () => {
+    const trace = join(scratch, `ran-${by.replace(' ', '-')}`);
+    const script = { content: `#!/bin/sh\ntouch ${trace}\n`, mode: 0o755 };
+    const { here, root } = copied({ 'a.v1.tar.gz': makeTarball({ 'install.sh': script }) });
+    const { publicKey } = generateKey();
+    mkdirSync(join(root, 'etc/gwe/keys.d'), { recursive: true });
+    writeFileSync(join(root, 'etc/gwe/keys.d/alice.pub'), publicKey);
+    const { status, stderr, stdout } = run(shell, here, root);
+    assert.equal(status, 1, stdout + stderr);
+    assert.match(stdout + stderr, /cannot trust 'a\.v1\.tar\.gz': it is not signed/);
+    assert.ok(!existsSync(trace), 'nothing of it has run');
   });
 
   test(`${by}: an old glibc and a file that is no gwe are refused with the reason`, () => {

@@ -5,6 +5,7 @@ import { copyFileSync, existsSync, mkdtempSync, readFileSync, readlinkSync, writ
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { generateKey } from '../../src/artifact/signature.ts';
 import { createGateway, EXECUTABLE, type Gateway } from '../helpers/gateway.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import { type Supervisord, startSupervisord, until } from '../helpers/supervisord.ts';
@@ -85,6 +86,29 @@ describe('gwe as a service', () => {
     assert.match(String(report.reason), /exited with status 1/);
     assert.equal(current(), before);
     assert.equal((await supervisord.processInfo('gwe'))?.pid, pid, 'the running gwe went on');
+  });
+
+  test('with a key, a gwe that is not signed is refused, and nothing of it is run', async () => {
+    const before = current();
+    const trace = join(gateway.root, 'trace');
+    const strange = join(gateway.root, 'strange');
+    writeFileSync(strange, `#!/bin/sh\ntouch ${trace}\nexec ${EXECUTABLE} "$@"\n`, { mode: 0o755 });
+    const key = join(gateway.root, 'alice.pub');
+    writeFileSync(key, generateKey().publicKey);
+    assert.equal(gateway.gwe('keys', 'add', key).status, 0);
+    try {
+      await platform.putContent('p1', 'gwe.v9.0.3.tar.gz', pack('9.0.3', strange));
+      const report = await command('9.0.3');
+      assert.deepEqual(
+        [report.outcome, report.code],
+        ['rejected', 'ARTIFACT_UNTRUSTED'],
+        JSON.stringify(report),
+      );
+    } finally {
+      assert.equal(gateway.gwe('keys', 'remove', 'alice').status, 0);
+    }
+    assert.ok(!existsSync(trace), 'not even its canary');
+    assert.equal(current(), before);
   });
 
   test('a gwe that comes to no check-in in three starts is taken back, and the report says so', async () => {
