@@ -54,7 +54,7 @@ export function readAppFacts(
     const active = all[app]?.active;
     const processes = groups.get(app);
     return active?.hasProgram === true && processes !== undefined
-      ? [{ app, digest: active.digest, processes }]
+      ? [{ app, digest: active.digest, installedAtMs: active.installedAtMs, processes }]
       : [];
   });
   const restarts = countRestarts(

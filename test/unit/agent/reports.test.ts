@@ -153,6 +153,8 @@ test('memory: the limit of the container counts, of both versions of cgroups, an
   );
 });
 
+const INSTALLED_MS = Date.parse('2026-11-23T15:00:03Z');
+
 const stat = (ppid: number, pgid: number, ticks: number, state = 'S'): string =>
   `1 (a) b) ${state} ${ppid} ${pgid} 0 0 0 0 0 0 0 0 ${ticks} 0 0 0 20 0 1 0 5`;
 
@@ -297,7 +299,12 @@ test("restarts are the starts in supervisord's log, also when it was rotated or 
   const line = (n: number, name = 'a'): string =>
     `2026-11-23 15:00:0${n},123 INFO spawned: '${name}' with pid ${n}\n`;
   const count = (log: string, start: number, digest = 'd1', isKept = true): number | undefined =>
-    countRestarts(file, [{ app: 'a', digest, processes: [info(start)] }], log, isKept).get('a');
+    countRestarts(
+      file,
+      [{ app: 'a', digest, installedAtMs: INSTALLED_MS, processes: [info(start)] }],
+      log,
+      isKept,
+    ).get('a');
   assert.equal(count(line(1), 1), 0);
   assert.equal(count(line(1) + line(2) + line(3) + line(4, 'b'), 3, 'd1', false), 2);
   assert.equal(count(line(1) + line(2) + line(3) + line(4, 'b'), 3), 2);
@@ -305,5 +312,10 @@ test("restarts are the starts in supervisord's log, also when it was rotated or 
   assert.equal(count(line(5), 5), 3, 'after a rotation');
   assert.equal(count('', 6), 4, 'a log without such lines');
   assert.equal(count(line(5) + line(7), 7, 'd2'), 0, "a new version's first start is none");
+  // Two starts before the update was accepted, three after it, seen by a supervisord in another time zone.
+  const shown = (seconds: number, pid: number): string =>
+    `2026-11-23 18:30:0${seconds},500 INFO spawned: 'a' with pid ${pid}\n`;
+  const lines = [shown(1, 11), shown(2, 12), shown(4, 13), shown(5, 14), shown(6, 1)].join('');
+  assert.equal(count(lines, INSTALLED_MS / 1000 + 3, 'd3'), 3);
   rmSync(directory, { recursive: true });
 });
