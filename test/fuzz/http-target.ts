@@ -32,7 +32,9 @@ export async function httpTarget(): Promise<FuzzTarget> {
   const signal = new AbortController().signal;
   const data = createDataApi(transport, () => 'k', { clock, maxReplyBytes: MOST_BYTES });
   const product = { vendor: 'p', model: 'p', style: 'triple' } as const;
-  const content = createContentApi(transport, () => 'k', product, clock, MOST_BYTES);
+  // A server may ask for a pause (Retry-After), and that is no hang.
+  const eager = { ...clock, sleep: () => Promise.resolve() };
+  const content = createContentApi(transport, () => 'k', product, eager, MOST_BYTES);
   const log = createLogger({ level: 'error', format: 'text', clock, write: () => undefined });
   const retries = { tries: 2, firstPauseMs: 1, longestPauseMs: 1 };
   const part = { id: 'a', start: 0, end: 9, sizeBytes: 100, signal, log, retries };
