@@ -11,7 +11,6 @@ import type { AgentContext } from './context.ts';
 import { type AgentMemory, dropMemory, type ProcessControl, takeMemory, type Woken } from './handover.ts';
 import { requireProduct, storeSerial } from './identity.ts';
 import { type Kept, pass } from './pass.ts';
-import { recover } from './recover.ts';
 import { createReportMemory } from './report-memory.ts';
 import { type Bed, createBed } from './rest.ts';
 import { createStatusWriter, readRunStatus } from './run-status.ts';
@@ -163,6 +162,7 @@ function makeBed(
 async function begin(context: AgentContext, signal: AbortSignal): Promise<void> {
   const { gweVersion: version, layout } = context;
   context.log.info('agent.start', { version, root: layout.root, pid: process.pid });
+  const { recover } = await import('./recover.ts');
   await recover(context, signal);
 }
 

@@ -1,6 +1,5 @@
-/** Builds the objects of the agent from the files of a root. The one place that knows all of them. */
+/** Builds what every check-in needs from the files of a root; what carries out updates is built in `compose-runner.ts`. */
 import { join } from 'node:path';
-import { KEYS_APP_NAME, RESERVED_APP_NAME } from '../artifact/name.ts';
 import { type Clock, createSystemClock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
@@ -13,21 +12,13 @@ import { createInstalledStore } from '../store/installed.ts';
 import type { Layout } from '../store/layout.ts';
 import { createSupervisorClient, findSupervisorSocket } from '../supervisor/client.ts';
 import { createJournal } from '../update/journal.ts';
-import type { WorkingState } from '../update/machine.ts';
-import type { EffectContext, EffectResult, UpdateEffects } from '../update/ports.ts';
-import type { RunnerDependencies } from '../update/runner.ts';
-import { createActivateEffects } from './activate-effects.ts';
 import { createBudget } from './budget.ts';
 import { type ClockFloor, createClockFloor } from './clock-floor.ts';
-import { createClosing } from './close.ts';
 import { createIdSource } from './command.ts';
 import type { AgentContext } from './context.ts';
 import { orLastGood } from './damage.ts';
-import { createFetchEffects } from './fetch-effects.ts';
 import { requireProduct } from './identity.ts';
-import { createKeySetEffects } from './key-set.ts';
 import { createOutbox } from './outbox.ts';
-import { createSelfEffects } from './self-update.ts';
 import { maySetClock, setClock } from './set-clock.ts';
 import { createTicketFile } from './ticket-file.ts';
 import { type TrafficCounter, trafficInterface } from './traffic.ts';
@@ -111,43 +102,6 @@ function composeClockFloor(
     maySet: () => maySetClock({ root: layout.root, uid: process.getuid?.(), wish: wish() }),
     set: (unixS) => setClock(unixS, { path: env.PATH, clock, signal }),
   });
-}
-
-/** What the update core runs with; without `content` only local files can be installed. */
-export function composeRunner(
-  context: AgentContext,
-  content: ContentApi | undefined,
-  signal: AbortSignal,
-): RunnerDependencies {
-  return {
-    journal: context.journal,
-    clock: context.clock,
-    log: context.log,
-    signal,
-    ports: {
-      effects: chooseEffects(
-        { ...createFetchEffects(context, content), ...createActivateEffects(context) },
-        { [RESERVED_APP_NAME]: createSelfEffects(context), [KEYS_APP_NAME]: createKeySetEffects(context) },
-      ),
-      ...createClosing(context),
-    },
-  };
-}
-
-/** gwe itself and its keys go through the same states as an app, with other work behind some of them. */
-function chooseEffects(
-  apps: UpdateEffects,
-  special: Readonly<Record<string, Partial<UpdateEffects>>>,
-): UpdateEffects {
-  const byApp = new Map(Object.entries(special));
-  const chosen = Object.entries(apps).map(([state, work]) => {
-    const choose = (effect: EffectContext): Promise<EffectResult> => {
-      const own = byApp.get(effect.transaction.app)?.[state as WorkingState];
-      return own === undefined ? work(effect) : own(effect);
-    };
-    return [state, choose];
-  });
-  return Object.fromEntries(chosen) as UpdateEffects;
 }
 
 /** How to reach the platform by the present configuration. Throws CONFIG_NO_IDENTITY without a product. */

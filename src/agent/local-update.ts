@@ -12,7 +12,7 @@ import {
   runTransaction,
 } from '../update/runner.ts';
 import { digestText } from './command.ts';
-import { composeRunner } from './compose.ts';
+import { composeRunner } from './compose-runner.ts';
 import type { AgentContext } from './context.ts';
 import { stopAgent } from './running-agent.ts';
 import { type LockWait, withTransactionLock } from './work.ts';

@@ -2,7 +2,7 @@
 import { describeError, GweError } from '../base/errors.ts';
 import { sweep } from '../store/versions.ts';
 import { reopenTransaction, resumeTransaction } from '../update/runner.ts';
-import { composeRunner } from './compose.ts';
+import { composeRunner } from './compose-runner.ts';
 import type { AgentContext } from './context.ts';
 import { awaitsCheckIn } from './self-update.ts';
 import { sweepDownloads } from './spare.ts';

@@ -5,7 +5,6 @@ import { removeFileDurable } from '../base/fs.ts';
 import { collectGarbage } from '../base/memory.ts';
 import type { AgentContext } from './context.ts';
 import { type AgentMemory, canHandOver, type HandoverParts, handOver, type Woken } from './handover.ts';
-import { takeBackLoopers } from './recover.ts';
 
 /** Between two looks at programs that have just been updated. */
 const WATCH_POLL_MS = 2000;
@@ -45,7 +44,10 @@ export function createBed({ context, signal, handover, memory }: RestParts): Bed
     const endMs = clock.monotonicMs() + delayMs;
     const until = AbortSignal.any([signal, alarm.signal]);
     while (isWanted() && clock.monotonicMs() < endMs) {
-      if (watcher.isOpen() && (await takeBackLoopers(context, signal))) return;
+      if (watcher.isOpen()) {
+        const { takeBackLoopers } = await import('./recover.ts');
+        if (await takeBackLoopers(context, signal)) return;
+      }
       const leftMs = endMs - clock.monotonicMs();
       const parts = handover === undefined ? undefined : { ...handover, context, isWanted };
       if (mayHandOver && parts !== undefined && canHandOver(parts, leftMs)) {

@@ -47,12 +47,13 @@ export function configure(io: CommandIo, options: ParsedOptions, layout: Layout)
   const changes = readChanges(options);
   const hasDevice = Object.keys(changes.device).length > 0;
   const hasEngine = Object.keys(changes.engine).length > 0;
+  if (!hasDevice && !hasEngine) return false;
   requireStorable(changes, layout);
   if (hasDevice) io.stdout(withNewline(saveGatewayConfig(layout.gatewayConfig, changes.device)));
   if (hasEngine) io.stdout(withNewline(saveEngineConfig(layout.engineConfig, changes.engine)));
   if (changes.device.iface !== undefined && changes.device.iface !== '')
     sayInterface(io, changes.device.iface, layout);
-  return hasDevice || hasEngine;
+  return true;
 }
 
 /** Both files are tried before either is written: a value that one cannot hold changes nothing in the other. */

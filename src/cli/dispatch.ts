@@ -209,7 +209,7 @@ const SELF_TEST = '--self-test';
 
 /** Loads all that an agent needs, then says so: an executable that is damaged or lacks a library does not get so far. */
 async function selfTest(io: CommandIo): Promise<number> {
-  await import('./run.ts');
+  await Promise.all([import('./run.ts'), import('../agent/carry-out.ts'), import('../agent/recover.ts')]);
   return say(io, `${SELF_TEST_ANSWER}\n`);
 }
 

@@ -2,12 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  composeContentApi,
-  composeContext,
-  composeRunner,
-  composeTransport,
-} from '../../src/agent/compose.ts';
+import { composeContentApi, composeContext, composeTransport } from '../../src/agent/compose.ts';
+import { composeRunner } from '../../src/agent/compose-runner.ts';
 import type { AgentContext } from '../../src/agent/context.ts';
 import { createTrafficCounter } from '../../src/agent/traffic.ts';
 import type { Clock } from '../../src/base/clock.ts';

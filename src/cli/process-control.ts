@@ -1,0 +1,37 @@
+/** The signals of this process and its command line, for the agent. */
+import type { ProcessControl } from '../agent/handover.ts';
+import { WOKEN_VARIABLE } from '../agent/idle-script.ts';
+import { ownExecutable } from '../base/execve.ts';
+
+/** SIGTERM and SIGINT abort `stop`. SIGHUP ends gwe as usual until somebody wants to be woken by it. */
+export function controlProcess(stop: AbortController): ProcessControl {
+  const end = (): void => stop.abort();
+  // It checks in before anything else: what SIGHUP asks for is on its way.
+  const isWoken = process.env[WOKEN_VARIABLE] !== undefined;
+  const listen = (name: NodeJS.Signals, heard: () => void): void => {
+    if (process.listenerCount(name) === 0) process.on(name, heard);
+  };
+  let wake: (() => void) | undefined;
+  const control: ProcessControl = {
+    command: commandLine(),
+    onWake(wanted) {
+      wake = wanted;
+      control.holdSignals();
+    },
+    releaseSignals() {
+      for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.removeAllListeners(name);
+    },
+    holdSignals() {
+      listen('SIGTERM', end);
+      listen('SIGINT', end);
+      if (isWoken || wake !== undefined) listen('SIGHUP', () => wake?.());
+    },
+  };
+  control.holdSignals();
+  return control;
+}
+
+function commandLine(): string[] | undefined {
+  const executable = ownExecutable();
+  return executable === undefined ? undefined : [executable, ...process.argv.slice(2)];
+}
