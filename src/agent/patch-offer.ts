@@ -16,6 +16,7 @@ import { openTreeStream, type TreeStream } from '../artifact/tree-stream.ts';
 import { readTreeManifest } from '../artifact/verify-tree.ts';
 import { describeError, GweError } from '../base/errors.ts';
 import { ensureDirectory, readFileBounded } from '../base/fs.ts';
+import { releaseBuffer } from '../base/memory.ts';
 import { type ContentApi, contentInfo } from '../protocol/content.ts';
 import { fetchPart, RangesIgnored } from '../protocol/content-part.ts';
 import {
@@ -27,8 +28,8 @@ import {
 import { appDirectory } from '../store/layout.ts';
 import { listVersions } from '../store/versions.ts';
 import { type Asked, patchFile } from './asked.ts';
-import type { Look } from './chunk-look.ts';
 import type { FeedCounts } from './chunk-feed.ts';
+import type { Look } from './chunk-look.ts';
 import type { AgentContext } from './context.ts';
 import { artifactLimits } from './limits.ts';
 
@@ -302,23 +303,30 @@ class OpenPatch implements PatchChunks {
     } catch (error) {
       if (!(error instanceof GweError)) throw error;
       this.#context.log.warn('patch.part', { offset: part.offset }, describeError(error));
+      this.#drop();
       this.#open = { part, reader: undefined, next: 0 };
       return false;
     }
   }
 
   close(): void {
-    this.#open = undefined;
+    this.#drop();
     this.#old.close();
+  }
+
+  /** The payload of a part goes before the next one comes: two do not have to be held. */
+  #drop(): void {
+    this.#open?.reader?.close();
+    this.#open = undefined;
   }
 
   #openAt(part: PlacedPart, at: number) {
     const index = part.chunks.indexOf(at);
     if (this.#open?.part !== part || (this.#open.reader !== undefined && index < this.#open.next)) {
-      // The payload of the part before it goes first: two do not have to be held.
-      this.#open = undefined;
+      this.#drop();
       const bytes = readStretch(this.#path, part.offset, part.sizeBytes);
       this.#open = { part, reader: openPart(bytes, part), next: 0 };
+      releaseBuffer(bytes);
     }
     return this.#open;
   }

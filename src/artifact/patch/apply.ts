@@ -1,12 +1,13 @@
 /** One part of a patch and the old body -> the bytes of its chunks, in order. Holds the payload of the part, no more. */
 import { brotliDecompressSync } from 'node:zlib';
+import { releaseBuffer } from '../../base/memory.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { patchFault } from './fault.ts';
 import { type PartFact, partDigest } from './format.ts';
 import { VarintReader } from './varint.ts';
 
-/** A stream that asks for more would make the decoder take it: 4 MiB are twice what a payload may have. */
-const MOST_WINDOW_BITS = 22;
+/** A stream that asks for more would make the decoder take it. */
+const MOST_WINDOW_BITS = 20;
 
 /**
  * The payload of a part that was fetched. Throws ARTIFACT_PATCH when the bytes are not those that the directory tells
@@ -20,6 +21,7 @@ export function openPart(bytes: Buffer, fact: PartFact): PartReader {
 
 /** The output of a part, from its begin to its end. */
 export class PartReader {
+  readonly #payload: Buffer;
   readonly #controls: VarintReader;
   readonly #gaps: VarintReader;
   readonly #values: Buffer;
@@ -33,6 +35,7 @@ export class PartReader {
   #nextExtra = 0;
 
   constructor(payload: Buffer) {
+    this.#payload = payload;
     const reader = new VarintReader(payload);
     const controlBytes = reader.take(payload.length);
     const gapBytes = reader.take(payload.length);
@@ -60,6 +63,11 @@ export class PartReader {
       done += count;
     }
     return isWhole;
+  }
+
+  /** Gives its memory back: nothing can be read any more. */
+  close(): void {
+    releaseBuffer(this.#payload);
   }
 
   /** Throws ARTIFACT_PATCH unless all of the part has been read. */
@@ -112,9 +120,11 @@ function decompress(bytes: Buffer, payloadBytes: number): Buffer {
   const bits = windowBits(bytes);
   if (bits > MOST_WINDOW_BITS)
     throw patchFault(`a brotli window of ${bits} bits`, `at most ${MOST_WINDOW_BITS}`);
+  // A little more than the output, or zlib would begin another buffer to see that there is no more.
+  const options = { maxOutputLength: payloadBytes + 1, chunkSize: payloadBytes + 64 };
   let payload: Buffer;
   try {
-    payload = brotliDecompressSync(bytes, { maxOutputLength: payloadBytes + 1 });
+    payload = brotliDecompressSync(bytes, options);
   } catch {
     throw patchFault('a part that brotli cannot read', `${payloadBytes} bytes in it`);
   }

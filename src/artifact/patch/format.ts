@@ -25,7 +25,7 @@
  *       number     bytes of the part
  *       16         the first 16 bytes of the sha256 of the part
  *
- * A part is its payload, compressed by brotli with a window of at most 4 MiB (RFC 7932). It needs no other part:
+ * A part is its payload, compressed by brotli with a window of at most 1 MiB (RFC 7932). It needs no other part:
  *
  *     number     C, bytes of the controls
  *     number     G, bytes of the gaps
