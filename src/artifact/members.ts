@@ -190,7 +190,7 @@ function memberBytes(bytes: Buffer): number | undefined {
 function wrongChunk(at: number, fact: ChunkFact | undefined): GweError {
   const { sizeBytes = 0, compressedBytes = 0, digest = '' } = fact ?? {};
   return manifestFault(
-    `a chunk ${at} that is not what the table says`,
+    `other bytes in chunk ${at}`,
     `${sizeBytes} bytes in ${compressedBytes}, sha256 ${digest}...`,
   );
 }

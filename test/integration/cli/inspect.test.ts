@@ -4,6 +4,10 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
+import { DEFAULT_LIMITS } from '../../../src/artifact/limits.ts';
+import { decodeManifest, renderManifest } from '../../../src/artifact/manifest.ts';
+import { manifestMember, signaturesMember } from '../../../src/artifact/pack-indexed.ts';
 import { createCommandLine } from '../../helpers/command-line.ts';
 import { makeIndexed, newKey, sha256 } from '../../helpers/indexed.ts';
 import { INSTALL_OK, makeTarball } from '../../helpers/tarball.ts';
@@ -93,12 +97,34 @@ test('a hand-packed tarball has no chunks, and an old one is cut as a gateway wo
   assert.deepEqual(against('app.v0.tar.gz'), { ...byTable, file: 'app.v0.tar.gz', isOldCut: true });
 });
 
-test('it refuses what a gateway would refuse, and a table that lies', async (t) => {
+/** The tarball with another digest for its second chunk: it unpacks as before. */
+async function withLyingTable(tarball: Buffer): Promise<Buffer> {
+  const stream = gunzipSync(tarball);
+  const size = Number.parseInt(stream.toString('latin1', 124, 136), 8);
+  const manifest = decodeManifest(stream.subarray(512, 512 + size), DEFAULT_LIMITS);
+  const { chunks = [] } = manifest;
+  const body = tarball.subarray(tarball.length - chunks.reduce((sum, [, bytes]) => sum + bytes, 0));
+  const wrong = chunks.with(1, [chunks[1]?.[0] ?? 0, chunks[1]?.[1] ?? 0, '0'.repeat(32)]);
+  const bytes = renderManifest({ ...manifest, chunks: wrong });
+  return Buffer.concat([await manifestMember(bytes), await signaturesMember([]), body]);
+}
+
+test('it refuses what a gateway would refuse, and like verify and sign a table that lies', async (t) => {
   const line = await commandLine(t);
   const bytes = readFileSync(join(line.cwd, 'app.v1.tar.gz'));
+  const lying = await withLyingTable(bytes);
+  line.file('app.v1.tar.gz', lying);
+  assert.equal(line.gwe('--check-tarball', 'app.v1.tar.gz').status, 0, 'what is in it is fine');
+  assert.equal(line.gwe('keygen', '--out', 'k').status, 0);
+  for (const command of [['inspect'], ['verify'], ['sign', '--key', 'k.key']]) {
+    const { status, stderr } = line.gwe(...command, 'app.v1.tar.gz');
+    assert.equal(status, 1);
+    assert.match(stderr, /other bytes in chunk 1, expected/);
+  }
+  assert.ok(readFileSync(join(line.cwd, 'app.v1.tar.gz')).equals(lying));
   line.file('cut.v1.tar.gz', bytes.subarray(0, -100));
   assert.equal(line.gwe('inspect', 'cut.v1.tar.gz').status, 1);
   mkdirSync(join(line.cwd, 'd.v1.tar.gz'));
   assert.match(line.gwe('inspect', 'd.v1.tar.gz').stderr, /no regular file/);
-  assert.match(line.gwe('inspect', 'app.v1.tar.gz', '--against', 'none.tar.gz').stderr, /none\.tar\.gz/);
+  assert.match(line.gwe('inspect', 'app.v2.tar.gz', '--against', 'none.tar.gz').stderr, /none\.tar\.gz/);
 });

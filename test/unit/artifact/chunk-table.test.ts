@@ -109,12 +109,18 @@ test('a manifest without a table stays good, and has no chunks', async () => {
 
 test('a table that lies about a chunk is refused by the number of the chunk; the content alone is fine', async () => {
   const wrong: [ManifestChunk[], RegExp][] = [
-    [changed(1, ([size, compressed]) => [size, compressed, '0'.repeat(32)]), /a chunk 1 that is not/],
-    [changed(3, ([size, compressed]) => [size, compressed, '0'.repeat(32)]), /a chunk 3 that is not/],
-    [shifted(0, 1), /a chunk 1 that is not/],
-    [shifted(0, -1), /a chunk 1 that is not/],
-    [shifted(1, 1), /a chunk 1 that is not/],
-    [shifted(1, -1), /a chunk 1 that is not/],
+    [
+      changed(1, ([size, compressed]) => [size, compressed, '0'.repeat(32)]),
+      /other bytes in chunk 1, expected/,
+    ],
+    [
+      changed(3, ([size, compressed]) => [size, compressed, '0'.repeat(32)]),
+      /other bytes in chunk 3, expected/,
+    ],
+    [shifted(0, 1), /other bytes in chunk 1, expected/],
+    [shifted(0, -1), /other bytes in chunk 1, expected/],
+    [shifted(1, 1), /other bytes in chunk 1, expected/],
+    [shifted(1, -1), /other bytes in chunk 1, expected/],
   ];
   for (const [chunks, message] of wrong) {
     const bytes = await withTable(chunks);
