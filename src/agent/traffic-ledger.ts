@@ -3,6 +3,7 @@
  * hourly and before an update (design.md §3). One process, the agent, keeps it; others leave slips for it.
  */
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { uptimeMs } from '../base/clock.ts';
@@ -106,8 +107,8 @@ export function createTrafficLedger(parts: LedgerParts): TrafficLedger {
     try {
       work();
     } catch (error) {
-      // A full disk is no reason to stop; the next save may find room.
-      if (!hasComplained) log.warn('traffic.save', {}, describeError(error));
+      // A full disk is no reason to stop; the next save may find room. Whoever only looks on may not be allowed to write.
+      if (isOwner && !hasComplained) log.warn('traffic.save', {}, describeError(error));
       hasComplained = true;
     }
   };
@@ -147,14 +148,15 @@ export function createTrafficLedger(parts: LedgerParts): TrafficLedger {
   const save = (): void => {
     unsavedBytes = 0;
     attempt(() => {
-      ensureDirectory(dirname(runFile));
       if (isOwner) {
+        ensureDirectory(dirname(runFile));
         takeSlips(true);
         const day = dayOf(trustedMs());
         if (day !== undefined) nameDays(run().book, day);
         if (uptimeMs() - run().flushedUptimeMs >= FLUSH_AFTER_MS) flush();
         writeFileDurable(runFile, JSON.stringify(run()));
-      } else if (slip.length > 0) {
+      } else if (slip.length > 0 && existsSync(layout.runDirectory)) {
+        // Where no agent has ever run there is nobody to take it.
         ensureDirectory(slips);
         const name = `${process.pid}-${randomBytes(4).toString('hex')}.json`;
         writeFileDurable(join(slips, name), JSON.stringify(slip));

@@ -8,6 +8,7 @@ import { createTransport } from '../protocol/transport.ts';
 import type { Layout } from '../store/layout.ts';
 import type { CommandIo } from './command.ts';
 import { EXIT } from './exit.ts';
+import { openGateway } from './gateway.ts';
 
 export async function downloadLatest(io: CommandIo, layout: Layout, area: string): Promise<number> {
   const settings = loadEngineConfig(layout.engineConfig).values;
@@ -18,6 +19,7 @@ export async function downloadLatest(io: CommandIo, layout: Layout, area: string
         "set it with 'gwe --set release_url=https://HOST/PATH'",
     );
   }
+  const { ledger } = openGateway(io, layout);
   const optional = (key: string, value: string) => (value === '' ? {} : { [key]: value });
   const path = await fetchLatest({
     releaseUrl: settings.releaseUrl,
@@ -35,9 +37,9 @@ export async function downloadLatest(io: CommandIo, layout: Layout, area: string
           env: io.env,
           ...optional('caFile', settings.caFile),
         },
-        { clock: io.clock },
+        { clock: io.clock, onTraffic: ledger.add },
       ),
-  });
+  }).finally(ledger.save);
   io.stdout(`${path}\n`);
   return EXIT.ok;
 }

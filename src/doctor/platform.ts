@@ -62,13 +62,14 @@ async function useData<T>(
   settings: () => TransportSettings,
   use: (data: DataApi) => Promise<T>,
 ): Promise<T> {
-  const transport = createTransport(settings(), { clock: context.clock });
+  const transport = createTransport(settings(), { clock: context.clock, onTraffic: context.ledger.add });
   try {
     return await use(
       createDataApi(transport, () => context.device().cik || undefined, { clock: context.clock }),
     );
   } finally {
     transport.close();
+    context.ledger.save();
   }
 }
 
