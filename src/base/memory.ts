@@ -40,3 +40,15 @@ function findCollector(): Collect {
   const collect: unknown = runInNewContext('gc');
   return typeof collect === 'function' ? (collect as Collect) : () => undefined;
 }
+
+/**
+ * Gives back the memory behind a buffer that nobody will read again: left to the collector, buffers that have lived
+ * through a few of its rounds wait for a large one, tens of megabytes of them. Where the runtime cannot, nothing happens.
+ */
+export function releaseBuffer(buffer: Buffer): void {
+  const memory = buffer.buffer;
+  // Small buffers share theirs with others.
+  if (memory.byteLength <= Buffer.poolSize) return;
+  const transfer: unknown = Reflect.get(memory, 'transfer');
+  if (typeof transfer === 'function') Reflect.apply(transfer, memory, [0]);
+}
