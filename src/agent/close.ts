@@ -10,6 +10,7 @@ import { prune, removeParts, sweep } from '../store/versions.ts';
 import type { Transaction } from '../update/journal.ts';
 import type { UpdatePorts } from '../update/ports.ts';
 import { isRejection, outcomeOf, REINSTALLED } from '../update/runner.ts';
+import { type Failing, renderFailure } from './capsule.ts';
 import { removeDownloads } from './chunk-look.ts';
 import type { AgentContext } from './context.ts';
 import { appendHistory, readHistory } from './history.ts';
@@ -19,11 +20,13 @@ export function createClosing(context: AgentContext): Pick<UpdatePorts, 'close' 
   const { watcher } = context;
   return {
     close(transaction) {
+      // Where the disk is full the rest has to wait; the report of it does not.
+      if (transaction.state !== 'committed') report(context, transaction);
       recordInstalled(context, transaction);
       if (transaction.state === 'committed') watcher.open(transaction);
       else if (transaction.state !== 'failed') watcher.end(transaction.app);
       appendHistory(join(context.layout.stateDirectory, 'history.json'), historyEntry(transaction));
-      context.outbox.put(transaction.id, 'fetch_status', renderOutcome(context, transaction));
+      if (transaction.state === 'committed') report(context, transaction);
     },
     cleanUp(transaction) {
       removeDownload(context, transaction);
@@ -134,30 +137,44 @@ function fetchedFacts({ bytesFetched, bytesFull, bytesReused, requests, fetchMs 
   };
 }
 
-function renderOutcome(context: AgentContext, transaction: Transaction): string {
+/** Idempotent. A failure comes through on a full disk too. */
+function report(context: AgentContext, transaction: Transaction): void {
+  const status = statusOf(context, transaction);
+  const { id, contentId, expectedSha256, urgent, failure } = transaction;
+  if (transaction.state === 'committed') {
+    const { fetchStatusFormat, maxReportBytes } = context.settings();
+    const format = fetchStatusFormat === 'text' ? 'text' : 'json';
+    context.outbox.put(id, 'fetch_status', renderFetchStatus(status, format, maxReportBytes));
+    return;
+  }
+  const failing = {
+    status,
+    asked: { id: contentId, sha256: expectedSha256, urgent },
+    causes: failure?.causes,
+  };
+  context.outbox.putFailure(id, 'fetch_status', (sequence) => renderFailure(context, failing, sequence));
+}
+
+function statusOf(context: AgentContext, transaction: Transaction): Failing['status'] {
   const outcome = outcomeOf(transaction);
   const { failure, rollbackFailure } = transaction;
   const isGood = transaction.state === 'committed';
-  return renderFetchStatus(
-    {
-      name: transaction.app,
-      version: transaction.version,
-      status: isGood ? 'success' : 'failure',
-      exitcode: transaction.exitCode ?? (isGood ? 0 : -1),
-      test: failure?.code.startsWith('ARTIFACT_') === true ? failure.message : 'passed',
-      info: transaction.output ?? '',
-      outcome,
-      tx: transaction.id,
-      active: activeVersion(context, transaction),
-      bytes: transaction.bytesFetched,
-      ...renderFetched(transaction),
-      notes: transaction.notes.filter((note) => note !== REINSTALLED || outcome === 'unchanged'),
-      ...(failure === undefined ? {} : { code: failure.code, phase: failure.state, reason: failure.message }),
-      ...(rollbackFailure === undefined ? {} : { rollback: rollbackFailure.message }),
-    },
-    context.settings().fetchStatusFormat === 'text' ? 'text' : 'json',
-    context.settings().maxReportBytes,
-  );
+  return {
+    name: transaction.app,
+    version: transaction.version,
+    status: isGood ? 'success' : 'failure',
+    exitcode: transaction.exitCode ?? (isGood ? 0 : -1),
+    test: failure?.code.startsWith('ARTIFACT_') === true ? failure.message : 'passed',
+    info: transaction.output ?? '',
+    outcome,
+    tx: transaction.id,
+    active: activeVersion(context, transaction),
+    bytes: transaction.bytesFetched,
+    ...renderFetched(transaction),
+    notes: transaction.notes.filter((note) => note !== REINSTALLED || outcome === 'unchanged'),
+    ...(failure === undefined ? {} : { code: failure.code, phase: failure.state, reason: failure.message }),
+    ...(rollbackFailure === undefined ? {} : { rollback: rollbackFailure.message }),
+  };
 }
 
 function renderFetched({ bytesFull, bytesReused, requests, fetchMs }: Transaction) {

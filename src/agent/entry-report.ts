@@ -1,7 +1,7 @@
 /** The report about an entry of a command that never became a transaction. */
 import { matchArtifactName } from '../artifact/name.ts';
 import type { ErrorCode, Outcome } from '../base/errors.ts';
-import { renderFetchStatus } from '../protocol/messages.ts';
+import { renderFailure } from './capsule.ts';
 import type { CommandEntry } from './command.ts';
 import type { AgentContext } from './context.ts';
 
@@ -18,31 +18,31 @@ export function reportEntry(context: AgentContext, id: string, entry: CommandEnt
     { tx: id, name: entry.contentId.slice(0, 160), code: end.code },
     end.reason,
   );
-  const text = renderEntryReport(context, id, entry, end);
-  context.outbox.put(id, 'fetch_status', text);
+  const render = (sequence: number): string => renderEntryReport(context, id, entry, end, sequence);
+  context.outbox.putFailure(id, 'fetch_status', render);
 }
 
+/** `sequence` is 0 for a report that goes out without being kept. */
 export function renderEntryReport(
   context: AgentContext,
   id: string,
   entry: CommandEntry,
   end: EntryEnd,
+  sequence = 0,
 ): string {
   const parsed = matchArtifactName(entry.contentId);
-  return renderFetchStatus(
-    {
-      name: parsed?.name ?? entry.contentId.slice(0, 160),
-      version: parsed?.version ?? '',
-      status: 'failure',
-      exitcode: -1,
-      test: end.outcome === 'rejected' ? end.reason : 'passed',
-      info: '',
-      outcome: end.outcome,
-      tx: id,
-      code: end.code,
-      reason: end.reason,
-    },
-    context.settings().fetchStatusFormat === 'text' ? 'text' : 'json',
-    context.settings().maxReportBytes,
-  );
+  const status = {
+    name: parsed?.name ?? entry.contentId.slice(0, 160),
+    version: parsed?.version ?? '',
+    status: 'failure',
+    exitcode: -1,
+    test: end.outcome === 'rejected' ? end.reason : 'passed',
+    info: '',
+    outcome: end.outcome,
+    tx: id,
+    code: end.code,
+    reason: end.reason,
+  };
+  const { contentId, sha256, urgent } = entry;
+  return renderFailure(context, { status, asked: { id: contentId, sha256, urgent } }, sequence);
 }

@@ -30,7 +30,7 @@ export async function nextReport(parts: Parts): Promise<PendingReport | undefine
 /** A report is written before its entry is ticked off: until then it may be written, and would be sent, once more. */
 function oldestSettled({ context, commands }: Parts): PendingReport | undefined {
   const report = context.outbox.oldest();
-  if (report === undefined) return undefined;
+  if (report === undefined || report.isOnce) return report;
   const { current } = commands.read();
   const isOfOpenEntry = current?.entries.some(
     (_, index) => index >= current.next && entryId(current, index) === report.key,

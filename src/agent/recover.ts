@@ -10,6 +10,7 @@ import { withTransactionLock } from './work.ts';
 
 /** Finishes or undoes what a power cut or kill left in the middle; needs no platform. */
 export async function recover(context: AgentContext, signal: AbortSignal): Promise<void> {
+  takeRoomForReports(context);
   try {
     const open = context.journal.read();
     sweep(context.layout, open === undefined || open.closed ? undefined : open.id);
@@ -27,6 +28,15 @@ export async function recover(context: AgentContext, signal: AbortSignal): Promi
     } else {
       context.log.error('agent.recover', {}, describeError(error));
     }
+  }
+}
+
+/** Without it a failure is told like everything else: when there is space. */
+function takeRoomForReports(context: AgentContext): void {
+  try {
+    context.outbox.prepare();
+  } catch (error) {
+    context.log.warn('report.no-room', {}, describeError(error));
   }
 }
 

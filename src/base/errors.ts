@@ -104,6 +104,11 @@ export class GweError extends Error {
 
 /** The one-line text of anything thrown, its causes behind it. */
 export function describeError(error: unknown): string {
+  return causesOf(error).join(': ');
+}
+
+/** What anything thrown says, and what its causes say that it does not; each one line, at most five. */
+export function causesOf(error: unknown): string[] {
   const parts: string[] = [];
   for (
     let at: unknown = error;
@@ -113,7 +118,7 @@ export function describeError(error: unknown): string {
     const text = (at instanceof Error ? at.message || at.name : String(at)).replace(/\s+/g, ' ').trim();
     if (text !== '' && !parts.some((part) => part.includes(text))) parts.push(text);
   }
-  return parts.join(': ');
+  return parts;
 }
 
 /** The `code` of a Node system error (`ENOENT`, `ENOSPC`, ...), or `undefined`. */

@@ -50,6 +50,25 @@ export function writeFileDurable(path: string, data: string | Uint8Array, mode =
 }
 
 /**
+ * Writes `data` over the bytes of `path` from `offset` on, which must be there: no space is asked for, so it works on a
+ * full disk. A crash may leave part of it: the reader needs a checksum.
+ */
+export function overwriteDurable(path: string, offset: number, data: Uint8Array): void {
+  try {
+    const fd = fs.openSync(path, fs.constants.O_WRONLY | fs.constants.O_NOFOLLOW);
+    try {
+      for (let done = 0; done < data.length; )
+        done += fs.writeSync(fd, data, done, data.length - done, offset + done);
+      fs.fsyncSync(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+  } catch (error) {
+    throw wrapError(error, 'STORE_IO', `cannot write '${path}'`);
+  }
+}
+
+/**
  * Makes `to` a copy of `from`, in bounded memory: temporary beside it, fsync, rename, fsync of the directory. After a
  * crash `to` is what it was, or whole.
  */

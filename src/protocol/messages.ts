@@ -126,7 +126,7 @@ export interface FetchStatus {
   test: string;
   /** Output of install.sh. */
   info: string;
-  readonly [key: string]: string | number | boolean | readonly string[] | undefined;
+  readonly [key: string]: unknown;
 }
 
 /** Below the 64 KiB that spec §1.2 recommends, percent-encoding not counted. */

@@ -9,7 +9,13 @@ import { FINAL_STATES, WORKING_STATES } from './machine.ts';
 const JOURNAL_VERSION = 1;
 const LARGEST_JOURNAL_BYTES = 1024 * 1024;
 
-const FailureSchema = v.object({ state: v.string(), code: v.string(), message: v.string() });
+const FailureSchema = v.object({
+  state: v.string(),
+  code: v.string(),
+  message: v.string(),
+  /** The parts of the message, one for each error behind it; absent where there is one. */
+  causes: v.optional(v.array(v.string())),
+});
 export type Failure = v.InferOutput<typeof FailureSchema>;
 
 export const TransactionSchema = v.object({

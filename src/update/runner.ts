@@ -1,6 +1,6 @@
 /** Drives one transaction: journal the state, run its effect, feed the event back, until a final state. */
 import type { Clock } from '../base/clock.ts';
-import { describeError, ERROR_CODES, GweError, type Outcome } from '../base/errors.ts';
+import { causesOf, describeError, ERROR_CODES, GweError, type Outcome } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Failure, Journal, Transaction } from './journal.ts';
 import { isFinal, nextState, type UpdateState, type WorkingState } from './machine.ts';
@@ -156,7 +156,13 @@ function breakLoops(transaction: Transaction): void {
 }
 
 function describeFailure(state: UpdateState, error: unknown): Failure {
-  return { state, code: error instanceof GweError ? error.code : 'STORE_IO', message: describeError(error) };
+  const causes = causesOf(error);
+  return {
+    state,
+    code: error instanceof GweError ? error.code : 'STORE_IO',
+    message: causes.join(': '),
+    ...(causes.length > 1 ? { causes } : {}),
+  };
 }
 
 function logTransition(
