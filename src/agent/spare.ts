@@ -9,7 +9,7 @@ import { listDirectory, readLink, removeTree } from '../base/fs.ts';
 import type { ContentApi } from '../protocol/content.ts';
 import { type LeftDownload, listDownloads, removeDownload } from '../store/downloads.ts';
 import { appDirectory, currentLink, versionDirectoryName, versionOfDirectory } from '../store/layout.ts';
-import { listVersions } from '../store/versions.ts';
+import { listParts, listVersions } from '../store/versions.ts';
 import type { AgentContext } from './context.ts';
 import { type Asked, type Preflight, preflight } from './preflight.ts';
 import { lackOfRoom } from './space.ts';
@@ -67,7 +67,11 @@ export function findSpare(context: AgentContext, contentId: string): Spare {
   const failed = listDirectory(layout.appsDirectory).flatMap((app) =>
     failedVersions(context, app).map((name) => ({ app, name })),
   );
+  const halves = listDirectory(layout.appsDirectory).flatMap((app) =>
+    contentId.startsWith(`${app}.v`) ? [] : listParts(layout, app),
+  );
   const parts = [
+    ...halves.map(measureTree),
     ...downloads.map(({ sizeBytes, files }) => ({ bytes: sizeBytes, inodes: files.length })),
     ...failed.map(({ app, name }) => measureTree(join(appDirectory(layout, app), name))),
   ];
@@ -76,6 +80,7 @@ export function findSpare(context: AgentContext, contentId: string): Spare {
     inodes: parts.reduce((sum, { inodes }) => sum + inodes, 0),
     remove() {
       for (const left of downloads) removeDownload(left);
+      for (const half of halves) removeTree(half);
       for (const { app, name } of failed) removeVersions(context, app, [name]);
     },
   };

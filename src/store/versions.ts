@@ -64,12 +64,17 @@ export function finishPart(layout: Layout, app: string, part: string, transactio
   return staging;
 }
 
+/** What is unpacked of versions of `app` whose chunks are being fetched, or were when that broke off. */
+export function listParts(layout: Layout, app: string): string[] {
+  const directory = appDirectory(layout, app);
+  return listDirectory(directory)
+    .filter((name) => name.startsWith(PART_PREFIX))
+    .map((name) => join(directory, name));
+}
+
 /** Removes what was unpacked of versions of `app` that are not wanted any more, all but `keep`. */
 export function removeParts(layout: Layout, app: string, keep?: string): void {
-  for (const name of listDirectory(appDirectory(layout, app))) {
-    const part = join(appDirectory(layout, app), name);
-    if (name.startsWith(PART_PREFIX) && part !== keep) removeTree(part);
-  }
+  for (const part of listParts(layout, app)) if (part !== keep) removeTree(part);
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,21 +24,34 @@ import {
 import { resumeTransaction, runTransaction } from '../../src/update/runner.ts';
 import { installDiskFaults } from '../helpers/disk-faults.ts';
 import { startFaultProxy } from '../helpers/fault-proxy.ts';
-import { appTarball, FULL, printTotals } from '../helpers/fault-rig.ts';
+import { appEntries, appTarball, FULL, printTotals } from '../helpers/fault-rig.ts';
+import { makeIndexed } from '../helpers/indexed.ts';
 import { FAULTS, type FaultName, isFetching, spoil, type Tools } from '../helpers/matrix-faults.ts';
 import { contradictions, openWorld, runnerOf, type World } from '../helpers/matrix-world.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 
-/** Version 1 is there before, 2 is good, 3 does not stay up. */
+/** Version 1 is there before, 2 is good, 3 does not stay up, 4 is fetched by chunks. */
 const COMMANDS: Readonly<Record<string, string>> = {
   '1': '/bin/sleep 1001',
   '2': '/bin/sleep 1002',
   '3': '/bin/false 1003',
+  '4': '/bin/sleep 1004',
 };
 
-function programApp(version: string): Buffer {
-  return appTarball(version, { 'supervisor.conf': `[supervisord]\ncommand = ${COMMANDS[version]}\n` });
+async function programApp(version: string): Promise<Buffer> {
+  const program = { 'supervisor.conf': `[supervisord]\ncommand = ${COMMANDS[version]}\n` };
+  if (version !== '4') return appTarball(version, program);
+  const blob = { content: randomBytes(100_000) };
+  return makeIndexed({ name: 'one', version }, appEntries(version, { ...program, 'data/blob': blob }));
 }
+
+/** Every state with the version that goes through it; of the states before `promoted` also the one by chunks. */
+const ROWS: readonly (readonly [WorkingState, string])[] = WORKING_STATES.flatMap((state) => {
+  const next = Object.values(TRANSITIONS[state]);
+  const isBefore = next.includes('failed') && state !== 'promoted';
+  const rows: [WorkingState, string][] = [[state, next.includes('rolled-back') ? '3' : '2']];
+  return isBefore ? [...rows, [state, '4']] : rows;
+});
 
 /** The whole way through the table when every state's work succeeds; to the end by rollback for version 3. */
 function wayOf(version: string): UpdateState[] {
@@ -107,13 +121,18 @@ describe('every state times every fault', () => {
   let platform: TestPlatform;
   let template: string;
   let tools: Omit<Tools, 'tarball'>;
-  const tarballs = new Map(['1', '2', '3'].map((version) => [version, programApp(version)]));
+  const tarballs = new Map<string, Buffer>();
   const totals = { cells: 0, hits: 0, violations: 0 };
   const startedMs = performance.now();
 
   before(async () => {
     platform = await startPlatform();
-    for (const [version, bytes] of tarballs) await platform.putContent('p1', `one.v${version}.tar.gz`, bytes);
+    for (const version of Object.keys(COMMANDS)) {
+      const bytes = await programApp(version);
+      tarballs.set(version, bytes);
+      // The digest of the whole tarball, which stands in the meta by default, has the whole fetched.
+      await platform.putContent('p1', `one.v${version}.tar.gz`, bytes, version === '4' ? '' : undefined);
+    }
     await platform.addDevice('p1', 'gw-1');
     const line = await startFaultProxy(platform.url);
     template = await makeTemplate(platform, line.url);
@@ -169,11 +188,10 @@ describe('every state times every fault', () => {
     return 'cut short';
   }
 
-  for (const [row, state] of WORKING_STATES.entries()) {
-    const version = Object.values(TRANSITIONS[state]).includes('rolled-back') ? '3' : '2';
+  for (const [row, [state, version]] of ROWS.entries()) {
     for (const [column, fault] of FAULTS.entries()) {
       if (!FULL && (row + column) % 3 !== 0) continue;
-      test(`${state}: ${fault}`, async () => {
+      test(`${state}${version === '4' ? ' by chunks' : ''}: ${fault}`, async () => {
         totals.violations++;
         const world = await run(version, state, fault);
         totals.cells++;

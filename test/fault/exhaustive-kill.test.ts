@@ -1,35 +1,29 @@
 /**
  * One update for each call by which the real executable changes the file system or sends on a socket: the call is where
- * power goes (SIGKILL), or fails with EIO or ENOSPC. Then a start without faults, and everything must be true. Of three
- * kinds: a one-off, a program under a real supervisord, and a tarball of which only the chunks that changed are fetched.
- * GWE_FAULTS=full takes every call (errors in the latter two: every fourth), GWE_FAULT_AT=90-99 those alone (with GWE_FAULT_LOGS=1 the logs of what fails are shown);
+ * power goes (SIGKILL), or fails with EIO or ENOSPC. Then a start without faults, and everything must be true. Of four
+ * kinds: a one-off, a program under a real supervisord, a tarball of which only the chunks that changed are fetched, a patch.
+ * GWE_FAULTS=full takes every call (errors in all but the first: every fourth), GWE_FAULT_AT=90-99 those alone (with GWE_FAULT_LOGS=1 the logs of what fails are shown);
  * otherwise a spread of them.
  */
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
   activeVersion,
-  appEntries,
   callsOf,
   createRig,
   FULL,
   inParallel,
   installCommand,
-  installScript,
-  PRODUCT,
   printTotals,
-  programOf,
   type Rig,
   violationsAtRest,
 } from '../helpers/fault-rig.ts';
-import { makeIndexed } from '../helpers/indexed.ts';
+import { CHUNKS, type FaultUpdate, ONE_OFF, PATCH, PROGRAM } from '../helpers/fault-updates.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import { compileShim, type ShimAction } from '../helpers/shim.ts';
-import { makeTarball, type TarballEntry } from '../helpers/tarball.ts';
 
 /** Most of a run is waiting for the second between two check-ins. */
 const WORKERS = 8;
@@ -47,70 +41,18 @@ const OUTCOMES: Readonly<Record<string, readonly string[]>> = {
 };
 
 interface Kind {
-  name: string;
-  isSupervised: boolean;
-  tarball(version: string): Buffer | Promise<Buffer>;
-  /** A digest of the whole tarball, as is left there otherwise, would have the whole fetched. */
-  meta?: string;
-  /** Of version 2 over version 1, on the wire. */
-  mostBytes: number;
+  update: FaultUpdate;
   /** In the full run every so manieth call is failed; all of them are killed at. */
   errorStep: number;
   /** Points of each action in the sampled run. */
   samples: Readonly<Record<(typeof ACTIONS)[number], number>>;
 }
 
-type Entries = Readonly<Record<string, TarballEntry>>;
-
-function entriesOf(version: string, more: Entries = {}): Entries {
-  const script = version === '1' ? {} : { 'install.sh': installScript('sleep 0.6') };
-  return appEntries(version, { ...script, ...more });
-}
-
-/** Does not shrink, is the same everywhere, and every byte of it depends on `seed`. */
-function noise(seed: string, sizeBytes: number): Buffer {
-  const blocks = Array.from({ length: Math.ceil(sizeBytes / 32) }, (_, n) =>
-    createHash('sha256').update(`${seed} ${n}`).digest(),
-  );
-  return Buffer.concat(blocks).subarray(0, sizeBytes);
-}
-
-/** Three large files, of which each version has one of its own. */
-function chunkedEntries(version: string): Entries {
-  return entriesOf(version, {
-    'data/begin': { content: noise('begin', 200_000) },
-    'data/blob': { content: noise(version, 70_000) },
-    'data/end': { content: noise('end', 200_000) },
-  });
-}
-
 const KINDS: readonly Kind[] = [
-  {
-    name: 'a one-off',
-    isSupervised: false,
-    tarball: (version) => makeTarball(entriesOf(version)),
-    mostBytes: 10_000,
-    errorStep: 1,
-    samples: { kill: 6, EIO: 6, ENOSPC: 6 },
-  },
-  {
-    name: 'a program',
-    isSupervised: true,
-    tarball: (version) => makeTarball(entriesOf(version, { 'supervisor.conf': programOf(version) })),
-    mostBytes: 10_000,
-    errorStep: 4,
-    samples: { kill: 8, EIO: 4, ENOSPC: 4 },
-  },
-  {
-    name: 'chunks',
-    isSupervised: false,
-    tarball: (version) => makeIndexed({ name: 'one', version }, chunkedEntries(version)),
-    meta: '',
-    // Of 470,000: the rest is on the gateway.
-    mostBytes: 100_000,
-    errorStep: 4,
-    samples: { kill: 8, EIO: 4, ENOSPC: 4 },
-  },
+  { update: ONE_OFF, errorStep: 1, samples: { kill: 6, EIO: 6, ENOSPC: 6 } },
+  { update: PROGRAM, errorStep: 4, samples: { kill: 6, EIO: 3, ENOSPC: 3 } },
+  { update: CHUNKS, errorStep: 4, samples: { kill: 6, EIO: 3, ENOSPC: 3 } },
+  { update: PATCH, errorStep: 4, samples: { kill: 6, EIO: 3, ENOSPC: 3 } },
 ];
 
 describe('the real executable, cut at the n-th call', () => {
@@ -123,7 +65,8 @@ describe('the real executable, cut at the n-th call', () => {
   after(() => rmSync(directory, { recursive: true, force: true }));
 
   for (const kind of KINDS) {
-    describe(`in an update of ${kind.name}`, () => {
+    const { update } = kind;
+    describe(`in an update of ${update.name}`, () => {
       let platform: TestPlatform;
       let rigs: Rig[];
       /** Calls of an undisturbed update. */
@@ -131,21 +74,15 @@ describe('the real executable, cut at the n-th call', () => {
 
       before(async () => {
         platform = await startPlatform();
-        for (const version of ['1', '2'])
-          await platform.putContent(
-            PRODUCT,
-            `one.v${version}.tar.gz`,
-            await kind.tarball(version),
-            kind.meta,
-          );
+        await update.upload(platform);
         const settings = { http_timeout: 20 };
         rigs = await Promise.all(
           Array.from({ length: WORKERS }, (_, index) =>
-            createRig(platform, { serial: `gw-${index}`, settings, supervised: kind.isSupervised }),
+            createRig(platform, { serial: `gw-${index}`, settings, supervised: update.isSupervised }),
           ),
         );
         const [rig] = rigs;
-        if (rig !== undefined) span = await measureSpan(rig, kind);
+        if (rig !== undefined) span = await measureSpan(rig, update);
       });
       after(async () => {
         for (const rig of rigs) await rig.remove();
@@ -167,7 +104,7 @@ describe('the real executable, cut at the n-th call', () => {
             return isHit && at < TO && (FULL || IS_CHOSEN || n < samples);
           });
           printTotals(
-            `exhaustive-kill, ${kind.name}, ${action}`,
+            `exhaustive-kill, ${update.name}, ${action}`,
             startedMs,
             violations.length,
             `${points} points of about ${span} calls`,
@@ -179,7 +116,7 @@ describe('the real executable, cut at the n-th call', () => {
     });
   }
 
-  async function measureSpan(rig: Rig, { mostBytes }: Kind): Promise<number> {
+  async function measureSpan(rig: Rig, { mostBytes }: FaultUpdate): Promise<number> {
     await rig.reset();
     await rig.command(installCommand('one.v2.tar.gz'));
     const end = await rig.once({ library });

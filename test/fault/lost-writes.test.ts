@@ -4,7 +4,6 @@
  * update to its end. GWE_FAULTS=full takes every state, otherwise a spread of them.
  */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +12,6 @@ import { bootId } from '../../src/base/process.ts';
 import { decodeForm } from '../../src/protocol/codec.ts';
 import { createDiskModel, DATA_FATES, type LoggedCall, parseShimLog } from '../helpers/disk-model.ts';
 import {
-  appTarball,
   createRig,
   FULL,
   inParallel,
@@ -23,11 +21,11 @@ import {
   type Rig,
   violationsAtRest,
 } from '../helpers/fault-rig.ts';
+import { CHUNKS, ONE_OFF, PATCH } from '../helpers/fault-updates.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import { compileShim } from '../helpers/shim.ts';
 
 const WORKERS = 8;
-const SAMPLES = 20;
 const COMMAND_TEXT = installCommand('one.v2.tar.gz');
 
 /** One tree, and what the platform knew when the power went. */
@@ -38,128 +36,132 @@ interface CrashState {
   report: string | undefined;
 }
 
-describe('a power cut that loses what was not synced', () => {
-  let platform: TestPlatform;
-  let home: string;
-  let rigs: Rig[];
-  const startedMs = performance.now();
+/** Of all states, in the sampled run. */
+const KINDS = [
+  { update: ONE_OFF, samples: 14 },
+  { update: CHUNKS, samples: 10 },
+  { update: PATCH, samples: 6 },
+];
 
-  before(async () => {
-    home = mkdtempSync(join(tmpdir(), 'gwe-lost-'));
-    platform = await startPlatform();
-    await platform.putContent(PRODUCT, 'one.v1.tar.gz', appTarball('1'));
-    await platform.putContent(
-      PRODUCT,
-      'one.v2.tar.gz',
-      appTarball('2', { blob: { content: randomBytes(150_000) } }),
-    );
-    rigs = await Promise.all(
-      Array.from({ length: WORKERS }, (_, index) => createRig(platform, { serial: `gw-${index}` })),
-    );
-  });
-  after(async () => {
-    for (const rig of rigs) await rig.remove();
-    await platform.close();
-    rmSync(home, { recursive: true, force: true });
-  });
+for (const { update, samples } of KINDS)
+  describe(`a power cut that loses what was not synced, in an update of ${update.name}`, () => {
+    let platform: TestPlatform;
+    let home: string;
+    let rigs: Rig[];
+    let startedMs = 0;
 
-  /** One undisturbed update under the shim, which writes down every call. */
-  async function record(rig: Rig): Promise<{ before: string; calls: LoggedCall[] }> {
-    const logFile = join(home, 'calls.log');
-    await rig.reset();
-    // Of /run nothing outlives a power cut.
-    rmSync(join(rig.root, 'run/gwe'), { recursive: true, force: true });
-    rmSync(join(rig.root, 'runs.log'), { force: true });
-    await rig.command(COMMAND_TEXT);
-    const before = join(home, 'before');
-    mkdirSync(before);
-    createDiskModel(rig.root).write(before, 0, 'kept');
-    const end = await rig.once({ library: compileShim(home), logFile });
-    assert.equal(end.status, 0, end.log);
-    const text = readFileSync(logFile, 'utf8').replaceAll(rig.root, before);
-    return { before, calls: parseShimLog(text) };
-  }
+    before(async () => {
+      startedMs = performance.now();
+      home = mkdtempSync(join(tmpdir(), 'gwe-lost-'));
+      platform = await startPlatform();
+      await update.upload(platform);
+      rigs = await Promise.all(
+        Array.from({ length: WORKERS }, (_, index) => createRig(platform, { serial: `gw-${index}` })),
+      );
+    });
+    after(async () => {
+      for (const rig of rigs) await rig.remove();
+      await platform.close();
+      rmSync(home, { recursive: true, force: true });
+    });
 
-  /** Every distinct state, as trees below `home`. */
-  function enumerate(before: string, calls: readonly LoggedCall[]): CrashState[] {
-    const model = createDiskModel(before);
-    const seen = new Set<string>();
-    const states: CrashState[] = [];
-    let isCleared = false;
-    let report: string | undefined;
-    for (const [index, call] of calls.entries()) {
-      if (call.path.startsWith(join(before, 'run/'))) continue;
-      if (call.operation === 'send') {
-        const told = readSend(call.data);
-        isCleared ||= told.isClear;
-        report = told.report ?? report;
-      } else model.apply(call);
-      for (let names = 0; names <= model.pendingNames(); names++) {
-        for (const fate of DATA_FATES) {
-          const key = `${model.digest(names, fate)} ${isCleared} ${report !== undefined}`;
-          if (seen.has(key)) continue;
-          seen.add(key);
-          const after = `call ${index + 1} (${call.operation} ${call.path.replace(before, '')}), ${names} of ${model.pendingNames()} names, bytes ${fate}`;
-          const tree = join(home, `state-${seen.size}`);
-          const isTaken = FULL || seen.size % 6 === 1;
-          if (isTaken) states.push({ tree: model.write(tree, names, fate), after, isCleared, report });
+    /** One undisturbed update under the shim, which writes down every call. */
+    async function record(rig: Rig): Promise<{ before: string; calls: LoggedCall[] }> {
+      const logFile = join(home, 'calls.log');
+      await rig.reset();
+      // Of /run nothing outlives a power cut.
+      rmSync(join(rig.root, 'run/gwe'), { recursive: true, force: true });
+      rmSync(join(rig.root, 'runs.log'), { force: true });
+      await rig.command(COMMAND_TEXT);
+      const before = join(home, 'before');
+      mkdirSync(before);
+      createDiskModel(rig.root).write(before, 0, 'kept');
+      const end = await rig.once({ library: compileShim(home), logFile });
+      assert.equal(end.status, 0, end.log);
+      const text = readFileSync(logFile, 'utf8').replaceAll(rig.root, before);
+      return { before, calls: parseShimLog(text) };
+    }
+
+    /** Every distinct state, as trees below `home`. */
+    function enumerate(before: string, calls: readonly LoggedCall[]): CrashState[] {
+      const model = createDiskModel(before);
+      const seen = new Set<string>();
+      const states: CrashState[] = [];
+      let isCleared = false;
+      let report: string | undefined;
+      for (const [index, call] of calls.entries()) {
+        if (call.path.startsWith(join(before, 'run/'))) continue;
+        if (call.operation === 'send') {
+          const told = readSend(call.data);
+          isCleared ||= told.isClear;
+          report = told.report ?? report;
+        } else model.apply(call);
+        for (let names = 0; names <= model.pendingNames(); names++) {
+          for (const fate of DATA_FATES) {
+            const key = `${model.digest(names, fate)} ${isCleared} ${report !== undefined}`;
+            if (seen.has(key)) continue;
+            seen.add(key);
+            const after = `call ${index + 1} (${call.operation} ${call.path.replace(before, '')}), ${names} of ${model.pendingNames()} names, bytes ${fate}`;
+            const tree = join(home, `state-${seen.size}`);
+            const isTaken = FULL || seen.size % 6 === 1;
+            if (isTaken) states.push({ tree: model.write(tree, names, fate), after, isCleared, report });
+          }
         }
       }
+      return FULL ? states : spread(states);
     }
-    return FULL ? states : spread(states);
-  }
 
-  function spread(states: readonly CrashState[]): CrashState[] {
-    const step = Math.max(1, states.length / SAMPLES);
-    return Array.from(
-      { length: Math.min(SAMPLES, states.length) },
-      (_, n) => states[Math.floor(n * step)],
-    ).filter((state) => state !== undefined);
-  }
-
-  async function recover(rig: Rig, state: CrashState): Promise<string[]> {
-    pretendReboot(state.tree);
-    await rig.adopt(state.tree);
-    rmSync(state.tree, { recursive: true, force: true });
-    // Every state comes from the same recording, so the state before this one was reported in the same words.
-    await platform.write(PRODUCT, rig.serial, 'fetch_status', '');
-    await rig.command(COMMAND_TEXT);
-    if (state.isCleared) await platform.write(PRODUCT, rig.serial, 'engine_fetch', '');
-    if (state.report !== undefined) await platform.write(PRODUCT, rig.serial, 'fetch_status', state.report);
-    const logs: string[] = [];
-    for (let tries = 0; tries < 3; tries++) {
-      const end = await rig.once();
-      logs.push(end.log);
-      if (end.status === 0) break;
+    function spread(states: readonly CrashState[]): CrashState[] {
+      const step = Math.max(1, states.length / samples);
+      return Array.from(
+        { length: Math.min(samples, states.length) },
+        (_, n) => states[Math.floor(n * step)],
+      ).filter((state) => state !== undefined);
     }
-    const found = await violationsAtRest(rig, { outcomes: ['installed'] });
-    if (found.length > 0 && process.env.GWE_FAULT_LOGS !== undefined)
-      console.log(state.after, logs.join('\n---\n'));
-    return found.map((sentence) => `cut after ${state.after}: ${sentence}`);
-  }
 
-  test('is recovered from in every state that the disk may be in', async () => {
-    const [first] = rigs;
-    assert.ok(first !== undefined);
-    const { before, calls } = await record(first);
-    const states = enumerate(before, calls);
-    const violations: string[] = [];
-    await inParallel(rigs, async (rig, n) => {
-      const state = states[n - 1];
-      if (state === undefined) return false;
-      violations.push(...(await recover(rig, state)));
-      return true;
+    async function recover(rig: Rig, state: CrashState): Promise<string[]> {
+      pretendReboot(state.tree);
+      await rig.adopt(state.tree);
+      rmSync(state.tree, { recursive: true, force: true });
+      // Every state comes from the same recording, so the state before this one was reported in the same words.
+      await platform.write(PRODUCT, rig.serial, 'fetch_status', '');
+      await rig.command(COMMAND_TEXT);
+      if (state.isCleared) await platform.write(PRODUCT, rig.serial, 'engine_fetch', '');
+      if (state.report !== undefined) await platform.write(PRODUCT, rig.serial, 'fetch_status', state.report);
+      const logs: string[] = [];
+      for (let tries = 0; tries < 3; tries++) {
+        const end = await rig.once();
+        logs.push(end.log);
+        if (end.status === 0) break;
+      }
+      const found = await violationsAtRest(rig, { outcomes: ['installed'] });
+      if (found.length > 0 && process.env.GWE_FAULT_LOGS !== undefined)
+        console.log(state.after, logs.join('\n---\n'));
+      return found.map((sentence) => `cut after ${state.after}: ${sentence}`);
+    }
+
+    test('is recovered from in every state that the disk may be in', async () => {
+      const [first] = rigs;
+      assert.ok(first !== undefined);
+      const { before, calls } = await record(first);
+      const states = enumerate(before, calls);
+      const violations: string[] = [];
+      await inParallel(rigs, async (rig, n) => {
+        const state = states[n - 1];
+        if (state === undefined) return false;
+        violations.push(...(await recover(rig, state)));
+        return true;
+      });
+      printTotals(
+        `lost-writes, ${update.name}`,
+        startedMs,
+        violations.length,
+        `${calls.length} calls, ${states.length} states`,
+      );
+      assert.deepEqual(violations, []);
+      assert.ok(states.length >= (FULL ? 100 : 5), `only ${states.length} states`);
     });
-    printTotals(
-      'lost-writes',
-      startedMs,
-      violations.length,
-      `${calls.length} calls, ${states.length} states`,
-    );
-    assert.deepEqual(violations, []);
-    assert.ok(states.length >= (FULL ? 100 : 10), `only ${states.length} states`);
   });
-});
 
 /** What a request told the platform. */
 function readSend(data: Buffer): { isClear: boolean; report: string | undefined } {

@@ -94,7 +94,7 @@ export function appTarball(version: string, extra: Entries = {}): Buffer {
   return makeTarball(appEntries(version, extra));
 }
 
-type Entries = Readonly<Record<string, TarballEntry>>;
+export type Entries = Readonly<Record<string, TarballEntry>>;
 
 export interface RigOptions {
   serial: string;
@@ -260,8 +260,13 @@ export function activeVersion(root: string, app = 'one'): { version: string } | 
 export function leftovers(root: string): string[] {
   const found = readdirSync(root, { recursive: true, encoding: 'utf8' });
   const isLeft = (path: string): boolean =>
-    /(^|\/)\.(staging-|trash-|gwe-tmp-)[^/]*$/.test(path) || /^var\/lib\/gwe\/downloads\/./.test(path);
+    /(^|\/)\.(staging-|trash-|part-|gwe-tmp-)[^/]*$/.test(path) || /^var\/lib\/gwe\/downloads\/./.test(path);
   return found.filter(isLeft).map((path) => `left behind: ${path}`);
+}
+
+/** Of what `leftovers` finds: bytes of a tarball, and what its chunks were unpacked to. */
+export function isOfDownload(path: string): boolean {
+  return path.includes('/downloads/') || path.includes('/.part-');
 }
 
 export interface Expectation {
@@ -274,7 +279,7 @@ export async function violationsAtRest(rig: Rig, expected: Expectation): Promise
   const reports = (await rig.reports()).filter((report) => !isWaitingForSpace(report));
   // What a broken-off download got stays for the next command.
   const isCutShort = reports.at(-1)?.phase === 'downloading';
-  const violations = leftovers(rig.root).filter((path) => !isCutShort || !path.includes('/downloads/'));
+  const violations = leftovers(rig.root).filter((path) => !isCutShort || !isOfDownload(path));
   const active = activeVersion(rig.root);
   if ('violation' in active) return [...violations, active.violation];
   if (reports.length !== 1)

@@ -169,9 +169,14 @@ function withLineFault(
   };
 }
 
-/** Half of a download, or of any other request nothing at all. */
+/** Half of what is asked for of a tarball, or of any other request nothing at all. */
 function beginAnswer(request: Relayed, response: http.ServerResponse, tarball: Buffer): void {
   if (!request.path.includes('/provision/download') || request.path.includes('info=true')) return;
-  response.writeHead(200, { 'content-length': tarball.length });
-  response.write(tarball.subarray(0, tarball.length >> 1));
+  const [, from = '0', to = ''] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
+  const last = to === '' ? tarball.length - 1 : Number(to);
+  const part = tarball.subarray(Number(from), last + 1);
+  const headers = { 'content-length': part.length };
+  if (request.headers.range === undefined) response.writeHead(200, headers);
+  else response.writeHead(206, { ...headers, 'content-range': `bytes ${from}-${last}/${tarball.length}` });
+  response.write(part.subarray(0, part.length >> 1));
 }

@@ -14,7 +14,7 @@ import type { Transaction } from '../../src/update/journal.ts';
 import type { UpdateState } from '../../src/update/machine.ts';
 import type { RunnerDependencies } from '../../src/update/runner.ts';
 import { createFakeSupervisor, type FakeSupervisor } from './fake-supervisor.ts';
-import { activeVersion, leftovers } from './fault-rig.ts';
+import { activeVersion, isOfDownload, leftovers } from './fault-rig.ts';
 
 export interface World {
   root: string;
@@ -129,7 +129,7 @@ function programFaults({ supervisor, chain }: World, { commands }: Wanted, activ
  */
 function remains({ root, context, chain }: World, version: string): string[] {
   const last = chain.at(-1);
-  const found = leftovers(root).filter((path) => last !== 'failed' || !path.includes('/downloads/'));
+  const found = leftovers(root).filter((path) => last !== 'failed' || !isOfDownload(path));
   if (last !== 'rolled-back') return found;
   const kept = readdirSync(join(root, 'opt/gwe/apps/one')).filter((name) => name.startsWith(`${version}-`));
   const failed = context.installed.get('one').refused.map(({ digest }) => `${version}-${digest.slice(0, 8)}`);

@@ -122,6 +122,8 @@ describe('room', { concurrency: 4 }, () => {
     assert.equal(await update(gateway, '1'), 'installed');
     assert.match(String(await update(gateway, '2')), /rolled-back/);
     writeFileSync(join(gateway.root, 'opt/gwe/filler'), Buffer.alloc(MIB / 2));
+    const half = join(gateway.root, 'opt/gwe/apps/other/.part-0123456789abcdef');
+    mkdirSync(half, { recursive: true });
     const [program = '', ...first] = FROM_SOURCE;
     const env = { PATH: process.env.PATH ?? '', GWE_ROOT: gateway.root };
     // Fails by itself where the plan is a refusal.
@@ -129,6 +131,7 @@ describe('room', { concurrency: 4 }, () => {
     assert.match(plan.stdout, /are removed first, to make room/);
     assert.equal(await update(gateway, '4'), 'installed');
     assert.deepEqual(kept(gateway), ['1', '4']);
+    assert.equal(existsSync(half), false);
   });
 
   test('with no room for a lock the agent waits, and goes on when there is some', async (t) => {
