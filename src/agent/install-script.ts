@@ -97,7 +97,11 @@ export async function endOrphan(
   context: AgentContext,
   { id, script }: Pick<Transaction, 'id' | 'script'>,
 ): Promise<boolean> {
-  const groups = new Set(groupsByEnvironment(`${TRANSACTION_VARIABLE}=${id}`));
+  const place = `GWE_APP_DIR=${context.layout.appsDirectory}/`;
+  const isOfIt = (environment: readonly string[]): boolean =>
+    environment.includes(`${TRANSACTION_VARIABLE}=${id}`) &&
+    environment.some((entry) => entry.startsWith(place));
+  const groups = new Set(groupsByEnvironment(isOfIt));
   if (script !== undefined && isStillOurs(script)) groups.add(script.pid);
   for (const group of groups) await endGroup(group, GRACE_MS, context.clock);
   return groups.size > 0;

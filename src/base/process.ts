@@ -232,10 +232,10 @@ export function groupMembers(pgid: number): number[] {
     .map((stat) => stat.pid);
 }
 
-/** Process groups that have a living member with `entry` (`NAME=value`) in the environment it was started with. */
-export function groupsByEnvironment(entry: string): number[] {
+/** Process groups that have a living member whose environment at its start (`NAME=value` each) is such a one. */
+export function groupsByEnvironment(isWanted: (environment: readonly string[]) => boolean): number[] {
   const groups = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && readEnvironment(name).includes(entry))
+    .filter((name) => /^\d+$/.test(name) && isWanted(readEnvironment(name)))
     .map((name) => readProcessStat(Number(name))?.pgid)
     .filter((pgid) => pgid !== undefined);
   return [...new Set(groups)];
