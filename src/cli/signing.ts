@@ -1,4 +1,5 @@
 /** From the options of a command line to who signs: a key file, or a program that has the key. */
+import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createRemoteSigner, createSigner, readPrivateKey, type Signer } from '../artifact/signature.ts';
 import { GweError } from '../base/errors.ts';
@@ -30,7 +31,16 @@ export function readSigner(io: CommandIo, options: ParsedOptions, keyOption: str
   if (command !== undefined) {
     return createRemoteSigner(pem, file, (message) => askCommand(io, command, message));
   }
-  return createSigner(readPrivateKey(pem, readPassphrase(io, options), file));
+  const signer = createSigner(readPrivateKey(pem, readPassphrase(io, options), file));
+  warnOfReaders(io, file);
+  return signer;
+}
+
+/** A key that a copy or another tool has left readable by everybody is signed with all the same. */
+function warnOfReaders(io: CommandIo, file: string): void {
+  const path = resolve(io.cwd, file);
+  if ((statSync(path).mode & 0o077) === 0) return;
+  io.stderr(`gwe: warning: other users of this machine can read '${file}': chmod 600 ${file}\n`);
 }
 
 /** The text of a key file. Throws USAGE_BAD_VALUE if there is none. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -145,6 +145,17 @@ test('--build-app signs as it builds, and puts what the buildfile says into the 
     JSON.stringify({ name: 'app', version: '1', includes: ['install.sh'], architectures: ['z80'] }),
   );
   assert.match(fails(line, 1, '--check-buildfile', 'bad.json'), /architectures.*expected one of x64/);
+});
+
+test('a private key that others can read is told of, and used', (t) => {
+  const line = commandLine(t);
+  ok(line, 'keygen', '--out', 'alice');
+  line.file('app.v1.tar.gz', tarball());
+  assert.equal(line.gwe('sign', 'app.v1.tar.gz', '--key', 'alice.key').stderr, '');
+  chmodSync(join(line.cwd, 'alice.key'), 0o640);
+  const { status, stderr } = line.gwe('sign', 'app.v1.tar.gz', '--key', 'alice.key');
+  assert.equal(status, 0);
+  assert.match(stderr, /other users of this machine can read 'alice\.key': chmod 600/);
 });
 
 test('too few keys for what must sign are told by keys and by the doctor', (t) => {
