@@ -8,7 +8,7 @@ import { type ChunkPlan, type FetchRun, runStretch } from '../artifact/chunk-pla
 import type { PlacedChunk } from '../artifact/index-bytes.ts';
 import { GweError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import { createGarbage } from '../base/memory.ts';
+import { createGarbage, releaseBuffer } from '../base/memory.ts';
 import type { ContentApi } from '../protocol/content.ts';
 import { fetchPart } from '../protocol/content-part.ts';
 
@@ -74,7 +74,6 @@ export async function feedChunks(options: FeedOptions, counts: FeedCounts): Prom
 class Feed {
   readonly #options: FeedOptions;
   readonly #counts: FeedCounts;
-  readonly #garbage = createGarbage();
 
   constructor(options: FeedOptions, counts: FeedCounts) {
     this.#options = options;
@@ -125,7 +124,7 @@ class Feed {
     try {
       for (let at = run.first; at < run.end; at++) {
         const member = await gather.take(this.#chunk(at).compressedBytes);
-        ahead.push(quiet(this.#inflate(at, member)));
+        ahead.push(quiet(this.#inflate(at, member).finally(() => releaseBuffer(member))));
         if (ahead.length === MOST_AHEAD) await passOldest();
       }
       while (done < run.end) await passOldest();
@@ -212,8 +211,7 @@ class Feed {
     sink(bytes);
     const { fileOffset, compressedBytes } = this.#chunk(at);
     onProgress?.(fileOffset + compressedBytes, sizeBytes);
-    // Once as it is, once as it was compressed or hashed.
-    this.#garbage.add(2 * bytes.length);
+    releaseBuffer(bytes);
   }
 }
 
@@ -234,6 +232,8 @@ async function digestOf(bytes: Buffer): Promise<string> {
 /** Cuts a sequence of pieces into buffers of given sizes. */
 class Gather {
   readonly #pieces: AsyncIterator<Buffer>;
+  readonly #garbage = createGarbage('major');
+  #piece: Buffer = EMPTY;
   #rest: Buffer = EMPTY;
 
   constructor(pieces: AsyncIterator<Buffer>) {
@@ -246,11 +246,17 @@ class Gather {
       if (this.#rest.length === 0) {
         const { value, done: isOver } = await this.#pieces.next();
         if (isOver === true) throw new RangeError('fewer bytes than the run has');
+        this.#piece = value;
         this.#rest = value;
       }
       const part = this.#rest.subarray(0, bytes - done);
       done += part.copy(whole, done);
       this.#rest = this.#rest.subarray(part.length);
+      // One that is all of its memory shares it with nobody.
+      const { length, buffer } = this.#piece;
+      if (this.#rest.length > 0) continue;
+      this.#garbage.add(length);
+      if (length === buffer.byteLength) releaseBuffer(this.#piece);
     }
     return whole;
   }

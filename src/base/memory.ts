@@ -15,24 +15,27 @@ export interface Garbage {
   add(bytes: number): void;
 }
 
-const COLLECT_EVERY_BYTES = 1024 * 1024;
+const COLLECT_EVERY_BYTES = { minor: 1024 * 1024, major: 4 * 1024 * 1024 };
 
-/** One for each stream of bytes. Costs nothing until the first megabyte has gone through. */
-export function createGarbage(): Garbage {
+/**
+ * One for each stream of bytes. Costs nothing until the first megabytes have gone through. A minor collection is enough
+ * for buffers that are used up at once; those that wait for others outlive a few, and only a major one takes them.
+ */
+export function createGarbage(type: keyof typeof COLLECT_EVERY_BYTES = 'minor'): Garbage {
   let waitingBytes = 0;
   let collect: Collect | undefined;
   return {
     add(bytes) {
       waitingBytes += bytes;
-      if (waitingBytes < COLLECT_EVERY_BYTES) return;
+      if (waitingBytes < COLLECT_EVERY_BYTES[type]) return;
       waitingBytes = 0;
       collect ??= findCollector();
-      collect({ type: 'minor' });
+      collect({ type });
     },
   };
 }
 
-type Collect = (options?: { type: 'minor' }) => void;
+type Collect = (options?: { type: 'minor' | 'major' }) => void;
 
 /** V8 hands its collector to contexts that are made after the flag is set, and to no other. */
 function findCollector(): Collect {
