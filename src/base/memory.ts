@@ -15,7 +15,7 @@ export interface Garbage {
   add(bytes: number): void;
 }
 
-const COLLECT_EVERY_BYTES = { minor: 1024 * 1024, major: 4 * 1024 * 1024 };
+const COLLECT_EVERY_BYTES = { minor: 1024 * 1024, major: 2 * 1024 * 1024 };
 
 /**
  * One for each stream of bytes. Costs nothing until the first megabytes have gone through. A minor collection is enough

@@ -1,6 +1,6 @@
 /** Updates by chunks against a full download: the same tree, for the bytes that are missing and no others. */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import {
   existsSync,
   mkdtempSync,
@@ -24,11 +24,16 @@ import { type Entries, makeIndexed } from '../../helpers/indexed.ts';
 const BIG = randomBytes(1_500_000);
 const INSTALL = '#!/bin/sh\nexit 0\n';
 
-function tree(version: string, big: Buffer = BIG): Entries {
+function tree(version: string, big: Buffer = BIG, note = ''): Entries {
   const small = Object.fromEntries(
     Array.from({ length: 60 }, (_, at) => [`share/${at}.txt`, `${at} `.repeat(at * 30)]),
   );
-  return { 'install.sh': INSTALL, VERSION: version, 'lib/big': { content: big, mode: 0o600 }, ...small };
+  return {
+    'install.sh': INSTALL,
+    VERSION: version + note,
+    'lib/big': { content: big, mode: 0o600 },
+    ...small,
+  };
 }
 
 function changed(bytes: Buffer, ...at: number[]): Buffer {
@@ -174,6 +179,61 @@ describe('an update by chunks', () => {
         { delta_fallback: policy },
       );
     }
+  });
+});
+
+test('digests in the meta and in the command decide between chunks and the whole tarball', async () => {
+  const first = await indexed('1', tree('1'));
+  const next = await indexed('2', tree('2', changed(BIG, 700_000)));
+  const found = readIndexBytes(next, next.length, DEFAULT_LIMITS);
+  const manifest = found.kind === 'chunks' ? found.index.digest : '';
+  const tarball = createHash('sha256').update(next).digest('hex');
+  const both = `SHA256:${tarball} MANIFEST-SHA256:${manifest}`;
+  const wrong = '0'.repeat(64);
+  for (const [meta, expectedSha256, outcome] of [
+    [`SHA256:${tarball}`, undefined, 'whole'],
+    [both, undefined, 'chunks'],
+    [both, manifest, 'chunks'],
+    [both, tarball, 'whole'],
+    ['', manifest, 'chunks'],
+    ['', tarball, 'whole'],
+    [`SHA256:${tarball} MANIFEST-SHA256:${wrong}`, undefined, 'DOWNLOAD_DIGEST'],
+    [both, wrong, 'DOWNLOAD_DIGEST'],
+    ['', wrong, 'DOWNLOAD_DIGEST'],
+  ] as const) {
+    await withRig(async (rig) => {
+      await rig.install('app.v1.tar.gz', first);
+      rig.put('app.v2.tar.gz', next, meta);
+      const pinned = expectedSha256 === undefined ? {} : { expectedSha256 };
+      const update = rig.update('app.v2.tar.gz', pinned);
+      const what = `${meta} ${expectedSha256}`;
+      if (outcome === 'DOWNLOAD_DIGEST') {
+        await assert.rejects(update, (error) => error instanceof GweError && error.code === outcome, what);
+      } else {
+        await update;
+        assert.equal(sent(rig) < next.length / 2, outcome === 'chunks', what);
+        // Of a whole tarball the last four bytes are asked for first: its unpacked size.
+        assert.ok(sent(rig) <= next.length + 4, `${what}: nothing else comes twice`);
+      }
+    });
+  }
+});
+
+test('an item that is exchanged in the middle is begun anew with its own index', async () => {
+  await withRig(async (rig) => {
+    await rig.install('app.v1.tar.gz', await indexed('1', tree('1')));
+    rig.put('app.v2.tar.gz', await indexed('2', tree('2', changed(BIG, 300_000, 900_000))));
+    const other = await indexed('2', tree('2', changed(BIG, 500_000, 1_100_000), 'another'));
+    rig.cut = (served) => {
+      if (served.length === 1) rig.put('app.v2.tar.gz', other);
+      return undefined;
+    };
+    await assert.rejects(
+      rig.update('app.v2.tar.gz'),
+      (error) => error instanceof GweError && error.code === 'DOWNLOAD_CHANGED',
+    );
+    const { directory } = await rig.update('app.v2.tar.gz', { tx: 'tx2' });
+    assert.deepEqual(listing(directory), await fullTree(other));
   });
 });
 
