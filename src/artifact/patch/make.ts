@@ -60,7 +60,7 @@ const WINDOW_BYTES = 4 * 1024 * 1024;
 const MOST_AT_WORK = 4;
 const MEBIBYTE = 1024 * 1024;
 /** Of the runtime, and for brotli's work on four parts. */
-const FIXED_MEMORY_BYTES = 200 * MEBIBYTE;
+const FIXED_MEMORY_BYTES = 300 * MEBIBYTE;
 /** As measured on two cores of a server, for a rebuilt program: rounded up. */
 const SECONDS_PER_TEXT_MEBIBYTE = 0.1;
 const SECONDS_PER_MISSING_MEBIBYTE = 0.5;

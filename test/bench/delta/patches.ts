@@ -1,8 +1,8 @@
 /**
  * Patches beside those of other tools, for the same pairs: bytes, and what making and applying them takes. The others
- * work on the tars and know no signatures; what gwe fetches besides the patch (the index with the sha256 of every file, chunks
- * that are not in it) has a column of its own. gwe applies
- * its own as a gateway does: from the command to the new version running, settle time of a second included.
+ * work on the tars and know no signatures; what gwe fetches besides the patch (the index with the sha256 of every file,
+ * chunks that are not in it) has a column of its own. gwe applies its own as a gateway does: from the command to the new
+ * version running, settle time of a second included.
  *
  *     node test/bench/delta/patches.ts [--only NAME]
  */

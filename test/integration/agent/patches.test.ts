@@ -1,16 +1,20 @@
 /** Updates by a patch against a full download: the same tree, for the bytes of the patch, and chunks where it is no good. */
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
 import { extractArtifact } from '../../../src/artifact/extract.ts';
 import { DEFAULT_LIMITS } from '../../../src/artifact/limits.ts';
 import { makePairPatch } from '../../../src/artifact/patch/pair.ts';
 import { GweError } from '../../../src/base/errors.ts';
 import { createDeltaRig, type DeltaRig, listing } from '../../helpers/delta-rig.ts';
+import { createGateway, FROM_SOURCE } from '../../helpers/gateway.ts';
 import { makeIndexed } from '../../helpers/indexed.ts';
+import { startPlatform } from '../../helpers/platform.ts';
 
 const PROGRAM = randomBytes(3_000_000);
 const OLD = 'app.v1.tar.gz';
@@ -156,4 +160,29 @@ describe('an update by a patch', () => {
       assert.equal(existsSync(join(rig.layout.downloadsDirectory, `${NEW}.patch`)), false);
     });
   });
+});
+
+test('gwe plan says what each way of fetching would take', async (t) => {
+  const platform = await startPlatform();
+  t.after(() => platform.close());
+  await platform.putContent('p1', NEW, world.next, '');
+  await platform.putContent('p1', world.patchId, world.patch, '');
+  const gateway = await createGateway(platform, { serial: 'planned' });
+  t.after(() => gateway.remove());
+  await platform.putContent('p1', OLD, world.old, '');
+  gateway.start();
+  await gateway.command(platform, JSON.stringify({ install: [{ name: OLD }] }));
+  await gateway.stop();
+  const [program = '', ...first] = FROM_SOURCE;
+  const plan = async (...more: string[]): Promise<string> => {
+    const env = { PATH: process.env.PATH ?? '', GWE_ROOT: gateway.root };
+    return (await promisify(execFile)(program, [...first, 'plan', NEW, ...more], { env })).stdout;
+  };
+  const byPatch = /^fetch .* by a patch from 1 \([\d.]+ MB by chunks, [\d.]+ MB as a whole\)/ms;
+  assert.match(await plan(), byPatch);
+  const { tarball } = JSON.parse(await plan('--json'));
+  const { whole, chunks, patch, patchFrom } = tarball.ways;
+  assert.equal(whole, world.next.length);
+  assert.equal(patchFrom, '1');
+  assert.ok(patch < world.patch.length + 8192 && chunks > 0.9 * whole, JSON.stringify(tarball));
 });
