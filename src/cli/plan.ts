@@ -140,6 +140,16 @@ function takeNotes(context: AgentContext, asked: Asked, found: Preflight): strin
           `'${lease.owner}' puts it off (${lease.reason}), ${context.settings().maxDeferralS} s at the most (max_deferral)`,
         ]),
     ...(failed === undefined ? [] : [`these very bytes failed before: ${failed.reason}`]),
+    ...budgetNote(context, found.tarball.sizeBytes - found.tarball.haveBytes),
+  ];
+}
+
+function budgetNote(context: AgentContext, fetchBytes: number): string[] {
+  const state = context.budget.state();
+  if (state === undefined || context.budget.allows(fetchBytes, false)) return [];
+  return [
+    `it would wait for the data budget: ${fetchBytes} bytes to fetch, ${state.leftBytes} left until ${state.until}, ` +
+      `${state.reserveBytes} of them reserve`,
   ];
 }
 

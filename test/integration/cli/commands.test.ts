@@ -38,7 +38,7 @@ describe('the commands on a gateway whose agent runs', () => {
     supervisord = await startSupervisord(gateway.root);
     gateway.start();
     // Not by asking gwe: that would stop the platform, which lives in this process.
-    await until(() => gateway.log().includes('checkin.done'), 60_000);
+    await until(() => gateway.log().includes('checkin.done'));
     const first = gateway.gwe(
       '-I',
       tarball('sine.v4.tar.gz', app('4')),
