@@ -132,7 +132,12 @@ export async function downloadChunks(
       yield* sources.candidates(at, into);
       if (patch?.read(at, into) === true) yield into;
     }
-    const feed = { api, id: asked.contentId, sizeBytes, chunks: look.chunks, plan, head: look.head };
+    let moreBytes = 0;
+    const permit = (bytes: number): void => {
+      moreBytes += bytes;
+      permitMore(context, asked, assessment, { bytes, moreBytes });
+    };
+    const feed = { api, id: asked.contentId, sizeBytes, chunks: look.chunks, plan, head: look.head, permit };
     await feedChunks({ ...feed, candidates, sink: (bytes) => unpacking.write(bytes), signal, log }, counts);
     const contents = unpacking.end();
     log.info('download.end', { id: asked.contentId, ...counts });
@@ -194,6 +199,25 @@ function permit(
   const facts = { tx: asked.id, app: asked.app, id: asked.contentId, sizeBytes, fetchBytes, requests };
   const from = patch === undefined ? {} : { patch: patch.source.id };
   context.log.info('download.chunks', { ...facts, ...from }, wholesale);
+}
+
+/**
+ * A patch, or what lies on the disk, may turn out to be worth nothing. What is fetched in its place, `bytes` now and
+ * `moreBytes` by now, is held to the same policies: nobody gets around them by promising little.
+ */
+function permitMore(
+  context: AgentContext,
+  asked: Asked & Pick<Transaction, 'urgent'>,
+  { fetchBytes, sizeBytes }: ChunkAssessment,
+  { bytes, moreBytes }: { bytes: number; moreBytes: number },
+): void {
+  context.budget.require(`fetch '${asked.contentId}'`, bytes, asked.urgent === true);
+  const allBytes = fetchBytes + moreBytes;
+  const percent = Math.floor((allBytes * 100) / sizeBytes);
+  if (percent <= context.settings().deltaFullAbove) return;
+  const reason = `${percent} % of it, with chunks that a patch or the disk should have had`;
+  const refusal = refuseWhole(context, asked, allBytes, reason);
+  if (refusal !== undefined) throw refusal;
 }
 
 /** Everything that chunks can come from, and what it leaves to be fetched. */

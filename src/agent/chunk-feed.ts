@@ -24,6 +24,8 @@ export interface FeedOptions {
   /** Fills `into` with what may be the chunk, from each place in turn. */
   candidates(index: number, into: Buffer): Iterable<Buffer>;
   sink(bytes: Buffer): void;
+  /** Told of the bytes of chunks that seemed to be here and are not, before they are fetched; throws to refuse that. */
+  permit?(bytes: number): void;
   signal: AbortSignal;
   log: Logger;
   onProgress?(doneBytes: number, totalBytes: number): void;
@@ -98,7 +100,10 @@ class Feed {
           behind += 1;
         }
         this.#counts.changedChunks += behind - at;
-        await this.fetch({ first: at, end: behind });
+        const run = { first: at, end: behind };
+        const { start, end: stop } = runStretch(this.#options.chunks, run, this.#options.head.length);
+        this.#options.permit?.(stop - start);
+        await this.fetch(run);
         at = behind;
       }
       if (bytes === undefined) continue;

@@ -9,6 +9,7 @@ import { readIndexBytes } from '../../src/artifact/index-bytes.ts';
 import { DEFAULT_LIMITS } from '../../src/artifact/limits.ts';
 import { encodeDirectory, type PartFact, partDigest, patchName } from '../../src/artifact/patch/format.ts';
 import { VarintWriter } from '../../src/artifact/patch/varint.ts';
+import { GweError } from '../../src/base/errors.ts';
 import { createDeltaRig, type DeltaRig, listing } from '../helpers/delta-rig.ts';
 import { makeIndexed, newKey } from '../helpers/indexed.ts';
 
@@ -27,8 +28,11 @@ let old: Buffer;
 let next: Buffer;
 let tree: Record<string, string>;
 
-async function withGateway(use: (rig: DeltaRig) => Promise<void>): Promise<void> {
-  const rig = await createDeltaRig();
+async function withGateway(
+  use: (rig: DeltaRig) => Promise<void>,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const rig = await createDeltaRig(settings);
   try {
     mkdirSync(rig.layout.keysDirectory, { recursive: true });
     writeFileSync(join(rig.layout.keysDirectory, 'alice.pub'), alice.publicKey);
@@ -165,4 +169,21 @@ test('a directory that lies about the file, and one that is no directory', async
   ]) {
     await assertHarmless({ id, bytes: evil });
   }
+});
+
+test('a patch that promises little and makes nothing does not get around delta_fallback', async () => {
+  const payload = payloadOf([[allBytes(), 0, 0]], Buffer.alloc(0));
+  const { id, bytes } = patchOf(packed(payload), payload.length);
+  await withGateway(
+    async (rig) => {
+      rig.put(id, bytes);
+      await assert.rejects(
+        rig.update(NEW),
+        (error) => error instanceof GweError && error.code === 'DOWNLOAD_REFUSED',
+      );
+      const sent = rig.served.reduce((sum, { sentBytes }) => sum + sentBytes, 0);
+      assert.ok(sent < 64 * 1024, `${sent} bytes`);
+    },
+    { delta_fallback: 'fail' },
+  );
 });
