@@ -150,3 +150,15 @@ for (const [what, info] of [
     }
   });
 }
+
+test('an entry is urgent only when it says true', () => {
+  const urgency = (urgent: unknown): unknown => {
+    const decoded = decodeInstruction(
+      JSON.stringify({ install: [{ name: 'a.v1.tar.gz', urgent }] }),
+      nameProblem,
+    );
+    return decoded.kind === 'install' ? decoded.entries[0]?.urgent : decoded;
+  };
+  assert.equal(urgency(true), true);
+  for (const other of [false, 'true', 1, null, {}, undefined]) assert.equal(urgency(other), undefined);
+});
