@@ -20,6 +20,7 @@ import { DEFAULT_LIMITS } from '../../../src/artifact/limits.ts';
 import { GweError } from '../../../src/base/errors.ts';
 import { createDeltaRig, type DeltaRig, listing } from '../../helpers/delta-rig.ts';
 import { type Entries, makeIndexed } from '../../helpers/indexed.ts';
+import { makeTarball } from '../../helpers/tarball.ts';
 
 const BIG = randomBytes(1_500_000);
 const INSTALL = '#!/bin/sh\nexit 0\n';
@@ -179,6 +180,24 @@ describe('an update by chunks', () => {
         { delta_fallback: policy },
       );
     }
+  });
+});
+
+test('a version that was packed by hand is of use as well, and what an app adds to it does no harm', async () => {
+  await withRig(async (rig) => {
+    const files = { 'install.sh': { content: INSTALL, mode: 0o755 }, 'lib/big': { content: BIG } };
+    const old = await rig.install('app.v1.tar.gz', makeTarball(files));
+    const next = await indexed('2', tree('2', changed(BIG, 700_000)));
+    rig.put('app.v2.tar.gz', next);
+    const { directory } = await rig.update('app.v2.tar.gz');
+    assert.deepEqual(listing(directory), await fullTree(next));
+    assert.ok(sent(rig) < next.length / 4, `${sent(rig)} of ${next.length}`);
+    writeFileSync(join(old, 'a.log'), 'written by the app');
+    rig.served.length = 0;
+    const third = await indexed('3', tree('3', changed(BIG, 900_000)));
+    rig.put('app.v3.tar.gz', third);
+    await rig.update('app.v3.tar.gz', { tx: 'tx3' });
+    assert.ok(sent(rig) < third.length / 4, `${sent(rig)} of ${third.length}`);
   });
 });
 
