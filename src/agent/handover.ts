@@ -46,7 +46,7 @@ export interface ProcessControl {
   command: readonly string[] | undefined;
   /** Is given a function that asks for a check-in at once (SIGHUP). */
   onWake(wake: () => void): void;
-  /** From now on signals end the process, as if nobody listened. */
+  /** From now on signals end the process, as if nobody listened; those that came before have been heard. */
   releaseSignals(): void;
   /** Listens again. */
   holdSignals(): void;
@@ -125,9 +125,8 @@ function isConfigurationSound({ layout }: AgentContext): boolean {
  * Becomes the shell. Returns true when that is not wanted any more, false when it cannot be: the process goes on as it
  * is then.
  *
- * The signals in between: those that the kernel has delivered are known after a turn of the event loop, the listeners go
- * in the same breath, and from then on until the shell has set its traps a signal ends the process, as it does while
- * the runtime starts on the way back. So none is slept over: SIGTERM wants just that, and after SIGHUP whoever runs gwe
+ * The signals in between: those that the kernel has delivered are known when the listeners have gone, and from then on
+ * until the shell has set its traps a signal ends the process, as it does while the runtime starts on the way back. So none is slept over: SIGTERM wants just that, and after SIGHUP whoever runs gwe
  * starts it again, and it checks in (`gwe check-in` leaves a mark and waits until the signal is safe).
  */
 export async function handOver(parts: HandoverParts, memory: AgentMemory): Promise<boolean> {

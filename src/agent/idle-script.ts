@@ -20,7 +20,8 @@ export interface IdleScriptValues {
 
 /**
  * A constant, so that no value is ever read as a part of it. A trap does its work itself instead of leaving a note, so
- * that a signal that comes just before `wait` is not slept over. `sleep` gets no descriptor of ours: had the shell been
+ * that a signal that comes just before `wait` is not slept over; and just before `exec`, where a trap would come too
+ * late, signals have their usual effect again. `sleep` gets no descriptor of ours: had the shell been
  * killed, it would hold the pipe to the log. It is waited for, or it would stay behind as a zombie of the gwe to come.
  */
 const IDLE_SCRIPT = `seconds=$1 lock=$2 memory=$3 mark=$4 before=$5 after=$6 nap=
@@ -38,6 +39,7 @@ wake() {
 	rest
 	export GWE_WOKEN="$1"
 	shift
+	trap - TERM INT
 	exec "$@"
 }
 trap end TERM INT

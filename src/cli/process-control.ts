@@ -1,7 +1,11 @@
 /** The signals of this process and its command line, for the agent. */
+import { constants } from 'node:os';
 import type { ProcessControl } from '../agent/handover.ts';
 import { WOKEN_VARIABLE } from '../agent/idle-script.ts';
 import { ownExecutable } from '../base/execve.ts';
+import { readTrappedSignals } from '../base/trapped-signals.ts';
+
+const { SIGHUP, SIGINT, SIGTERM } = constants.signals;
 
 /** SIGTERM and SIGINT abort `stop`. SIGHUP ends gwe as usual until somebody wants to be woken by it. */
 export function controlProcess(stop: AbortController): ProcessControl {
@@ -20,6 +24,10 @@ export function controlProcess(stop: AbortController): ProcessControl {
     },
     releaseSignals() {
       for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.removeAllListeners(name);
+      for (const number of readTrappedSignals()) {
+        if (number === SIGHUP) wake?.();
+        if (number === SIGTERM || number === SIGINT) end();
+      }
     },
     holdSignals() {
       listen('SIGTERM', end);

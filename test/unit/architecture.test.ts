@@ -85,6 +85,7 @@ const REACHES: readonly { rule: string; found: RegExp; allowed: Readonly<Record<
       /\b(write|writev|writeFile|appendFile|rename|link|symlink|copyFile|cp|truncate|ftruncate)Sync\(|\bcreateWriteStream\(|node:fs\/promises/,
     allowed: {
       'base/fs': 'the one durable write',
+      'base/trapped-signals': 'puts notes back into a pipe of the runtime',
       'base/lock': 'a lock lives by link and rename; its content need not survive a power cut',
       'artifact/extract': 'fills a staging directory, which is synced as a whole before it is renamed',
       'artifact/pack': 'streams the new tarball into a temporary that base/fs renames',
