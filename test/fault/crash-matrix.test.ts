@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -111,7 +111,9 @@ async function makeTemplate(platform: TestPlatform, platformUrl: string): Promis
   saveEngineConfig(layout.engineConfig, { platformUrl, settleTimeS: 0, startDeadlineS: 5, httpTimeoutS: 1 });
   const first = await runTransaction(startOf('1'), runnerOf(openWorld(template)));
   assert.equal(first.state, 'committed', JSON.stringify(first));
-  for (const name of readdirSync(layout.outboxDirectory)) rmSync(join(layout.outboxDirectory, name));
+  const { outbox } = openWorld(template).context;
+  for (const key of outbox.keys()) outbox.remove(key);
+  outbox.prepare();
   return template;
 }
 

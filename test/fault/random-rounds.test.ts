@@ -5,11 +5,13 @@
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { createOutbox } from '../../src/agent/outbox.ts';
 import {
+  appEntries,
   appTarball,
   COMMAND,
   FULL,
@@ -19,7 +21,9 @@ import {
   overlaps,
   printTotals,
 } from '../helpers/fault-rig.ts';
+import { noise } from '../helpers/fault-updates.ts';
 import { createGateway, type Gateway } from '../helpers/gateway.ts';
+import { makeIndexed } from '../helpers/indexed.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import { type Supervisord, startSupervisord, until } from '../helpers/supervisord.ts';
 
@@ -28,7 +32,7 @@ const SEED = Number(process.env.GWE_SEED ?? Math.floor(Math.random() * 1_000_000
 const WORKERS = Math.min(FULL ? 8 : 5, ROUNDS);
 
 /** What an artifact turns out to be. */
-const KINDS = ['good', 'good', 'dies', 'install fails', 'one-off', 'again'] as const;
+const KINDS = ['good', 'chunks', 'chunks', 'dies', 'install fails', 'one-off', 'again'] as const;
 type Kind = (typeof KINDS)[number];
 const CUTS = ['none', 'kill', 'kill twice', 'stop', 'supervisord'] as const;
 type Cut = (typeof CUTS)[number];
@@ -55,7 +59,7 @@ function pick<T>(values: readonly T[], random: () => number): T {
   return values[Math.floor(random() * values.length)] as T;
 }
 
-function artifact(version: string, kind: Kind): Buffer {
+function artifact(version: string, kind: Kind): Buffer | Promise<Buffer> {
   const program = (command: string, retries: number): string =>
     `[supervisord]\ncommand = ${command}\nstartretries = ${retries}\n`;
   switch (kind) {
@@ -68,6 +72,15 @@ function artifact(version: string, kind: Kind): Buffer {
       });
     case 'one-off':
       return appTarball(version);
+    case 'chunks': {
+      const entries = appEntries(version, {
+        'supervisor.conf': program('/bin/sleep 1000', 3),
+        // The same in all of them, and of each its own.
+        'data/common': { content: noise('common', 150_000) },
+        'data/own': { content: noise(version, 20_000) },
+      });
+      return makeIndexed({ name: 'one', version }, entries);
+    }
     default:
       return appTarball(version, { 'supervisor.conf': program('/bin/sleep 1000', 3) });
   }
@@ -157,7 +170,8 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
     const isAgain = kind === 'again' && worker.last !== undefined;
     const target = isAgain && worker.last !== undefined ? worker.last : { version: `${seed}`, kind };
     const name = `one.v${target.version}.tar.gz`;
-    if (!isAgain) await platform.putContent(product, name, artifact(target.version, kind));
+    const meta = kind === 'chunks' ? '' : undefined;
+    if (!isAgain) await platform.putContent(product, name, await artifact(target.version, kind), meta);
     const before = await reports();
     await platform.write(product, serial, 'engine_fetch', installCommand(name));
     const logs: string[] = [];
@@ -222,7 +236,7 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
     if (apps.one?.active?.version !== (active === '' ? undefined : active))
       violations.push(`installed.json: ${apps.one?.active?.version}`);
     if (!transaction.closed) violations.push(`the journal is open in ${transaction.state}`);
-    if (readdirSync(join(state, 'outbox')).length > 0) violations.push('an unsent report');
+    if (createOutbox(join(state, 'outbox')).size() > 0) violations.push('an unsent report');
     // What failed last is only cleared away by the next success.
     if (kept.length > (isNew ? 2 : 3)) violations.push(`${kept.length} versions are kept`);
     return violations;

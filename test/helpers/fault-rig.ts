@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createOutbox } from '../../src/agent/outbox.ts';
 import { createSystemClock } from '../../src/base/clock.ts';
 import { createSupervisorClient, type SupervisorClient } from '../../src/supervisor/client.ts';
 import { createGateway, EXECUTABLE } from './gateway.ts';
@@ -328,7 +329,7 @@ export function stateViolations(root: string, version: string): string[] {
   const { apps } = read('installed.json') as { apps: Record<string, { active?: { version: string } }> };
   if (apps.one?.active?.version !== version)
     violations.push(`installed.json says ${apps.one?.active?.version}, runs ${version}`);
-  const waiting = existsSync(join(state, 'outbox')) ? readdirSync(join(state, 'outbox')) : [];
+  const waiting = createOutbox(join(state, 'outbox')).keys();
   if (waiting.length > 0) violations.push(`unsent: ${waiting.join(',')}`);
   if (existsSync(join(state, 'command.json'))) violations.push('command.json is still there');
   return violations;

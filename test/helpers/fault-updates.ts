@@ -25,7 +25,7 @@ function entriesOf(version: string, more: Entries = {}): Entries {
 }
 
 /** Does not shrink, is the same everywhere, and every byte of it depends on `seed`. */
-function noise(seed: string, sizeBytes: number): Buffer {
+export function noise(seed: string, sizeBytes: number): Buffer {
   const blocks = Array.from({ length: Math.ceil(sizeBytes / 32) }, (_, n) =>
     createHash('sha256').update(`${seed} ${n}`).digest(),
   );

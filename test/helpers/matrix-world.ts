@@ -1,5 +1,5 @@
 /** The update core on a root of its own with its real effects, journal and store; time and supervisord are fakes. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { composeContentApi, composeContext, composeTransport } from '../../src/agent/compose.ts';
@@ -137,9 +137,7 @@ function remains({ root, context, chain }: World, version: string): string[] {
   return found;
 }
 
-function readReports({ layout }: AgentContext): Record<string, unknown>[] {
-  return readdirSync(layout.outboxDirectory).map((name) => {
-    const { value } = JSON.parse(readFileSync(join(layout.outboxDirectory, name), 'utf8'));
-    return JSON.parse(value) as Record<string, unknown>;
-  });
+function readReports({ outbox }: AgentContext): Record<string, unknown>[] {
+  const first = outbox.oldest();
+  return outbox.keys().map((key) => (key === first?.key ? JSON.parse(first.value) : { key }));
 }
