@@ -106,7 +106,10 @@ test('the key, the admin token and the password of a proxy show up in no log, re
   const env = { HTTPS_PROXY: `http://${login}@127.0.0.1:${proxy.port}` };
   const gateway = await createGateway(
     { ...platform, url: 'https://platform.test' },
-    { env, settings: { ca_file: platform.caFile ?? '', debug_level: 'DEBUG' } },
+    {
+      env,
+      settings: { ca_file: platform.caFile ?? '', debug_level: 'DEBUG', metrics_file: '/metrics.prom' },
+    },
   );
   try {
     await platform.putContent('p1', 'good.v1.tar.gz', makeTarball(SCRIPT('exit 0')));
@@ -128,7 +131,16 @@ test('the key, the admin token and the password of a proxy show up in no log, re
     // A fault of the line, and one of the key: both are told, neither with the key.
     await platform.disableDevice('p1', 'gw-1');
     let told = '';
-    for (const words of ['status', 'history', 'doctor --json', 'plan good.v1.tar.gz', '-e']) {
+    for (const words of [
+      'status',
+      'history',
+      'report',
+      'traffic',
+      'logs good',
+      'doctor --json',
+      'plan good.v1.tar.gz',
+      '-e',
+    ]) {
       const command = [...FROM_SOURCE, ...words.split(' ')];
       const { stdout, stderr } = await runGwe(command, {
         ...env,
@@ -138,6 +150,7 @@ test('the key, the admin token and the password of a proxy show up in no log, re
       told += stdout + stderr;
     }
     assert.match(told, /by HTTPS_PROXY/, 'the doctor names the proxy');
+    assert.match(told, /engine_report|"apps"|device_info/, 'there is a report');
     await gateway.stop();
     for (const secret of secrets) {
       assert.ok(!gateway.log().includes(secret), 'in the log');
