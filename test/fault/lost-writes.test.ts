@@ -21,7 +21,7 @@ import {
   type Rig,
   violationsAtRest,
 } from '../helpers/fault-rig.ts';
-import { CHUNKS, ONE_OFF, PATCH } from '../helpers/fault-updates.ts';
+import { BAD, CHUNKS, ONE_OFF, PATCH } from '../helpers/fault-updates.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import { compileShim } from '../helpers/shim.ts';
 
@@ -41,6 +41,7 @@ const KINDS = [
   { update: ONE_OFF, samples: 14 },
   { update: CHUNKS, samples: 10 },
   { update: PATCH, samples: 6 },
+  { update: BAD, samples: 6 },
 ];
 
 for (const { update, samples } of KINDS)
@@ -134,7 +135,7 @@ for (const { update, samples } of KINDS)
         logs.push(end.log);
         if (end.status === 0) break;
       }
-      const found = await violationsAtRest(rig, { outcomes: ['installed'] });
+      const found = await violationsAtRest(rig, { outcomes: [update.outcome] });
       if (found.length > 0 && process.env.GWE_FAULT_LOGS !== undefined)
         console.log(state.after, logs.join('\n---\n'));
       return found.map((sentence) => `cut after ${state.after}: ${sentence}`);

@@ -16,6 +16,8 @@ export interface FaultUpdate {
   /** Of version 2 on the wire: shows that the bytes came the way that is meant. */
   mostBytes: number;
   upload(platform: TestPlatform): Promise<void>;
+  /** What is reported when nothing but cuts gets in its way. */
+  outcome: 'installed' | 'rolled-back';
 }
 
 function entriesOf(version: string, more: Entries = {}): Entries {
@@ -87,6 +89,7 @@ async function uploadPatch(platform: TestPlatform): Promise<void> {
 
 export const ONE_OFF: FaultUpdate = {
   name: 'a one-off',
+  outcome: 'installed',
   isSupervised: false,
   mostBytes: 10_000,
   upload: (platform) => uploadBoth(platform, (version) => makeTarball(entriesOf(version))),
@@ -94,6 +97,7 @@ export const ONE_OFF: FaultUpdate = {
 
 export const PROGRAM: FaultUpdate = {
   name: 'a program',
+  outcome: 'installed',
   isSupervised: true,
   mostBytes: 10_000,
   upload: (platform) =>
@@ -104,6 +108,7 @@ export const PROGRAM: FaultUpdate = {
 
 export const CHUNKS: FaultUpdate = {
   name: 'chunks',
+  outcome: 'installed',
   isSupervised: false,
   // Of 470,000: the rest is on the gateway.
   mostBytes: 100_000,
@@ -112,8 +117,21 @@ export const CHUNKS: FaultUpdate = {
 
 export const PATCH: FaultUpdate = {
   name: 'a patch',
+  outcome: 'installed',
   isSupervised: false,
   // Of 300,000, none of which is in a chunk that the gateway has.
   mostBytes: 30_000,
   upload: uploadPatch,
+};
+
+export const BAD: FaultUpdate = {
+  name: 'a bad version',
+  outcome: 'rolled-back',
+  isSupervised: false,
+  mostBytes: 10_000,
+  upload: (platform) =>
+    uploadBoth(platform, (version) => {
+      const script = installScript('rm -f "$root/script.pid"; exit 3');
+      return makeTarball(entriesOf(version, version === '1' ? {} : { 'install.sh': script }));
+    }),
 };
