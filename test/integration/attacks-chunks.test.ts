@@ -255,3 +255,23 @@ test('a file of an installed app that was made to look like a chunk does not pas
     );
   });
 });
+
+test('freeze: a clock that was set back makes nothing fresh that expired before the latest time that is certain', async () => {
+  const expires = 1_000_000_000;
+  for (const [floorMs, isRefused] of [
+    [(expires + 1) * 1000, true],
+    [(expires - 1) * 1000, false],
+  ] as const) {
+    await withGateway(async (rig) => {
+      const { context } = rig;
+      rig.context = {
+        ...context,
+        clock: { ...context.clock, wallMs: () => 0 },
+        clockFloor: { ...context.clockFloor, floorMs: () => floorMs },
+      };
+      rig.put('app.v2.tar.gz', await signed({ expires }));
+      if (isRefused) await assertRefused(rig, 'ARTIFACT_STALE');
+      else await rig.update('app.v2.tar.gz');
+    });
+  }
+});
