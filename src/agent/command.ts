@@ -17,6 +17,8 @@ const EntrySchema = v.object({
   sha256: v.optional(v.string()),
   urgent: v.optional(v.boolean()),
   problem: v.optional(v.string()),
+  /** It asks for what an update printed. */
+  log: v.optional(v.object({ app: v.optional(v.string()), tx: v.optional(v.string()) })),
 });
 export type CommandEntry = v.InferOutput<typeof EntrySchema>;
 

@@ -16,6 +16,7 @@ import { findUser, type User } from '../supervisor/users.ts';
 import type { Transaction } from '../update/journal.ts';
 import type { AgentContext } from './context.ts';
 import { childEnvironment, withoutProxyPasswords } from './environment.ts';
+import { keepUpdateLog, LARGEST_LOG_BYTES } from './update-log.ts';
 
 const GRACE_MS = 5000;
 /** By it a script is found again whose start the journal had no time to note. */
@@ -46,7 +47,9 @@ export async function runInstaller(context: AgentContext, run: ScriptRun): Promi
   const { signal, ...unstoppable } = run;
   const running = runScript(context, unstoppable, argv, context.settings().installTimeoutS * 1000);
   const result = await orStopped(running, signal, run.app);
-  return judge(isShell ? 'install.sh' : 'setup.py', run, result);
+  const name = isShell ? 'install.sh' : 'setup.py';
+  keepLog(context, run, name, result);
+  return judge(name, run, result);
 }
 
 /**
@@ -82,6 +85,7 @@ async function orStopped(
 export async function runHealthScript(context: AgentContext, run: ScriptRun): Promise<void> {
   if (!existsSync(join(run.directory, 'health.sh'))) return;
   const result = await runScript(context, run, ['./health.sh'], context.settings().healthTimeoutS * 1000);
+  keepLog(context, run, 'health.sh', result);
   if (result.end.kind === 'exit' && result.end.code === 0) return;
   throw new GweError(
     'SUPERVISOR_UNHEALTHY',
@@ -142,6 +146,7 @@ function runScript(
     timeoutMs,
     graceMs: GRACE_MS,
     captureBytes: settings.maxOutputBytes,
+    logBytes: settings.maxOutputBytes === 0 ? 0 : LARGEST_LOG_BYTES,
     clock: context.clock,
     ...(user === undefined ? {} : { user: { uid: user.uid, gid: user.gid } }),
     ...(run.signal === undefined ? {} : { signal: run.signal }),
@@ -191,6 +196,11 @@ export class ScriptFailure extends GweError {
     this.exitCode = exitCode;
     this.output = output;
   }
+}
+
+function keepLog(context: AgentContext, run: ScriptRun, name: string, result: RunResult): void {
+  const what = `${name} of ${run.app} ${run.version} ${describeEnd(result)}`;
+  keepUpdateLog(context, run.transaction, what, result.log);
 }
 
 /** Every way in which a child can end has one sentence. */

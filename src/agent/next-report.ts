@@ -33,9 +33,13 @@ function oldestSettled({ context, commands }: Parts): PendingReport | undefined 
   if (report === undefined || report.isOnce) return report;
   const { current } = commands.read();
   const isOfOpenEntry = current?.entries.some(
-    (_, index) => index >= current.next && entryId(current, index) === report.key,
+    (_, index) => index >= current.next && belongsTo(report.key, entryId(current, index)),
   );
   return isOfOpenEntry === true || isOfOpenTransaction(context, report.key) ? undefined : report;
+}
+
+function belongsTo(key: string, id: string): boolean {
+  return key === id || key.startsWith(`${id}-log-`);
 }
 
 function isOfOpenTransaction(context: AgentContext, key: string): boolean {

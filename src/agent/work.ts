@@ -8,6 +8,7 @@ import { type Command, type CommandEntry, type CommandStore, entryId, finishComm
 import type { AgentContext } from './context.ts';
 import { reportEntry } from './entry-report.ts';
 import { readHistory } from './history.ts';
+import { sendLog } from './log-pieces.ts';
 
 /** Each entry is carried out once, in order, whatever became of the ones before it. Throws CANCELLED on stop. */
 export async function workOff(
@@ -34,9 +35,13 @@ async function workOffEntry(
 ): Promise<void> {
   const id = entryId(command, command.next);
   if (hasEnded(context, id)) return;
-  const problem = entry.problem ?? nameProblem(entry.contentId);
+  const problem = entry.problem ?? (entry.log === undefined ? nameProblem(entry.contentId) : undefined);
   if (problem !== undefined) {
     reportEntry(context, id, entry, { outcome: 'rejected', code: 'COMMAND_INVALID', reason: problem });
+    return;
+  }
+  if (entry.log !== undefined) {
+    sendLog(context, id, entry);
     return;
   }
   const { name, version } = parseArtifactName(entry.contentId);

@@ -20,6 +20,8 @@ export interface RunOptions {
   graceMs?: number;
   /** Combined stdout and stderr kept: the first and last halves of this many bytes. */
   captureBytes: number;
+  /** The same for `log` of the result; none without it. */
+  logBytes?: number;
   /** Whom the child runs as, without further groups; needs root. Default: the user that gwe has. */
   user?: { uid: number; gid: number };
   signal?: AbortSignal;
@@ -33,6 +35,8 @@ export interface RunResult {
   output: string;
   /** Bytes printed that `output` leaves out. */
   droppedBytes: number;
+  /** As `output`, and longer: for a file. */
+  log: string;
   durationMs: number;
   /** Processes of the group that were still alive when the leader ended; they have been ended. */
   leftBehind: number;
@@ -49,11 +53,16 @@ export async function runProcess(argv: readonly string[], options: RunOptions): 
   if (command === undefined) throw new GweError('INSTALL_FAILED', 'cannot start a process: no command given');
   const startedMs = options.clock.monotonicMs();
   const capture = createCapture(options.captureBytes);
+  const log = createCapture(options.logBytes ?? 0);
+  const add = (chunk: Buffer): void => {
+    capture.add(chunk);
+    log.add(chunk);
+  };
   const stdio: StdioOptions = ['ignore', 'pipe', 'pipe'];
   const { cwd, env, user } = options;
   const child = spawn(command, args, { cwd, env: { ...env }, stdio, detached: true, ...user });
-  child.stdout?.on('data', capture.add);
-  child.stderr?.on('data', capture.add);
+  child.stdout?.on('data', add);
+  child.stderr?.on('data', add);
   const pid = await started(child, command);
   await tell(options, pid);
   const end = await waitForEnd(child, pid, options);
@@ -64,6 +73,7 @@ export async function runProcess(argv: readonly string[], options: RunOptions): 
   return {
     end,
     ...capture.result(),
+    log: (options.logBytes ?? 0) === 0 ? '' : log.result().output,
     durationMs: Math.round(options.clock.monotonicMs() - startedMs),
     leftBehind,
   };

@@ -1,9 +1,12 @@
 /**
- * `gwe logs APP [-f] [-n N]`: what the app's program wrote. On a terminal, control characters are shown as a mark.
+ * `gwe logs APP [-f] [-n N]`: what the app's program wrote; with `--install`, what install.sh printed in its last update.
+ * On a terminal, control characters are shown as a mark.
  *
  * `--json` (not with -f): {version, app, file, lines: [text]}.
  */
 import { findAppLog, followLog, readLogTail } from '../agent/app-log.ts';
+import type { AgentContext } from '../agent/context.ts';
+import { lastUpdateWithLog, logPath } from '../agent/update-log.ts';
 import { GweError } from '../base/errors.ts';
 import type { CommandCall, CommandSpec } from './command.ts';
 import { EXIT } from './exit.ts';
@@ -21,6 +24,7 @@ export const logsCommand: CommandSpec = {
   options: [
     { name: 'follow', short: 'f', help: 'go on with what is written, until Ctrl-C' },
     { name: 'lines', short: 'n', value: 'N', help: 'how many lines', default: String(DEFAULT_LINES) },
+    { name: 'install', help: 'what install.sh and health.sh printed in its last update' },
     JSON_OPTION,
   ],
   run: runLogs,
@@ -30,10 +34,16 @@ async function runLogs(call: CommandCall): Promise<number> {
   const { io, options } = call;
   if (options.has('follow') && options.has('json'))
     throw new GweError('USAGE_BAD_OPTION', '--follow and --json do not go together: a document has an end');
+  if (options.has('follow') && options.has('install'))
+    throw new GweError(
+      'USAGE_BAD_OPTION',
+      '--follow and --install do not go together: it is written at the end',
+    );
   const count = readWholeNumber(call, 'lines', DEFAULT_LINES, MOST_LINES);
   const context = gatewayOf(call);
-  const app = requireApp(call, context);
-  const path = await findAppLog(context, app);
+  const isOfUpdate = options.has('install');
+  const app = isOfUpdate ? (call.positionals[0] ?? '') : requireApp(call, context);
+  const path = isOfUpdate ? findUpdateLog(context, app) : await findAppLog(context, app);
   const { text, endBytes } = readLogTail(path, count);
   if (options.has('json')) {
     printDocument(io, { app, file: path, lines: text === '' ? [] : text.replace(/\n$/, '').split('\n') });
@@ -44,6 +54,14 @@ async function runLogs(call: CommandCall): Promise<number> {
   if (!options.has('follow') && text !== '' && !text.endsWith('\n')) io.stdout('\n');
   if (options.has('follow')) await followLog(path, endBytes, { clock: io.clock, signal: io.signal, write });
   return EXIT.ok;
+}
+
+/** An app whose only update failed is not installed, and is asked about most. */
+function findUpdateLog(context: AgentContext, app: string): string {
+  const tx = lastUpdateWithLog(context, app);
+  if (tx !== undefined) return logPath(context, tx);
+  const found = `no update of '${app.slice(0, 70)}' has left a log`;
+  throw new GweError('STORE_IO', `${found}: those of the last 10 updates that printed something are kept`);
 }
 
 /** Throws USAGE_BAD_VALUE for anything but a whole number from 0 to `most`. */

@@ -10,12 +10,19 @@ export interface InstallEntry {
   sha256?: string;
   /** Only when true: the reserve of the data budget may be used for it. */
   urgent?: boolean;
+  /** Nothing is to be installed: what an update printed is wanted, the last one of an app or a certain one. */
+  log?: LogRequest;
+}
+
+export interface LogRequest {
+  app?: string | undefined;
+  tx?: string | undefined;
 }
 
 export type Instruction =
   /** Nothing to do: the alias is empty. */
   | { kind: 'none' }
-  /** In the command's order; other keys than `name`, `sha256` and `urgent` are ignored. */
+  /** In the command's order, logs last; other keys than `name`, `sha256` and `urgent` are ignored. */
   | { kind: 'install'; entries: InstallEntry[] }
   /** Not a command: `reason` says what was found and what was expected. */
   | { kind: 'invalid'; reason: string };
@@ -24,7 +31,10 @@ export type Instruction =
 export const MAX_INSTRUCTION_BYTES = 64 * 1024;
 export const MAX_INSTALL_ENTRIES = 32;
 
-const EXPECTED = 'expected {"install": [{"name": "APP.vVERSION.tar.gz"}]}';
+/** Each may be many reports. */
+export const MAX_LOG_ENTRIES = 4;
+
+const EXPECTED = 'expected {"install": [{"name": "APP.vVERSION.tar.gz"}]} or {"logs": [{"app": "APP"}]}';
 const ENVELOPE = v.looseObject({ install: v.array(v.unknown()) });
 const ENTRY = v.looseObject({
   name: v.string(),
@@ -52,7 +62,9 @@ export function decodeInstruction(
   const parsed = v.safeParse(v.pipe(v.string(), v.parseJson()), text);
   if (!parsed.success) return invalid(`not JSON: ${quote(text)}`);
   if (!isPlainObject(parsed.output)) return invalid(`${describeJson(parsed.output)} instead of an object`);
-  const envelope = v.safeParse(ENVELOPE, parsed.output);
+  const logs = decodeLogs(parsed.output.logs);
+  const { install: wanted = logs.length > 0 ? [] : undefined } = parsed.output;
+  const envelope = v.safeParse(ENVELOPE, { install: wanted });
   if (!envelope.success) {
     const { install } = parsed.output;
     return invalid(install === undefined ? "no key 'install'" : `'install' is ${describeJson(install)}`);
@@ -61,8 +73,32 @@ export function decodeInstruction(
   if (install.length > MAX_INSTALL_ENTRIES) {
     return invalid(`${install.length} entries, more than ${MAX_INSTALL_ENTRIES}`);
   }
-  if (install.length === 0) return { kind: 'none' };
-  return { kind: 'install', entries: install.map((entry) => decodeEntry(entry, nameProblem)) };
+  const entries = [...install.map((entry) => decodeEntry(entry, nameProblem)), ...logs];
+  return entries.length === 0 ? { kind: 'none' } : { kind: 'install', entries };
+}
+
+const LOG_ENTRY = v.looseObject({
+  app: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(160))),
+  tx: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(160))),
+  urgent: v.optional(v.unknown()),
+});
+
+/** Never fails: what cannot be used is an entry with a problem, and does not spoil `install` beside it. */
+function decodeLogs(found: unknown): InstallEntry[] {
+  if (found === undefined) return [];
+  const expected = `expected {"logs": [{"app": "APP"}]} or {"logs": [{"tx": "ID"}]}`;
+  const bad = (problem: string): InstallEntry => ({ contentId: '', problem: `${problem}, ${expected}` });
+  if (!Array.isArray(found)) return [bad(`cannot use 'logs': it is ${describeJson(found)}`)];
+  if (found.length > MAX_LOG_ENTRIES)
+    return [bad(`cannot use 'logs': ${found.length} entries, more than ${MAX_LOG_ENTRIES}`)];
+  return found.map((one: unknown) => {
+    const entry = v.safeParse(LOG_ENTRY, one);
+    const { app, tx, urgent } = entry.success ? entry.output : {};
+    if ((app === undefined) === (tx === undefined))
+      return bad(`cannot use an entry of 'logs': ${describeJson(one)}`);
+    const log = app === undefined ? { tx } : { app };
+    return { contentId: app ?? tx ?? '', log, ...(urgent === true ? { urgent: true } : {}) };
+  });
 }
 
 function decodeEntry(found: unknown, nameProblem?: (name: string) => string | undefined): InstallEntry {

@@ -13,6 +13,8 @@ export interface Layout {
   downloadsDirectory: string;
   /** Reports that wait to be sent: one file each. */
   outboxDirectory: string;
+  /** What install.sh printed in the last updates: one file each. */
+  updateLogsDirectory: string;
   appsDirectory: string;
   /** Where supervisord includes program entries from. */
   programsDirectory: string;
@@ -47,6 +49,7 @@ export function createLayout(root: string): Layout {
     runDirectory: at('run/gwe'),
     downloadsDirectory: at('var/lib/gwe/downloads'),
     outboxDirectory: at('var/lib/gwe/outbox'),
+    updateLogsDirectory: at('var/lib/gwe/logs'),
     appsDirectory: at('opt/gwe/apps'),
     programsDirectory: at('etc/supervisor/conf.d'),
     logDirectory: at('var/log'),

@@ -196,6 +196,7 @@ export function sweep(layout: Layout, keepTransaction: string | undefined): stri
 function writtenDirectories(layout: Layout): string[] {
   return [
     layout.stateDirectory,
+    layout.updateLogsDirectory,
     layout.outboxDirectory,
     layout.downloadsDirectory,
     layout.runDirectory,
