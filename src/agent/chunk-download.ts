@@ -168,8 +168,9 @@ async function prepare(
   if (offer === undefined) return { assessment };
   try {
     await fetchPatch(context, api, asked, offer, { signal, counts });
+    const patch = openPatch(context, asked, offer, look.chunks);
     counts.note = describePatch(assessment, offer);
-    return { assessment, patch: openPatch(context, asked, offer, look.chunks) };
+    return { assessment, patch };
   } catch (error) {
     if (!isPatchFault(error)) throw error;
     context.log.warn('patch.skip', { tx: asked.id, id: offer.source.id }, describeError(error));

@@ -1,8 +1,8 @@
 /** A patch in the content area from a version that is installed: asked for, kept beside the index, and taken apart. */
 import { closeSync, openSync, readSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { PlacedChunk } from '../artifact/index-bytes.ts';
-import { MANIFEST_PATH, type Manifest, manifestDigest } from '../artifact/manifest.ts';
+import { MANIFEST_PATH, manifestDigest } from '../artifact/manifest.ts';
 import { openPart, type PartReader } from '../artifact/patch/apply.ts';
 import { patchFault } from '../artifact/patch/fault.ts';
 import {
@@ -25,7 +25,7 @@ import {
   partialSource,
   removePartialFile,
 } from '../protocol/partial-file.ts';
-import { appDirectory } from '../store/layout.ts';
+import { appDirectory, versionOfDirectory } from '../store/layout.ts';
 import { listVersions } from '../store/versions.ts';
 import { type Asked, patchFile } from './asked.ts';
 import type { FeedCounts } from './chunk-feed.ts';
@@ -40,7 +40,6 @@ export interface PatchOffer {
   /** The installed version that it starts from. */
   from: string;
   directory: string;
-  manifest: Manifest;
   parts: readonly PlacedPart[];
   /** The first bytes of it that are here; more may be on the disk. */
   head: Buffer;
@@ -166,7 +165,7 @@ export function isPatchFault(error: unknown): boolean {
 
 interface Base {
   directory: string;
-  manifest: Manifest;
+  /** Of its manifest, which is decoded for the one that is chosen: it may be large. */
   digest: string;
 }
 
@@ -185,9 +184,7 @@ function bases(context: AgentContext, app: string): Base[] {
       const directory = join(appDirectory(context.layout, app), name);
       try {
         const bytes = readFileBounded(join(directory, MANIFEST_PATH), limits.manifestBytes);
-        const manifest = readTreeManifest(directory, limits);
-        if (bytes === undefined || manifest === undefined) return [];
-        return [{ directory, manifest, digest: manifestDigest(bytes) }];
+        return bytes === undefined ? [] : [{ directory, digest: manifestDigest(bytes) }];
       } catch (error) {
         // What lies in the apps directory is not only gwe's doing.
         context.log.debug('patch.skip', { directory }, describeError(error));
@@ -236,7 +233,7 @@ async function fetchDirectory(
 /** Throws ARTIFACT_PATCH unless it is the patch between these two. */
 function open(
   look: ChunkLook,
-  { directory, manifest, digest }: Base,
+  { directory, digest }: Base,
   source: PartialSource,
   head: Buffer,
 ): Omit<PatchOffer, 'fetchBytes'> {
@@ -248,7 +245,13 @@ function open(
     );
   const { parts } = found;
   const { id, sizeBytes, updated } = source;
-  return { source: { id, sizeBytes, updated }, from: manifest.version, directory, manifest, parts, head };
+  return {
+    source: { id, sizeBytes, updated },
+    from: versionOfDirectory(basename(directory)),
+    directory,
+    parts,
+    head,
+  };
 }
 
 /** The chunks of a patch that has been fetched; they are asked for in order. */
@@ -281,7 +284,10 @@ class OpenPatch implements PatchChunks {
     this.#context = context;
     this.#path = path;
     this.#chunks = chunks;
-    this.#old = openTreeStream(offer.directory, offer.manifest);
+    const manifest = readTreeManifest(offer.directory, artifactLimits(context.settings()));
+    if (manifest === undefined)
+      throw patchFault(`no manifest in '${offer.directory}'`, 'the one of the old version');
+    this.#old = openTreeStream(offer.directory, manifest);
     for (const part of offer.parts) for (const at of part.chunks) this.#partOf.set(at, part);
   }
 
