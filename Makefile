@@ -44,6 +44,7 @@ bench-check: supervisor peers build ## the same, and fails where a figure is wor
 
 bench-delta: peers build ## updates between real pairs of versions: bytes on the wire and time, beside other tools
 	@$(NODE) --no-warnings test/bench/delta/run.ts $(if $(ONLY),--only '$(ONLY)')
+	@$(NODE) --no-warnings test/bench/delta/patches.ts $(if $(ONLY),--only '$(ONLY)')
 
 clean: ## remove what the build made (the runtimes stay in .cache/runtimes)
 	rm -rf dist .cache/build .cache/test

@@ -49,7 +49,7 @@ export const FAKETIME_NEEDS = [{ probe: 'faketime', package: 'faketime' }];
 export const READER_NEEDS = [{ probe: 'bsdtar', package: 'libarchive-tools' }];
 
 /** What gwe is measured against. */
-export const PEER_NEEDS = ['curl', 'zsync', 'casync', 'bsdiff', 'xdelta3', 'rsync'].map((name) => ({
+export const PEER_NEEDS = ['curl', 'zsync', 'casync', 'bsdiff', 'xdelta3', 'zstd', 'rsync'].map((name) => ({
   probe: name,
   package: name,
 }));
