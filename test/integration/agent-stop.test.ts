@@ -38,13 +38,13 @@ describe('an agent that is stopped in the middle of install.sh', () => {
     );
     gateway.start();
     await platform.write('p1', 'gw-1', 'engine_fetch', '{"install":[{"name":"slow.v1.tar.gz"}]}');
-    await until(() => existsSync(runs));
+    await until(() => existsSync(runs), 30_000);
     assert.equal(await gateway.stop(), 0, 'a stop is a clean end');
     const first = Number(readFileSync(runs, 'utf8').trim());
     assert.ok(isAlive(first), 'the script goes on without gwe');
 
     gateway.start();
-    await until(() => readFileSync(runs, 'utf8').trim().split('\n').length === 2);
+    await until(() => readFileSync(runs, 'utf8').trim().split('\n').length === 2, 30_000);
     assert.ok(!isAlive(first), 'the old run is over before the new one begins');
     writeFileSync(go, '');
     await until(async () => (await platform.read('p1', 'gw-1', 'fetch_status')) !== undefined, 20_000);
