@@ -1,5 +1,4 @@
 /** Tarballs of any size that are quick to make, of content that is a tenth of its size under gzip. */
-import { createHash } from 'node:crypto';
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,17 +6,23 @@ import { gzipSync } from 'node:zlib';
 import { DEFAULT_LIMITS } from '../../src/artifact/limits.ts';
 import { packIndexed } from '../../src/artifact/pack-indexed.ts';
 import { planPaths } from '../../src/artifact/plan-tree.ts';
+import { numbers } from '../bench/payload.ts';
 import { END_BLOCKS, rawEntry, rawHeader } from './tar-bytes.ts';
 import { INSTALL_OK } from './tarball.ts';
 
 const MIB = 2 ** 20;
 const FILE_BYTES = 16 * MIB;
+const SNIPPET_BYTES = 48;
 
-/** A mebibyte, every tenth byte of it hard to guess. */
+/** A mebibyte of snippets that were all there before, each at a place that is hard to guess. */
 function makePiece(seed: string): Buffer {
   const piece = Buffer.alloc(MIB);
-  for (let at = 0, round = 0; at + 320 <= piece.length; at += 320)
-    createHash('sha256').update(`${seed} ${round++}`).digest().copy(piece, at);
+  const next = numbers(seed);
+  for (let at = 0; at < 8192; at += 4) piece.writeUInt32LE(next(), at);
+  for (let at = 8192; at < piece.length; at += SNIPPET_BYTES) {
+    const from = next() % 8000;
+    piece.copyWithin(at, from, from + SNIPPET_BYTES);
+  }
   return piece;
 }
 
@@ -37,23 +42,30 @@ export function writePlainTarball(path: string, unpackedBytes: number): void {
   }
 }
 
-/** As `gwe --build-app` makes it; no two files are alike. */
+/**
+ * As `gwe --build-app` makes it; no two files are alike, and only the last differs between versions. Returns the
+ * digest of the manifest.
+ */
 export async function writeIndexedTarball(
   path: string,
   facts: { name: string; version: string },
   unpackedBytes: number,
-): Promise<void> {
+): Promise<string> {
   const tree = mkdtempSync(join(tmpdir(), 'gwe-large-'));
   try {
     mkdirSync(join(tree, 'data'));
     const names = ['install.sh'];
     writeFile(join(tree, 'install.sh'), [Buffer.from(INSTALL_OK)], 0o755);
-    for (let left = unpackedBytes, index = 0; left > 0; left -= FILE_BYTES, index++) {
-      const pieces = Array.from({ length: FILE_BYTES / MIB }, (_, number) => makePiece(`${index} ${number}`));
+    const last = Math.ceil(unpackedBytes / FILE_BYTES) - 1;
+    const seed = (index: number, number: number): string =>
+      `${index} ${number} ${index === last ? facts.version : ''}`;
+    for (let index = 0; index <= last; index++) {
+      const pieces = Array.from({ length: FILE_BYTES / MIB }, (_, number) => makePiece(seed(index, number)));
       names.push(`data/${index}`);
       writeFile(join(tree, `data/${index}`), pieces, 0o644);
     }
-    await packIndexed(path, { facts, entries: planPaths(tree, names, DEFAULT_LIMITS) });
+    const entries = planPaths(tree, names, DEFAULT_LIMITS);
+    return (await packIndexed(path, { facts, entries })).digest;
   } finally {
     rmSync(tree, { recursive: true, force: true });
   }
