@@ -21,9 +21,10 @@ export interface IdleScriptValues {
 /**
  * A constant, so that no value is ever read as a part of it. A trap does its work itself instead of leaving a note, so
  * that a signal that comes just before `wait` is not slept over; and just before `exec`, where a trap would come too
- * late, signals have their usual effect again. `sleep` gets no descriptor of ours: had the shell been
- * killed, it would hold the pipe to the log. It is ended by SIGKILL: in the moment before it is sleep(1) it is a copy of
- * the shell, which would take another signal for its own and drop it. It is waited for, or it would stay behind as a zombie of the gwe to come.
+ * late, signals have their usual effect again. `sleep` gets no descriptor of ours: had the shell been killed, it would
+ * hold the pipe to the log. It is ended by SIGKILL: in the moment before it is sleep(1) it is a copy of the shell, which
+ * would take another signal for its own and drop it. It is waited for, or it would stay behind as a zombie of the gwe
+ * to come.
  */
 const IDLE_SCRIPT = `seconds=$1 lock=$2 memory=$3 mark=$4 before=$5 after=$6 nap=
 shift 6
