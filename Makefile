@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 NODE := .cache/runtime/bin/node
 PACKAGES := node_modules/.gwe-lock
 
-.PHONY: help build check test fuzz demo dist test-targets test-faults bench bench-check bench-delta clean executables runtime supervisor compiler faketime readers peers
+.PHONY: help build check test fuzz demo dist test-targets test-faults test-signals bench bench-check bench-delta clean executables runtime supervisor compiler faketime readers peers
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ test: check supervisor compiler faketime readers build ## everything: check, the
 
 test-faults: supervisor compiler build ## the fault tests in full: every kill point, crash state and random round (under an hour)
 	@$(NODE) test/faults.mjs
+
+test-signals: supervisor build ## 1,000 signals at random moments while gwe goes to sleep and gets up (half an hour)
+	@GWE_FAULTS=full $(NODE) --test test/e2e/handover.test.ts
 
 fuzz: runtime ## every decoder of outside bytes, GWE_FUZZ_SECONDS (600) for each; prints the inputs tried
 	@$(NODE) --no-warnings test/fuzz/run.ts $(TARGETS)
