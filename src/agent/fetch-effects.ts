@@ -1,24 +1,16 @@
 /** The first half of an update: plan, download, unpack into staging, promote. Nothing that runs is touched. */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import {
-  type ArtifactContents,
-  extractArtifact,
-  type ReadOptions,
-  type StreamContents,
-} from '../artifact/extract.ts';
-import { assertLayout } from '../artifact/layout.ts';
+import { type ArtifactContents, extractArtifact, type ReadOptions } from '../artifact/extract.ts';
 import type { ArtifactLimits } from '../artifact/limits.ts';
 import { KEYS_APP_NAME, RESERVED_APP_NAME } from '../artifact/name.ts';
 import type { VersionRecord } from '../artifact/record.ts';
 import { GweError } from '../base/errors.ts';
-import { diskSpace, ensureDirectory, fsyncTree, readLink } from '../base/fs.ts';
+import { diskSpace, ensureDirectory, readLink } from '../base/fs.ts';
 import {
   type ContentApi,
   type ContentInfo,
   type Digest,
   downloadContent,
-  parseManifestDigest,
   parseMetaDigest,
   verifyFileDigest,
 } from '../protocol/content.ts';
@@ -29,6 +21,7 @@ import { finishPart, openPart, promote, removeParts, resetStaging } from '../sto
 import type { Transaction } from '../update/journal.ts';
 import type { EffectContext, EffectResult, UpdateEffects } from '../update/ports.ts';
 import { REINSTALLED } from '../update/runner.ts';
+import { acceptTree, pinsManifest } from './accept-tree.ts';
 import { indexFile } from './asked.ts';
 import { budgetNotes } from './budget-wait.ts';
 import { type ChunkLook, downloadChunks, refuseWhole, treeBytes } from './chunk-download.ts';
@@ -39,12 +32,12 @@ import { scriptUser } from './install-script.ts';
 import { artifactLimits } from './limits.ts';
 import { measureIndex } from './measure.ts';
 import { keepPatch, removePatch } from './patch-offer.ts';
-import { downloadFile, factsOf, knownBad, type Preflight, requireApi, requireContent } from './preflight.ts';
+import { downloadFile, factsOf, type Preflight, requireApi, requireContent } from './preflight.ts';
 import { readProgram } from './programs.ts';
 import { requireLauncher } from './self-update.ts';
 import { lackOfRoom, surveyRooms } from './space.ts';
 import { preflightWithRoom } from './spare.ts';
-import { checkOnDisk, createAdmission, noteNoWayBack, rememberRelease } from './trust.ts';
+import { checkOnDisk, createAdmission, noteNoWayBack } from './trust.ts';
 
 type FetchEffects = Pick<UpdateEffects, 'planned' | 'downloading' | 'verified' | 'staged'>;
 
@@ -292,11 +285,6 @@ async function downloadWhole(
   await verifyDigests(file, [info.digest, pinned], signal);
 }
 
-/** Whether the command's sha256 is that of the manifest, by the word of the content area: it is compared when unpacked. */
-function pinsManifest({ expectedSha256 }: Transaction, { meta }: { meta: string }): boolean {
-  return expectedSha256 !== undefined && parseManifestDigest(meta) === expectedSha256;
-}
-
 /** What `planned` was told a moment ago; after a pause or a restart the item may be another. */
 function justAsked({ content, deferrals, resumes }: Transaction): ContentInfo | undefined {
   if (content === undefined || deferrals > 0 || resumes > 0) return undefined;
@@ -347,42 +335,6 @@ async function unpack(context: AgentContext, effect: EffectContext): Promise<Eff
       removePartialFile(file);
     throw error;
   }
-}
-
-/** The checks of the unpacked tree `directory`; synced when it returns. */
-async function acceptTree(
-  context: AgentContext,
-  transaction: Transaction,
-  directory: string,
-  contents: StreamContents,
-  digest: string,
-): Promise<Pick<Transaction, 'digest' | 'rootPrefix' | 'hasProgram'>> {
-  assertLayout(contents);
-  assertPinned(transaction, digest);
-  const bad = knownBad(context, transaction, (refusal) => refusal.digest === digest);
-  if (bad !== undefined) throw bad;
-  const root = join(directory, contents.rootPrefix);
-  const program = await readProgram(context, transaction.app, root, 'before-install');
-  for (const warning of program?.warnings ?? []) {
-    context.log.warn(
-      'artifact.program',
-      { tx: transaction.id, app: transaction.app, line: warning.line },
-      warning.message,
-    );
-  }
-  rememberRelease(context, contents.index);
-  // Before the journal says that it is staged: after a power cut nobody looks into it again.
-  fsyncTree(directory);
-  return { digest, rootPrefix: contents.rootPrefix, hasProgram: program !== undefined };
-}
-
-function assertPinned(transaction: Transaction, digest: string): void {
-  const { content, expectedSha256, contentId } = transaction;
-  if (content === undefined || !pinsManifest(transaction, content) || digest === expectedSha256) return;
-  throw new GweError(
-    'DOWNLOAD_DIGEST',
-    `cannot accept '${contentId}': its manifest has sha256 ${digest}, expected ${expectedSha256} (the command)`,
-  );
 }
 
 /** The disk is a limit like the others: what is not free cannot be unpacked, and the reserve stays free. */
