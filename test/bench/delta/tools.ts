@@ -3,7 +3,16 @@
  * have beforehand is what it would find there: the old tree, or a tar of it, which costs no wire.
  */
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createGateway, type Gateway } from '../../helpers/gateway.ts';
@@ -42,6 +51,8 @@ export interface Place {
 
 export const PRODUCTS = { chunks: 'p-chunks', patch: 'p-patch' } as const;
 
+const MOST_BSDIFF_BYTES = 64e6;
+
 export const TOOLS: readonly Tool[] = [
   gweTool('gwe', 'gwe --once, chunks alone', 'chunks'),
   gweTool('gwe, patch', 'the same with what `gwe patch` made', 'patch'),
@@ -63,12 +74,18 @@ export const TOOLS: readonly Tool[] = [
     const script = `casync extract ${CASYNC} --store="$2.castr" --seed="$3" "$2" "$1/tree"`;
     return [script, place.work, url, place.pair.old.tree];
   }),
-  peer('bsdiff', 'bsdiff of the two .tar', (place) => {
-    const name = `${place.pair.slug}.bsdiff`;
-    publish(place, name, (to) => shell('bsdiff "$1" "$2" "$3"', place.pair.old.tar, place.pair.new.tar, to));
-    const script = 'cd "$1" && curl -sf "$3" > patch && bspatch "$2" new patch && tar xf new -C tree';
-    return [script, place.work, place.pair.old.tar, `${place.relay.url}/${name}`];
-  }),
+  {
+    ...peer('bsdiff', 'bsdiff of the two .tar', (place) => {
+      const name = `${place.pair.slug}.bsdiff`;
+      publish(place, name, (to) =>
+        shell('bsdiff "$1" "$2" "$3"', place.pair.old.tar, place.pair.new.tar, to),
+      );
+      const script = 'cd "$1" && curl -sf "$3" > patch && bspatch "$2" new patch && tar xf new -C tree';
+      return [script, place.work, place.pair.old.tar, `${place.relay.url}/${name}`];
+    }),
+    // It takes 17 times the size in memory, and minutes.
+    applies: (pair) => statSync(pair.old.tar).size <= MOST_BSDIFF_BYTES,
+  },
   peer('xdelta3', 'xdelta3 -9 of the two .tar', (place) => {
     const name = `${place.pair.slug}.xdelta3`;
     publish(place, name, (to) => {
