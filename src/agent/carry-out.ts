@@ -9,11 +9,12 @@ import {
   supersedeTransaction,
 } from '../update/runner.ts';
 import { isHeldBack, noteWait } from './budget-wait.ts';
-import { type CheckInParts, FETCH_ALIAS } from './check-in.ts';
+import { type CheckInParts, FETCH_ALIAS, STATUS_ALIAS } from './check-in.ts';
 import { type CommandStore, digestText } from './command.ts';
 import { composeContentApi } from './compose.ts';
 import { composeRunner } from './compose-runner.ts';
 import type { AgentContext } from './context.ts';
+import { createProgressReports } from './progress-reports.ts';
 import { behindCommandLine, withTransactionLock, workOff } from './work.ts';
 
 /** The parts of one pass of the agent. */
@@ -49,18 +50,30 @@ export async function carryOut(parts: Pass, hasWork: boolean): Promise<boolean> 
 }
 
 const LONGEST_WATCH_PAUSE_MS = 300_000;
+const SHORTEST_WATCH_PAUSE_MS = 1000;
 
 /**
- * While bytes are being fetched, which may take days, looks for another command now and then and cuts the download
- * short for it. What has been fetched stays; the next check-in takes the newer command over.
+ * Tells how far an update is that takes long. While bytes are being fetched, which may take days, it also looks for
+ * another command now and then and cuts the download short for it. What has been fetched stays; the next check-in takes
+ * the newer command over.
  */
 async function watchForNewer(parts: Pass, newer: AbortController, done: AbortSignal): Promise<void> {
   const { context, data, commands } = parts;
+  const { clock } = context;
+  const reports = createProgressReports(context);
+  let lookedMs = clock.monotonicMs();
   while (!done.aborted) {
-    const pauseMs = Math.min(context.settings().updateIntervalS * 1000, LONGEST_WATCH_PAUSE_MS);
-    await context.clock.sleep(pauseMs, done);
-    if (done.aborted || !isDownloading(context)) continue;
-    const text = await readCommand(data);
+    const { updateIntervalS, progressIntervalS } = context.settings();
+    const lookMs = Math.min(updateIntervalS * 1000, LONGEST_WATCH_PAUSE_MS);
+    const dueMs = lookedMs + lookMs - clock.monotonicMs();
+    const pauseMs = progressIntervalS === 0 ? dueMs : Math.min(dueMs, progressIntervalS * 1000);
+    await clock.sleep(Math.max(pauseMs, SHORTEST_WATCH_PAUSE_MS), done);
+    if (done.aborted) return;
+    const isDue = clock.monotonicMs() >= lookedMs + lookMs;
+    if (isDue) lookedMs = clock.monotonicMs();
+    const isLooking = isDue && isDownloading(context);
+    const text = await tellAndLook(data, reports.next(), isLooking);
+    if (!isLooking) continue;
     const { current, stuckDigest } = commands.read();
     const digest = digestText(text);
     const isNewer = text !== '' && digest !== current?.digest && digest !== stuckDigest;
@@ -73,10 +86,18 @@ function isDownloading(context: AgentContext): boolean {
   return open !== undefined && !open.closed && isFetching(open.state);
 }
 
-/** The present command, or nothing where it cannot be read: a download is not given up for that. */
-async function readCommand(data: DataApi): Promise<string> {
+/**
+ * Sends `report`, if there is one, and reads the present command, if that `isLooking`: in one request. Nothing where it
+ * cannot be read: a download is not given up for that.
+ */
+async function tellAndLook(data: DataApi, report: string | undefined, isLooking: boolean): Promise<string> {
+  const writes = report === undefined ? [] : [[STATUS_ALIAS, report] as const];
   try {
-    return (await data.readAliases([FETCH_ALIAS])).values.get(FETCH_ALIAS) ?? '';
+    if (isLooking && report === undefined)
+      return (await data.readAliases([FETCH_ALIAS])).values.get(FETCH_ALIAS) ?? '';
+    if (isLooking) return (await data.exchange(writes, [FETCH_ALIAS])).values.get(FETCH_ALIAS) ?? '';
+    if (report !== undefined) await data.writeAliases(writes);
+    return '';
   } catch (error) {
     if (error instanceof GweError) return '';
     throw error;

@@ -15,7 +15,7 @@ import { gatherReports } from './reports.ts';
 
 export const FETCH_ALIAS = 'engine_fetch';
 export const INTERVAL_ALIAS = 'update_interval';
-const STATUS_ALIAS = 'fetch_status';
+export const STATUS_ALIAS = 'fetch_status';
 
 export interface CheckInParts {
   context: AgentContext;

@@ -138,7 +138,10 @@ export async function downloadChunks(
       permitMore(context, asked, assessment, { bytes, moreBytes });
     };
     const feed = { api, id: asked.contentId, sizeBytes, chunks: look.chunks, plan, head: look.head, permit };
-    await feedChunks({ ...feed, candidates, sink: (bytes) => unpacking.write(bytes), signal, log }, counts);
+    const sink = (bytes: Buffer): void => unpacking.write(bytes);
+    const onProgress = (doneBytes: number, totalBytes: number): void =>
+      context.progress.move({ tx: asked.id, state: 'downloading', doneBytes, totalBytes });
+    await feedChunks({ ...feed, candidates, sink, signal, log, onProgress }, counts);
     const contents = unpacking.end();
     log.info('download.end', { id: asked.contentId, ...counts });
     return contents;

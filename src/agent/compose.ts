@@ -19,6 +19,7 @@ import type { AgentContext } from './context.ts';
 import { orLastGood } from './damage.ts';
 import { requireProduct } from './identity.ts';
 import { createOutbox } from './outbox.ts';
+import { createProgress } from './progress.ts';
 import { maySetClock, setClock } from './set-clock.ts';
 import { createTicketFile } from './ticket-file.ts';
 import { type TrafficCounter, trafficInterface } from './traffic.ts';
@@ -84,6 +85,7 @@ export function composeContext(options: ComposeOptions): AgentContext {
     clockFloor,
     ledger,
     budget: createBudget({ layout, ledger, journal, settings }),
+    progress: createProgress(),
     newId: createIdSource(clock, journal, outbox),
     restart: options.restart ?? (() => undefined),
   };

@@ -10,6 +10,7 @@ import type { Journal } from '../update/journal.ts';
 import type { Budget } from './budget.ts';
 import type { ClockFloor } from './clock-floor.ts';
 import type { Outbox } from './outbox.ts';
+import type { Progress } from './progress.ts';
 import type { TrafficLedger } from './traffic-ledger.ts';
 import type { Watcher } from './watch.ts';
 
@@ -31,6 +32,7 @@ export interface AgentContext {
   clockFloor: ClockFloor;
   ledger: TrafficLedger;
   budget: Budget;
+  progress: Progress;
   /** An id for a transaction or report; sorts after every one before, also when the clock goes back. */
   newId(): string;
   /** Asks for the end of this process, so that whatever runs it starts the gwe that is `current` now. */

@@ -280,6 +280,8 @@ async function downloadWhole(
     onRequest() {
       counts.requests += 1;
     },
+    onProgress: (doneBytes, totalBytes) =>
+      context.progress.move({ tx: transaction.id, state: 'downloading', doneBytes, totalBytes }),
   });
   const pinned = pinsManifest(transaction, info) ? undefined : commandDigest(transaction);
   await verifyDigests(file, [info.digest, pinned], signal);
@@ -324,6 +326,8 @@ async function unpack(context: AgentContext, effect: EffectContext): Promise<Eff
     const contents = await extractWithin(context, file, staging, {
       signal,
       admit: createAdmission(context, { name: transaction.app, version: transaction.version }),
+      onProgress: (doneBytes, totalBytes) =>
+        context.progress.move({ tx: transaction.id, state: 'verified', doneBytes, totalBytes }),
     });
     return {
       event: 'done',
@@ -342,7 +346,7 @@ async function extractWithin(
   context: AgentContext,
   file: string,
   staging: string,
-  options: Pick<ReadOptions, 'signal' | 'admit'>,
+  options: Pick<ReadOptions, 'signal' | 'admit' | 'onProgress'>,
 ): Promise<ArtifactContents> {
   const settings = context.settings();
   const freeBytes = Math.max(0, diskSpace(staging).freeBytes - settings.diskReserveBytes);

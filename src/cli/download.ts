@@ -9,6 +9,7 @@ import type { Layout } from '../store/layout.ts';
 import type { CommandIo } from './command.ts';
 import { EXIT } from './exit.ts';
 import { openGateway } from './gateway.ts';
+import { openMeter } from './progress.ts';
 
 export async function downloadLatest(io: CommandIo, layout: Layout, area: string): Promise<number> {
   const settings = loadEngineConfig(layout.engineConfig).values;
@@ -21,12 +22,14 @@ export async function downloadLatest(io: CommandIo, layout: Layout, area: string
   }
   const { ledger } = openGateway(io, layout);
   const optional = (key: string, value: string) => (value === '' ? {} : { [key]: value });
+  const meter = openMeter(io, area, false);
   const path = await fetchLatest({
     releaseUrl: settings.releaseUrl,
     area,
     directory: io.cwd,
     maxBytes: settings.maxArtifactBytes,
     signal: io.signal,
+    onProgress: (done, total) => (total === undefined ? undefined : meter.move(done, total)),
     connect: (baseUrl) =>
       createTransport(
         {
@@ -39,7 +42,10 @@ export async function downloadLatest(io: CommandIo, layout: Layout, area: string
         },
         { clock: io.clock, onTraffic: ledger.add },
       ),
-  }).finally(ledger.save);
+  }).finally(() => {
+    meter.end();
+    ledger.save();
+  });
   io.stdout(`${path}\n`);
   return EXIT.ok;
 }

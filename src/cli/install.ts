@@ -48,6 +48,7 @@ async function installOne(
   const progress = openProgress(io, named === undefined ? file : `${named.name} ${named.version}`, isJson);
   try {
     const context = openGateway(io, layout, progress.log);
+    context.progress.listen(progress.move);
     return updateResult(await installTarball(context, path, patience(io)));
   } catch (error) {
     if (!(error instanceof GweError)) throw error;

@@ -1,8 +1,10 @@
 /** How far an update is: a bar on a terminal, a line for each step otherwise. Both on stderr. */
 import cliProgress from 'cli-progress';
+import type { Step } from '../agent/progress.ts';
 import type { Logger } from '../base/log.ts';
 import type { CommandIo } from './command.ts';
 import { warningLog } from './gateway.ts';
+import { createPace } from './pace.ts';
 
 /** The states that the update core logs, in the order in which they come. */
 const STEPS: Readonly<Record<string, string>> = {
@@ -24,12 +26,16 @@ const NAME_COLUMNS = 28;
 export interface Progress {
   /** To be given to the update: its events move the bar. */
   log: Logger;
+  /** Called with what is counted in bytes: the bar moves within its step, with speed and time left. */
+  move(step: Step): void;
   end(): void;
 }
 
 /** `isQuiet` shows nothing but warnings: for output that a program reads. */
 export function openProgress(io: CommandIo, name: string, isQuiet: boolean): Progress {
-  const show = isQuiet ? { step: () => undefined, end: () => undefined } : openView(io, name);
+  const show: View = isQuiet
+    ? { step: () => undefined, move: () => undefined, end: () => undefined }
+    : openView(io, name);
   // Warnings would tear the bar apart: they come after it.
   const held: string[] = [];
   const warnings = warningLog({ ...io, stderr: (text) => void held.push(text) });
@@ -50,6 +56,7 @@ export function openProgress(io: CommandIo, name: string, isQuiet: boolean): Pro
   };
   return {
     log,
+    move: ({ doneBytes, totalBytes }) => show.move(doneBytes, totalBytes),
     end() {
       show.end();
       io.stderr(held.splice(0).join(''));
@@ -66,13 +73,14 @@ export interface Meter {
 export function openMeter(io: CommandIo, name: string, isQuiet: boolean): Meter {
   if (isQuiet || io.terminal === undefined || io.env.TERM === 'dumb')
     return { move: () => undefined, end: () => undefined };
-  const bar = openBar(io.terminal, '{name} [{bar}] {percentage}%');
+  const bar = openBar(io.terminal, '{name} [{bar}] {percentage}% {pace}');
+  const pace = createPace(io.clock);
   let isStarted = false;
   return {
     move(done, total) {
-      if (!isStarted) bar.start(total, 0, { name });
+      if (!isStarted) bar.start(total, 0, { name, pace: '' });
       isStarted = true;
-      bar.update(Math.min(done, total));
+      bar.update(Math.min(done, total), { pace: pace(done, total) });
     },
     end() {
       if (isStarted) bar.stop();
@@ -96,6 +104,8 @@ function openBar(stream: NodeJS.WritableStream, format: string): cliProgress.Sin
 interface View {
   /** `position` from 1 to the number of steps; undefined keeps the bar where it is. */
   step(position: number | undefined, label: string): void;
+  /** Within the step. */
+  move(doneBytes: number, totalBytes: number): void;
   end(): void;
 }
 
@@ -107,15 +117,23 @@ function openView(io: CommandIo, name: string): View {
         if (label !== last) io.stderr(`${name}: ${label}\n`);
         last = label;
       },
+      move: () => undefined,
       end: () => undefined,
     };
   }
   const bar = openBar(io.terminal, '{name} [{bar}] {percentage}% {label}');
   const shown = name.length <= NAME_COLUMNS ? name : `${name.slice(0, NAME_COLUMNS - 1)}\u2026`;
   bar.start(Object.keys(STEPS).length, 0, { name: shown, label: 'waiting' });
+  let [at, shownLabel, pace] = [0, '', createPace(io.clock)];
   return {
-    step: (position, label) =>
-      position === undefined ? bar.update({ label }) : bar.update(position, { label }),
+    step(position, label) {
+      [at, shownLabel, pace] = [position ?? at, label, createPace(io.clock)];
+      bar.update(at, { label });
+    },
+    move(doneBytes, totalBytes) {
+      const label = `${shownLabel} ${pace(doneBytes, totalBytes)}`;
+      bar.update(at + Math.min(1, doneBytes / Math.max(1, totalBytes)), { label });
+    },
     end: () => bar.stop(),
   };
 }

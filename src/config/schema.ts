@@ -321,6 +321,14 @@ export const ENGINE_SETTINGS = {
     max: 64 * 1024,
     help: 'bytes kept of what install.sh prints: its beginning and its end',
   },
+  progressIntervalS: {
+    key: 'progress_interval',
+    type: 'whole',
+    default: 300,
+    min: 0,
+    max: 86_400,
+    help: 'seconds between reports of how far an update is that takes long; 0: none',
+  },
   deltaFullAbove: {
     key: 'delta_full_above',
     type: 'whole',
