@@ -16,7 +16,8 @@ export interface Logger {
 }
 
 export interface LoggerOptions {
-  level: LogLevel;
+  /** The least that is written; a function is asked for each line. */
+  level: LogLevel | (() => LogLevel);
   format: 'text' | 'json';
   clock: Pick<Clock, 'wallMs'>;
   write(line: string): void;
@@ -38,9 +39,10 @@ export function renderAround(
 }
 
 export function createLogger(options: LoggerOptions, base: LogFields = {}): Logger {
-  const threshold = LOG_LEVELS.indexOf(options.level);
+  const threshold = (): number =>
+    LOG_LEVELS.indexOf(typeof options.level === 'function' ? options.level() : options.level);
   const emit = (level: LogLevel, event: string, fields: LogFields, message: string | undefined): void => {
-    if (LOG_LEVELS.indexOf(level) < threshold) return;
+    if (LOG_LEVELS.indexOf(level) < threshold()) return;
     const record = { ...base, ...fields };
     const time = new Date(options.clock.wallMs()).toISOString();
     options.write(

@@ -2,6 +2,7 @@
 import { runAgent } from '../agent/agent.ts';
 import type { ProcessControl } from '../agent/handover.ts';
 import { WOKEN_VARIABLE } from '../agent/idle-script.ts';
+import { GweError } from '../base/errors.ts';
 import { createLogger, type Logger, type LoggerOptions, type LogLevel, renderAround } from '../base/log.ts';
 import { VERSION } from '../base/version.ts';
 import { loadEngineConfig, loadGatewayConfig } from '../config/files.ts';
@@ -51,12 +52,32 @@ export async function runCommand(io: CommandIo, options: RunOptions): Promise<nu
   return once && !isGood ? EXIT.failed : EXIT.ok;
 }
 
-/** The log of one run, on stderr, by the level and form of Engine.config. */
+/** The log of one run, on stderr, by the form of Engine.config and by its level at any time. */
 export function openLog(io: CommandIo, layout: Layout): Logger {
-  return createLogger({ ...logForm(layout), clock: io.clock, write: io.stderr });
+  const { format, level } = logForm(layout);
+  return createLogger({ format, level: followLevel(io, layout, level), clock: io.clock, write: io.stderr });
 }
 
-function logForm(layout: Layout): Pick<LoggerOptions, 'level' | 'format'> {
+const LEVEL_LOOK_MS = 1000;
+
+/** Looks at most once a second, and only when there is something to write: `gwe -d DEBUG` needs no restart. */
+function followLevel(io: CommandIo, layout: Layout, first: LogLevel): () => LogLevel {
+  let level = first;
+  let lookedMs = io.clock.monotonicMs();
+  return () => {
+    if (io.clock.monotonicMs() - lookedMs < LEVEL_LOOK_MS) return level;
+    lookedMs = io.clock.monotonicMs();
+    try {
+      level = logForm(layout).level;
+    } catch (error) {
+      // The agent tells of a file that cannot be read; this is its log.
+      if (!(error instanceof GweError)) throw error;
+    }
+    return level;
+  };
+}
+
+function logForm(layout: Layout): { level: LogLevel; format: LoggerOptions['format'] } {
   const settings = loadEngineConfig(layout.engineConfig).values;
   return {
     level: LEVELS[settings.debugLevel] ?? 'info',
