@@ -21,7 +21,7 @@ const OTHER_STEPS: Readonly<Record<string, string>> = {
   'update.rolling-back': 'going back',
   'update.resume': 'finishing an earlier update',
 };
-const NAME_COLUMNS = 28;
+const NAME_COLUMNS = 22;
 
 export interface Progress {
   /** To be given to the update: its events move the bar. */
