@@ -82,6 +82,26 @@ describe('the log of an update', () => {
     );
   });
 
+  test('comes once where gwe is killed between two pieces', async () => {
+    const from = (await fetchReports(platform, gateway)).length;
+    await platform.write('p1', gateway.serial, 'engine_fetch', '{"logs": [{"app": "loud"}]}');
+    const arrived = async (): Promise<FetchReport[]> => (await fetchReports(platform, gateway)).slice(from);
+    await waitUntil(gateway, 'the first piece', 60_000, async () => (await arrived()).length > 0);
+    await gateway.kill();
+    assert.ok((await arrived()).length < PIECES);
+    gateway.start();
+    await waitUntil(gateway, 'the last piece', 60_000, async () =>
+      (await arrived()).some(({ piece }) => piece === PIECES),
+    );
+    // Whatever came after them would be a piece that came twice.
+    const [install] = await sendCommand(platform, gateway, installCommand('mute.v1.tar.gz'));
+    assert.equal(install?.outcome, 'unchanged');
+    assert.deepEqual(
+      (await arrived()).map(({ piece }) => piece),
+      [1, 2, 3, undefined],
+    );
+  });
+
   test('is shown at the gateway, also of an app that was never installed', () => {
     const { status, stdout } = gateway.gwe('logs', 'loud', '--install', '-n', '1');
     assert.deepEqual([status, stdout], [0, `line ${LINES}: \u00e4 "quoted" text\n`]);
