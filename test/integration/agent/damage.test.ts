@@ -1,6 +1,6 @@
 /** Files of gwe's own that no longer hold what it wrote: by flash that fails, by hand, by an app. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createGateway, type Gateway } from '../../helpers/gateway.ts';
@@ -63,12 +63,13 @@ describe('a damaged file', () => {
   test('Engine.config that cannot be read leaves the settings before in force', async () => {
     const path = join(gateway.root, 'etc/gwe/Engine.config');
     const good = readFileSync(path);
-    rmSync(path);
-    mkdirSync(path);
+    // In one step: a file that is missing for a moment means that nothing is set.
+    writeFileSync(`${path}.new`, '#'.repeat(2 ** 20));
+    renameSync(`${path}.new`, path);
     await waitUntil(gateway, 'complaint', 30_000, () => gateway.log().includes('config.unreadable'));
     await worksAgain();
-    rmSync(path, { recursive: true });
-    writeFileSync(path, good);
+    writeFileSync(`${path}.new`, good);
+    renameSync(`${path}.new`, path);
     await worksAgain();
     assert.equal(gateway.log().split('config.unreadable').length, 2, 'said more than once');
   });

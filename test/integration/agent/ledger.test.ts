@@ -1,7 +1,7 @@
 /** The ledger against a relay that counts every byte, and on Linux as root against a capture of the packets themselves. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { type ByteProxy, startByteProxy } from '../../helpers/byte-proxy.ts';
@@ -140,11 +140,13 @@ describe('the traffic ledger', { concurrency: 2 }, () => {
     gateway.start();
     await waitUntil(gateway, 'a check-in', 30_000, () => checkIns(gateway) >= 1);
     const config = join(gateway.root, 'etc/gwe/Engine.config');
-    // Nobody listens on the port of discard.
-    writeFileSync(
-      config,
-      readFileSync(config, 'utf8').replace(/platform_url = .*/, 'platform_url = https://127.0.0.1:9'),
+    // Nobody listens on the port of discard. In one step: of a file half written gwe would take the defaults.
+    const text = readFileSync(config, 'utf8').replace(
+      /platform_url = .*/,
+      'platform_url = https://127.0.0.1:9',
     );
+    writeFileSync(`${config}.new`, text);
+    renameSync(`${config}.new`, config);
     await waitUntil(gateway, 'a failure', 30_000, () => gateway.log().includes('checkin.failed'));
     await gateway.stop();
     const { periods } = await traffic(gateway);

@@ -238,6 +238,7 @@ describe('plan for the content area', () => {
       fetchBytes: big.length - MIB,
       requests: 1,
       whole: null,
+      ways: { whole: big.length, chunks: null, patch: null, patchFrom: null },
     });
     assert.equal(plan.disk[0].neededBytes, info.plan.disk[0].neededBytes - MIB);
     writeFileSync(join(downloads, 'app.v2.tar.gz.info'), JSON.stringify({ ...note, updated: updated - 1 }));
