@@ -7,6 +7,7 @@ import type { PlacedChunk } from '../artifact/index-bytes.ts';
 import { openTreeStream } from '../artifact/tree-stream.ts';
 import { describeError, GweError } from '../base/errors.ts';
 import type { ContentApi } from '../protocol/content.ts';
+import type { PartCounts } from '../protocol/content-part.ts';
 import { partDirectory } from '../store/versions.ts';
 import type { Transaction } from '../update/journal.ts';
 import type { Asked } from './asked.ts';
@@ -15,7 +16,6 @@ import type { Look } from './chunk-look.ts';
 import type { AgentContext } from './context.ts';
 import { artifactLimits } from './limits.ts';
 import {
-  type AskCounts,
   askForPatch,
   fetchPatch,
   isPatchFault,
@@ -43,7 +43,7 @@ export interface ChunkAssessment {
   /** What most of it is made from, where that takes fewer bytes. */
   patch?: PatchOffer;
   /** What asking for a patch has cost. */
-  asked: AskCounts;
+  asked: PartCounts;
   /** Bytes of the tree that an interrupted try has left. */
   stagedBytes: number;
   /** Why it is fetched in one go, if it is. */
@@ -272,7 +272,7 @@ function assess(
   asked: Asked,
   look: ChunkLook,
   { isHere, stagedBytes }: Pick<Sources, 'isHere' | 'stagedBytes'>,
-  counts: AskCounts,
+  counts: PartCounts,
   offer?: PatchOffer,
 ): ChunkAssessment {
   const { chunks, head } = look;

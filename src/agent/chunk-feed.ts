@@ -156,7 +156,6 @@ class Feed {
     if (first.length > 0) yield first;
     if (start === end) return;
     const { api, id, sizeBytes, signal, log } = this.#options;
-    const counts = this.#counts;
     yield* fetchPart(api, {
       id,
       start,
@@ -164,12 +163,7 @@ class Feed {
       sizeBytes,
       signal,
       log,
-      onRequest() {
-        counts.requests += 1;
-      },
-      onBytes(bytes) {
-        counts.fetchedBytes += bytes;
-      },
+      counts: this.#counts,
     });
   }
 

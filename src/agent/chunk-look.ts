@@ -127,12 +127,7 @@ async function fetchMore(
     retries,
     signal,
     log: context.log,
-    onRequest() {
-      counts.requests += 1;
-    },
-    onBytes(bytes) {
-      counts.fetchedBytes += bytes;
-    },
+    counts,
   }))
     pieces.push(piece);
   return Buffer.concat(pieces);

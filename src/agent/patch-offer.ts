@@ -18,7 +18,7 @@ import { describeError, GweError } from '../base/errors.ts';
 import { ensureDirectory, readFileBounded } from '../base/fs.ts';
 import { releaseBuffer } from '../base/memory.ts';
 import { type ContentApi, contentInfo } from '../protocol/content.ts';
-import { fetchPart, RangesIgnored } from '../protocol/content-part.ts';
+import { fetchPart, type PartCounts, RangesIgnored } from '../protocol/content-part.ts';
 import {
   openPartialFile,
   type PartialSource,
@@ -45,12 +45,6 @@ export interface PatchOffer {
   head: Buffer;
   /** Bytes that are still to be fetched. */
   fetchBytes: number;
-}
-
-/** What asking has cost. */
-export interface AskCounts {
-  fetchedBytes: number;
-  requests: number;
 }
 
 /** Fewer missing bytes are not worth the questions. */
@@ -88,7 +82,7 @@ export async function askForPatch(
   api: ContentApi,
   asked: Asked,
   look: ChunkLook,
-  options: { worthBytes: number; signal: AbortSignal; counts: AskCounts },
+  options: { worthBytes: number; signal: AbortSignal; counts: PartCounts },
 ): Promise<PatchOffer | undefined> {
   const { signal, worthBytes, counts } = options;
   let best: PatchOffer | undefined;
@@ -142,12 +136,7 @@ export async function fetchPatch(
       sizeBytes,
       signal,
       log: context.log,
-      onRequest() {
-        counts.requests += 1;
-      },
-      onBytes(bytes) {
-        counts.fetchedBytes += bytes;
-      },
+      counts,
     }))
       file.append(piece);
   } finally {
@@ -201,7 +190,7 @@ async function fetchDirectory(
   context: AgentContext,
   api: ContentApi,
   { id, sizeBytes }: PartialSource,
-  { signal, counts }: { signal: AbortSignal; counts: AskCounts },
+  { signal, counts }: { signal: AbortSignal; counts: PartCounts },
 ): Promise<Buffer> {
   let head: Buffer = Buffer.alloc(0);
   let wanted = FIRST_BYTES;
@@ -216,12 +205,7 @@ async function fetchDirectory(
       sizeBytes,
       signal,
       log,
-      onRequest() {
-        counts.requests += 1;
-      },
-      onBytes(bytes) {
-        counts.fetchedBytes += bytes;
-      },
+      counts,
     }))
       pieces.push(piece);
     head = Buffer.concat(pieces);

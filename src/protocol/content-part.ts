@@ -27,9 +27,14 @@ export interface PartOptions {
   log: Logger;
   /** 0 to 1, for the pauses. */
   random?: () => number;
-  /** Called for each request, and for each piece that came, those thrown away included. */
-  onRequest?(): void;
-  onBytes?(bytes: number): void;
+  /** Grows with each request, and with each piece that came, those thrown away included. */
+  counts?: PartCounts;
+}
+
+/** What fetching has cost. */
+export interface PartCounts {
+  requests: number;
+  fetchedBytes: number;
 }
 
 /** The server sends the whole item instead of the part that it was asked for. */
@@ -84,12 +89,12 @@ export async function* fetchPart(
 async function* fetchOnce(state: State): AsyncGenerator<Buffer, void, undefined> {
   const { api, options } = state;
   const { end, signal, id } = options;
-  options.onRequest?.();
+  if (options.counts !== undefined) options.counts.requests += 1;
   const response = await openContent(api, id, { start: state.at, end }, signal);
   try {
     checkAnswer(state, response);
     for await (const chunk of response.chunks) {
-      options.onBytes?.(chunk.length);
+      if (options.counts !== undefined) options.counts.fetchedBytes += chunk.length;
       const wanted = chunk.subarray(0, end + 1 - state.at);
       state.at += wanted.length;
       if (wanted.length > 0) yield wanted;
