@@ -1,6 +1,6 @@
 /** Drives one transaction: journal the state, run its effect, feed the event back, until a final state. */
 import type { Clock } from '../base/clock.ts';
-import { causesOf, describeError, ERROR_CODES, GweError, type Outcome } from '../base/errors.ts';
+import { causesOf, describeError, ERROR_CODES, GweError, type Outcome, systemCode } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Failure, Journal, Transaction } from './journal.ts';
 import { isFinal, nextState, type UpdateState, type WorkingState } from './machine.ts';
@@ -126,6 +126,8 @@ async function perform(
       record({ deferrals: current().deferrals + 1, resumes: 0 });
       throw error;
     }
+    // The next pass may find the disk mended; `breakLoops` ends it where none does.
+    if (state === 'rolling-back' && isDiskFault(error)) throw error;
     const failure = describeFailure(state, error);
     return { event: 'failed', learnt: state === 'rolling-back' ? { rollbackFailure: failure } : { failure } };
   }
@@ -143,6 +145,12 @@ function isDeferrable(transaction: Transaction, error: unknown): boolean {
     return true;
   if (!isFetching(transaction.state) || transaction.deferrals >= MOST_DEFERRALS) return false;
   return error instanceof GweError && (error.retry === 'backoff' || error.code === 'PROTOCOL_UNAUTHORIZED');
+}
+
+const DISK_FAULTS = ['EIO', 'ENOSPC', 'EDQUOT', 'EROFS'];
+
+function isDiskFault(error: unknown): boolean {
+  return DISK_FAULTS.includes(systemCode(error) ?? '');
 }
 
 function breakLoops(transaction: Transaction): void {

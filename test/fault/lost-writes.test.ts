@@ -135,7 +135,8 @@ for (const { update, samples } of KINDS)
         logs.push(end.log);
         if (end.status === 0) break;
       }
-      const found = await violationsAtRest(rig, { outcomes: [update.outcome] });
+      const { outcome, outcomeAfterReboot = outcome } = update;
+      const found = await violationsAtRest(rig, { outcomes: [outcome, outcomeAfterReboot] });
       if (found.length > 0 && process.env.GWE_FAULT_LOGS !== undefined)
         console.log(state.after, logs.join('\n---\n'));
       return found.map((sentence) => `cut after ${state.after}: ${sentence}`);

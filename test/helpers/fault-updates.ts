@@ -18,6 +18,8 @@ export interface FaultUpdate {
   upload(platform: TestPlatform): Promise<void>;
   /** What is reported when nothing but cuts gets in its way. */
   outcome: 'installed' | 'rolled-back';
+  /** What may be reported as well where the power went while install.sh ran (design.md §5). */
+  outcomeAfterReboot?: 'installed';
 }
 
 function entriesOf(version: string, more: Entries = {}): Entries {
@@ -127,6 +129,8 @@ export const PATCH: FaultUpdate = {
 export const BAD: FaultUpdate = {
   name: 'a bad version',
   outcome: 'rolled-back',
+  // A one-off whose install.sh was running when the power went may have cut it itself: that counts as done.
+  outcomeAfterReboot: 'installed',
   isSupervised: false,
   mostBytes: 10_000,
   upload: (platform) =>
