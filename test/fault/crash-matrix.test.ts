@@ -78,7 +78,8 @@ function expected(version: string, state: WorkingState, fault: FaultName, hits: 
     case 'EIO':
     case 'ENOSPC':
     case 'EROFS':
-      return hits > 0 ? wayOfFailure(version, state) : wayOf(version);
+      // Going back is tried again when the disk is well.
+      return hits > 0 && state !== 'rolling-back' ? wayOfFailure(version, state) : wayOf(version);
     case 'dropped socket':
       // A probe asks again; what the platform does not give is asked for again.
       return hits > 0 && !isFetching(state) && state !== 'probing'
