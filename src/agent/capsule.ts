@@ -71,14 +71,12 @@ function failingLines(output: string): string[] | undefined {
 
 function whatItDid(outcome: string, active: string): string {
   const stays = active === '' ? 'no version is active' : `${active} is active`;
-  if (outcome === 'waiting') return 'stopped in the middle; nothing is lost';
   if (outcome === 'rolled-back') return `took it back; ${stays}`;
   if (outcome === 'rollback-failed') return `tried to take it back and could not; ${stays}`;
   return `changed nothing; ${stays}`;
 }
 
 function whatComesNext(outcome: string, code: string): string {
-  if (outcome === 'waiting') return 'goes on by itself as soon as there is space';
   if (outcome === 'rollback-failed') return 'nothing by itself: send a mended version';
   if (outcome === 'rolled-back') return 'refuses these bytes until another command';
   if (outcome === 'rejected') return 'waits for a command that it can use';

@@ -15,7 +15,6 @@ import { composeContentApi } from './compose.ts';
 import { composeRunner } from './compose-runner.ts';
 import type { AgentContext } from './context.ts';
 import { createProgressReports } from './progress-reports.ts';
-import { noteStuck } from './stuck.ts';
 import { behindCommandLine, withTransactionLock, workOff } from './work.ts';
 
 /** The parts of one pass of the agent. */
@@ -43,7 +42,6 @@ export async function carryOut(parts: Pass, hasWork: boolean): Promise<boolean> 
   } catch (error) {
     if (newer.signal.aborted && !parts.signal.aborted) return true;
     if (noteWait(context, error)) return false;
-    noteStuck(context, error);
     throw error;
   } finally {
     done.abort();

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createGateway, type Gateway } from '../../helpers/gateway.ts';
 import { startPlatform, type TestPlatform } from '../../helpers/platform.ts';
-import { installCommand, sendCommand, waitForReports, waitUntil } from '../../helpers/reports.ts';
+import { installCommand, sendCommand, waitUntil } from '../../helpers/reports.ts';
 import { INSTALL_OK, makeTarball } from '../../helpers/tarball.ts';
 
 const MIB = 1024 * 1024;
@@ -122,30 +122,6 @@ describe('a full disk', { concurrency: 4 }, () => {
       rmSync(join(state, 'filler'));
       await waitUntil(gateway, 'installation', 30_000, () => gateway.active('app') !== undefined);
       assert.equal(gateway.isRunning(), true);
-    });
-
-    test('an update whose install.sh fills the disk says so at once, and is taken back when there is space', async () => {
-      const gateway = await createAgent({ disk_reserve_bytes: 0 });
-      const state = mountSmall(gateway, 'var/lib/gwe', 512 * 1024);
-      const filler = join(state, 'filler');
-      const flag = join(gateway.root, 'fill');
-      writeFileSync(flag, '');
-      const fills = `#!/bin/sh\n[ ! -e '${flag}' ] || head -c 900000 /dev/zero >'${filler}'\nexit 7\n`;
-      await platform.putContent('p1', 'app.v3.tar.gz', makeTarball({ 'install.sh': fills }));
-      gateway.start();
-      const reports = await sendCommand(
-        platform,
-        gateway,
-        installCommand('app.v1.tar.gz', 'app.v3.tar.gz'),
-        2,
-      );
-      assert.equal(reports[0]?.outcome, 'installed', JSON.stringify(reports[0]));
-      const facts = [reports[1]?.status, reports[1]?.code, reports[1]?.version, reports[1]?.seq];
-      assert.deepEqual(facts, ['waiting', 'STORE_NO_SPACE', '3', 1], JSON.stringify(reports[1]));
-      rmSync(flag);
-      rmSync(filler);
-      const [, , end] = await waitForReports(platform, gateway, 3);
-      assert.deepEqual([end?.outcome, end?.active, end?.seq], ['rolled-back', '1', 2], JSON.stringify(end));
     });
 
     test('a key that could not be stored is not asked for', async () => {
