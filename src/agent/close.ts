@@ -2,8 +2,10 @@
 import { join } from 'node:path';
 import { RESERVED_APP_NAME } from '../artifact/name.ts';
 import type { VersionRecord } from '../artifact/record.ts';
+import { describeError } from '../base/errors.ts';
 import { readLink } from '../base/fs.ts';
 import { renderFetchStatus } from '../protocol/messages.ts';
+import { createBallast } from '../store/ballast.ts';
 import { type InstalledApp, withRefusal } from '../store/installed.ts';
 import { currentLink, previousLink, versionDirectoryName, versionOfDirectory } from '../store/layout.ts';
 import { prune, removeParts, sweep } from '../store/versions.ts';
@@ -16,8 +18,9 @@ import type { AgentContext } from './context.ts';
 import { appendHistory, readHistory } from './history.ts';
 import { failedVersions, removeVersions, sweepDownloads } from './spare.ts';
 
-export function createClosing(context: AgentContext): Pick<UpdatePorts, 'close' | 'cleanUp'> {
+export function createClosing(context: AgentContext): Omit<UpdatePorts, 'effects'> {
   const { watcher } = context;
+  const ballast = createBallast(context.layout.ballast);
   return {
     close(transaction) {
       // Where the disk is full the rest has to wait; the report of it does not.
@@ -28,6 +31,17 @@ export function createClosing(context: AgentContext): Pick<UpdatePorts, 'close' 
       appendHistory(join(context.layout.stateDirectory, 'history.json'), historyEntry(transaction));
       if (transaction.state === 'committed') report(context, transaction);
     },
+    makeRoom() {
+      try {
+        const isReleased = ballast.release();
+        if (isReleased)
+          context.log.warn('store.ballast', {}, 'the disk is full: the room kept for this is used');
+        return isReleased;
+      } catch (error) {
+        context.log.warn('store.ballast', {}, describeError(error));
+        return false;
+      }
+    },
     cleanUp(transaction) {
       removeDownload(context, transaction);
       sweep(context.layout, undefined);
@@ -36,6 +50,7 @@ export function createClosing(context: AgentContext): Pick<UpdatePorts, 'close' 
       if (transaction.state === 'rolled-back') keepLastFailed(context, transaction);
       const isDone = transaction.state === 'committed' && transaction.source.kind === 'content';
       sweepDownloads(context, [transaction.contentId], isDone ? transaction.app : undefined);
+      ballast.take();
     },
   };
 }

@@ -1,5 +1,6 @@
 /** What gwe does about updates without the platform's help: after a crash, and while it rests between check-ins. */
 import { describeError, GweError } from '../base/errors.ts';
+import { createBallast } from '../store/ballast.ts';
 import { sweep } from '../store/versions.ts';
 import { reopenTransaction, resumeTransaction } from '../update/runner.ts';
 import { composeRunner } from './compose-runner.ts';
@@ -10,7 +11,7 @@ import { withTransactionLock } from './work.ts';
 
 /** Finishes or undoes what a power cut or kill left in the middle; needs no platform. */
 export async function recover(context: AgentContext, signal: AbortSignal): Promise<void> {
-  takeRoomForReports(context);
+  takeRoom(context);
   try {
     const open = context.journal.read();
     sweep(context.layout, open === undefined || open.closed ? undefined : open.id);
@@ -32,9 +33,10 @@ export async function recover(context: AgentContext, signal: AbortSignal): Promi
 }
 
 /** Without it a failure is told like everything else: when there is space. */
-function takeRoomForReports(context: AgentContext): void {
+function takeRoom(context: AgentContext): void {
   try {
     context.outbox.prepare();
+    createBallast(context.layout.ballast).take();
   } catch (error) {
     context.log.warn('report.no-room', {}, describeError(error));
   }

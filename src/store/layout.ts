@@ -23,6 +23,8 @@ export interface Layout {
   unitsDirectory: string;
   journal: string;
   installed: string;
+  /** Room that is given up where a full disk would keep an update from ending. */
+  ballast: string;
   /** The last time that was certain: the clock is never below it. */
   clock: string;
   /** Updates that have been accepted and are still watched. */
@@ -56,6 +58,7 @@ export function createLayout(root: string): Layout {
     unitsDirectory: at('etc/systemd/system'),
     journal: at('var/lib/gwe/journal.json'),
     installed: at('var/lib/gwe/installed.json'),
+    ballast: at('var/lib/gwe/ballast'),
     clock: at('var/lib/gwe/clock.json'),
     watches: at('var/lib/gwe/watch.json'),
     leasesDirectory: at('run/gwe/leases'),

@@ -27,6 +27,8 @@ export interface UpdatePorts {
    * the transaction's id.
    */
   close(transaction: Transaction): void;
+  /** Gives up the room on the disk that is kept for finishing what has begun. False if there is none; never throws. */
+  makeRoom(): boolean;
   /** Clean-up after the end. Its failure never changes an outcome. */
   cleanUp(transaction: Transaction): void;
 }

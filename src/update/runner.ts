@@ -89,7 +89,7 @@ async function advance(start: Transaction, deps: RunnerDependencies): Promise<Tr
   const save = (facts: Partial<Transaction>): void => {
     const saves = isFetching(transaction.state) ? 0 : transaction.saves + 1;
     transaction = { ...transaction, ...facts, saves };
-    deps.journal.write(transaction);
+    withRoom(transaction.state, deps, () => deps.journal.write(transaction));
   };
   for (let state = transaction.state; !isFinal(state); state = transaction.state) {
     save({});
@@ -99,7 +99,7 @@ async function advance(start: Transaction, deps: RunnerDependencies): Promise<Tr
     logTransition(transaction, state, next, deps);
   }
   save({ endedAtMs: transaction.endedAtMs ?? deps.clock.wallMs() });
-  deps.ports.close(transaction);
+  withRoom(transaction.state, deps, () => deps.ports.close(transaction));
   save({ closed: true });
   cleanUp(transaction, deps);
   return transaction;
@@ -126,8 +126,11 @@ async function perform(
       record({ deferrals: current().deferrals + 1, resumes: 0 });
       throw error;
     }
-    // The next pass may find the disk mended; `breakLoops` ends it where none does.
-    if (state === 'rolling-back' && isDiskFault(error)) throw error;
+    if (state === 'rolling-back' && isDiskFault(error)) {
+      if (isFull(error) && deps.ports.makeRoom()) return perform(state, current, record, deps);
+      // The next pass may find the disk mended; `breakLoops` ends it where none does.
+      throw error;
+    }
     const failure = describeFailure(state, error);
     return { event: 'failed', learnt: state === 'rolling-back' ? { rollbackFailure: failure } : { failure } };
   }
@@ -151,6 +154,23 @@ const DISK_FAULTS = ['EIO', 'ENOSPC', 'EDQUOT', 'EROFS'];
 
 function isDiskFault(error: unknown): boolean {
   return DISK_FAULTS.includes(systemCode(error) ?? '');
+}
+
+function isFull(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '');
+}
+
+/**
+ * Writes, on a full disk a second time in the room kept for that. While the bytes are still being fetched nothing needs
+ * finishing: the update waits for space.
+ */
+function withRoom(state: UpdateState, deps: RunnerDependencies, write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    if (isFetching(state) || !isFull(error) || !deps.ports.makeRoom()) throw error;
+    write();
+  }
 }
 
 function breakLoops(transaction: Transaction): void {

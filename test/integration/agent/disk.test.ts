@@ -124,6 +124,32 @@ describe('a full disk', { concurrency: 4 }, () => {
       assert.equal(gateway.isRunning(), true);
     });
 
+    test('an update whose install.sh fills the disk is taken back and reported while it is full', async () => {
+      const gateway = await createAgent({ disk_reserve_bytes: 0 });
+      const state = mountSmall(gateway, 'var/lib/gwe', 4 * MIB);
+      const filler = join(state, 'filler');
+      const flag = join(gateway.root, 'fill');
+      writeFileSync(flag, '');
+      const fills = `#!/bin/sh\n[ ! -e '${flag}' ] || head -c 9000000 /dev/zero >'${filler}'\nexit 7\n`;
+      await platform.putContent('p1', 'app.v3.tar.gz', makeTarball({ 'install.sh': fills }));
+      gateway.start();
+      const command = installCommand('app.v1.tar.gz', 'app.v3.tar.gz');
+      const [before, report] = await sendCommand(platform, gateway, command, 2);
+      assert.equal(before?.outcome, 'installed', JSON.stringify(before));
+      const facts = [report?.outcome, report?.code, report?.exitcode, report?.active];
+      assert.deepEqual(facts, ['rolled-back', 'INSTALL_FAILED', 7, '1'], JSON.stringify(report));
+      assert.equal(
+        existsSync(join(state, 'ballast')),
+        false,
+        'the room that was kept for this is not in use',
+      );
+      rmSync(flag);
+      rmSync(filler);
+      const [mended] = await sendCommand(platform, gateway, installCommand('app.v1.tar.gz'));
+      assert.match(String(mended?.outcome), /installed|unchanged/, JSON.stringify(mended));
+      await waitUntil(gateway, 'room kept again', 30_000, () => existsSync(join(state, 'ballast')));
+    });
+
     test('a key that could not be stored is not asked for', async () => {
       const gateway = await createAgent({});
       const etc = join(gateway.root, 'etc/gwe');
