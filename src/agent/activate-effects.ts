@@ -54,8 +54,7 @@ async function install(context: AgentContext, effect: EffectContext): Promise<Ef
   const notes = [...transaction.notes];
   if (await endOrphan(context, transaction))
     notes.push('install.sh was still running from before a restart: ended and run again');
-  const hasRebooted = transaction.script !== undefined && transaction.script.bootId !== bootId();
-  if (hasRebooted && transaction.hasProgram !== true) {
+  if (hasRebooted(transaction) && transaction.hasProgram !== true) {
     return {
       event: 'done',
       learnt: { notes: [...notes, 'install.sh rebooted the gateway: taken as done'], exitCode: 0 },
@@ -75,6 +74,11 @@ async function install(context: AgentContext, effect: EffectContext): Promise<Ef
     event: 'done',
     learnt: { exitCode: result.exitCode, output: result.output, notes: [...notes, ...result.notes] },
   };
+}
+
+/** Whether the gateway went down while install.sh ran: one that had come to its end before has not done it. */
+function hasRebooted({ script, exitCode }: Transaction): boolean {
+  return script !== undefined && script.bootId !== bootId() && exitCode === undefined;
 }
 
 async function switchOver(context: AgentContext, transaction: Transaction): Promise<EffectResult> {

@@ -4,7 +4,15 @@
  * update to its end. GWE_FAULTS=full takes every state, otherwise a spread of them.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -122,6 +130,8 @@ for (const { update, samples } of KINDS)
 
     async function recover(rig: Rig, state: CrashState): Promise<string[]> {
       pretendReboot(state.tree);
+      const { outcome, outcomeAfterReboot = outcome } = update;
+      const outcomes = wasInstalling(state.tree) ? [outcome, outcomeAfterReboot] : [outcome];
       await rig.adopt(state.tree);
       rmSync(state.tree, { recursive: true, force: true });
       // Every state comes from the same recording, so the state before this one was reported in the same words.
@@ -135,8 +145,7 @@ for (const { update, samples } of KINDS)
         logs.push(end.log);
         if (end.status === 0) break;
       }
-      const { outcome, outcomeAfterReboot = outcome } = update;
-      const found = await violationsAtRest(rig, { outcomes: [outcome, outcomeAfterReboot] });
+      const found = await violationsAtRest(rig, { outcomes });
       if (found.length > 0 && process.env.GWE_FAULT_LOGS !== undefined)
         console.log(state.after, logs.join('\n---\n'));
       return found.map((sentence) => `cut after ${state.after}: ${sentence}`);
@@ -172,6 +181,14 @@ function readSend(data: Buffer): { isClear: boolean; report: string | undefined 
   if (!/^\w+=/.test(body)) return { isClear: false, report: undefined };
   const pairs = new Map(decodeForm(body));
   return { isClear: pairs.get('engine_fetch') === '', report: pairs.get('fetch_status') };
+}
+
+/** Whether install.sh had been started and was not known to have ended: it may have cut the power itself. */
+function wasInstalling(tree: string): boolean {
+  const path = join(tree, 'var/lib/gwe/journal.json');
+  if (!existsSync(path)) return false;
+  const { transaction } = JSON.parse(readFileSync(path, 'utf8'));
+  return transaction.state === 'installing' && 'script' in transaction && !('exitCode' in transaction);
 }
 
 /** Power does not come back to the same boot. */
