@@ -52,8 +52,6 @@ export interface Budget {
   state(): BudgetState | undefined;
   /** Whether `bytes` of content may be fetched now, what goes around them included. */
   allows(bytes: number, urgent: boolean): boolean;
-  /** The way of an update: all of it, the difference alone (when that is known), or not now. */
-  choose(needs: { fullBytes: number; deltaBytes?: number }, urgent: boolean): 'full' | 'delta' | 'wait';
   /** Throws BUDGET_SPENT where `allows` is false: the update waits. `what` reads `fetch 'NAME'`. */
   require(what: string, bytes: number, urgent: boolean): void;
   /** Throws BUDGET_SPENT where a request may not begin. */
@@ -93,11 +91,6 @@ export function createBudget(parts: BudgetParts): Budget {
   return {
     state,
     allows,
-    choose({ fullBytes, deltaBytes }, urgent) {
-      const isDelta = deltaBytes !== undefined && deltaBytes < fullBytes;
-      if (!allows(isDelta ? deltaBytes : fullBytes, urgent)) return 'wait';
-      return isDelta ? 'delta' : 'full';
-    },
     require(what, bytes, urgent) {
       const found = state();
       if (found === undefined || allows(bytes, urgent)) return;

@@ -63,10 +63,9 @@ test('the period begins on the start day, across the ends of months and years', 
 
 test('an update goes in full, as a difference, or waits; an urgent one may use the reserve', () => {
   const { budget, end } = budgetWith(500_000);
-  assert.equal(budget.choose({ fullBytes: 200_000 }, false), 'full');
-  assert.equal(budget.choose({ fullBytes: 900_000, deltaBytes: 200_000 }, false), 'delta');
-  assert.equal(budget.choose({ fullBytes: 300_000 }, false), 'wait');
-  assert.equal(budget.choose({ fullBytes: 300_000 }, true), 'full');
+  assert.equal(budget.allows(200_000, false), true);
+  assert.equal(budget.allows(300_000, false), false);
+  assert.equal(budget.allows(300_000, true), true);
   assert.throws(() => budget.require("fetch 'a'", 300_000, false), { code: 'BUDGET_SPENT' });
   // One check-in a day is kept from urgent commands too: 10 days of 4096 bytes.
   assert.equal(budget.allows(450_000, true), false);
@@ -116,6 +115,6 @@ test('without budget_month nothing is held back', () => {
   assert.equal(budget.state(), undefined);
   budget.gate('download');
   assert.equal(budget.stretch(5), 5);
-  assert.equal(budget.choose({ fullBytes: 1e12 }, false), 'full');
+  assert.equal(budget.allows(1e12, false), true);
   end();
 });
