@@ -61,7 +61,7 @@ test('the period begins on the start day, across the ends of months and years', 
   assert.deepEqual(periodOf('2026-12-31', 28), ['2026-12-28', '2027-01-28']);
 });
 
-test('an update goes in full, as a difference, or waits; an urgent one may use the reserve', () => {
+test('an update that fits goes, another waits; an urgent one may use the reserve', () => {
   const { budget, end } = budgetWith(500_000);
   assert.equal(budget.allows(200_000, false), true);
   assert.equal(budget.allows(300_000, false), false);
