@@ -109,9 +109,9 @@ async function listDevices(call: CommandCall): Promise<number> {
     printJson(call, { product, devices });
     return 0;
   }
-  call.io.stdout('STATE         LAST WRITE (UTC)     SERIAL\n');
+  call.io.stdout('STATE         LAST SEEN (UTC)      SERIAL\n');
   for (const device of devices) {
-    const time = renderTime(device.lastWriteAt).padEnd(19);
+    const time = renderTime(device.lastSeenAt).padEnd(19);
     call.io.stdout(`${device.state.padEnd(12)}  ${time}  ${fitLine(device.serial, 255)}\n`);
   }
   return 0;

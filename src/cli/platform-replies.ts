@@ -9,6 +9,7 @@ const DEVICES = v.array(
     rid: v.string(),
     enabledAt: v.number(),
     lastWriteAt: v.number(),
+    lastSeenAt: v.number(),
   }),
 );
 const HISTORY = v.array(v.object({ value: v.string(), timestamp: v.number(), writer: v.string() }));

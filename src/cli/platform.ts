@@ -4,7 +4,7 @@
  * With `--json` each prints one document on one line; `version` is 1, times are unix seconds, fields may be added:
  *
  *     device add|disable|regenerate   {version, product, serial, state}
- *     device list                     {version, product, devices: [{serial, state, rid, enabledAt, lastWriteAt}]}
+ *     device list                     {version, product, devices: [{serial, state, rid, enabledAt, lastWriteAt, lastSeenAt}]}
  *     write                           {version, product, serial, alias, value}
  *     read                            {version, product, serial, alias, value}   value null: never written
  *     history                         {version, product, serial, alias, entries: [{value, timestamp, writer}]}

@@ -2,7 +2,7 @@
  * Calls of gwe's own, below `/gwe/v1/products/PRODUCT`, that the One Platform protocol does not have. All take the
  * admin token; answers are JSON.
  *
- *     GET  /devices                               [{serial, state, rid, enabledAt, lastWriteAt}]
+ *     GET  /devices                               [{serial, state, rid, enabledAt, lastWriteAt, lastSeenAt}]
  *     POST /devices/SERIAL/values   form body     204; writes as the operator
  *     GET  /devices/SERIAL/values?alias           form body, or 204, as a device would read it
  *     GET  /devices/SERIAL/history?alias=A[&limit=N]   [{value, timestamp, writer}], newest first
@@ -61,12 +61,13 @@ async function deviceList(storage: Storage, exchange: Exchange, product: string)
   await requireProduct(storage, product);
   const devices = await storage.listDevices(product);
   return jsonReply(
-    devices.map(({ serial, state, rid, enabledAt, lastWriteAt }) => ({
+    devices.map(({ serial, state, rid, enabledAt, lastWriteAt, lastSeenAt }) => ({
       serial,
       state,
       rid,
       enabledAt,
       lastWriteAt,
+      lastSeenAt,
     })),
   );
 }

@@ -11,6 +11,7 @@ export type DeviceTable = Pick<
   | 'remapDevice'
   | 'findDevice'
   | 'findDeviceByKey'
+  | 'noteSeen'
   | 'findProductsOfSerial'
   | 'listDevices'
   | 'hasProduct'
@@ -53,6 +54,9 @@ export function createDeviceTable(context: Context): DeviceTable {
     findDeviceByKey: async (cik) => {
       const row = database.prepare('SELECT * FROM device WHERE key_hash = ?').get(hashKey(cik));
       return row === undefined ? undefined : toDevice(row);
+    },
+    noteSeen: async (deviceId) => {
+      database.prepare('UPDATE device SET last_seen_at = ? WHERE id = ?').run(context.nowSeconds(), deviceId);
     },
     findProductsOfSerial: async (serial) =>
       database
@@ -120,6 +124,7 @@ function rowToDevice(row: Record<string, unknown>, context: Context): Device {
     vendor: String(row.vendor),
     enabledAt,
     lastWriteAt: Number(row.last_write_at),
+    lastSeenAt: Number(row.last_seen_at),
   };
 }
 

@@ -3,7 +3,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { describeError, GweError } from '../base/errors.ts';
 
 /** Raised when the tables change; an older gwe refuses a newer file instead of guessing. */
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 
 const SCHEMA = `
 CREATE TABLE product (name TEXT PRIMARY KEY) STRICT;
@@ -19,6 +19,7 @@ CREATE TABLE device (
   sequence INTEGER NOT NULL DEFAULT 0,
   modified_at INTEGER NOT NULL DEFAULT 0,
   last_write_at INTEGER NOT NULL DEFAULT 0,
+  last_seen_at INTEGER NOT NULL DEFAULT 0,
   UNIQUE (product, serial)
 ) STRICT;
 CREATE INDEX device_serial ON device (serial);
@@ -53,6 +54,11 @@ CREATE TABLE content (
   PRIMARY KEY (product, id)
 ) STRICT;
 `;
+
+/** What makes a file of version N one of N + 1, by N. */
+const UPGRADES: Readonly<Record<number, string>> = {
+  1: 'ALTER TABLE device ADD COLUMN last_seen_at INTEGER NOT NULL DEFAULT 0',
+};
 
 /** Opens or makes the file. Throws PLATFORM_STATE where the runtime has no SQLite, or the file is not ours. */
 export function openDatabase(path: string): DatabaseSync {
@@ -96,14 +102,15 @@ function ensureSchema(database: DatabaseSync, path: string): void {
   const row = database.prepare('PRAGMA user_version').get();
   const version = Number(row?.user_version);
   if (version === SCHEMA_VERSION) return;
-  if (version !== 0) {
+  if (version > SCHEMA_VERSION) {
     throw new GweError(
       'PLATFORM_STATE',
       `cannot open database '${path}': schema version ${version}, expected ${SCHEMA_VERSION}; use a newer gwe`,
     );
   }
   transaction(database, () => {
-    database.exec(SCHEMA);
+    if (version === 0) database.exec(SCHEMA);
+    else for (let at = version; at < SCHEMA_VERSION; at++) database.exec(UPGRADES[at] ?? '');
     database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
   });
 }

@@ -20,6 +20,8 @@ export interface Device {
   enabledAt: number;
   /** Unix seconds of the last value written to it by anybody; 0 for never. */
   lastWriteAt: number;
+  /** Unix seconds of its last request with a good key, to the minute; 0 for never. */
+  lastSeenAt: number;
 }
 
 export type Writer = 'device' | 'operator';
@@ -87,6 +89,8 @@ export interface Storage {
   remapDevice(product: string, from: string, to: string): Promise<'done' | 'unknown' | 'taken'>;
   findDevice(product: string, serial: string): Promise<Device | undefined>;
   findDeviceByKey(cik: string): Promise<Device | undefined>;
+  /** The device has made a request now. */
+  noteSeen(deviceId: number): Promise<void>;
   findProductsOfSerial(serial: string): Promise<string[]>;
   listDevices(product: string): Promise<Device[]>;
   hasProduct(product: string): Promise<boolean>;

@@ -7,6 +7,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createGateway, EXECUTABLE, type Gateway } from '../helpers/gateway.ts';
+import { httpRequest } from '../helpers/http-request.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import {
   type FetchReport,
@@ -209,6 +210,13 @@ describe("an operator's questions about two gateways", () => {
     const { clock } = await read('north', 'device_info');
     const ageS = Date.now() / 1000 - Number((clock as Fields).now);
     assert.ok(ageS >= -1 && ageS < 24 * 3600, 'a report is never older than a day');
+    const listed = await httpRequest(`${platform.url}/gwe/v1/products/p1/devices`, {
+      method: 'GET',
+      headers: { 'X-Exosite-Token': platform.token },
+      caFile: platform.caFile,
+    });
+    for (const { serial, lastSeenAt } of JSON.parse(listed.body) as { serial: string; lastSeenAt: number }[])
+      assert.ok(Date.now() / 1000 - lastSeenAt < 600, `${serial} was seen in these minutes`);
     assert.ok(existsSync(site('south').gateway.root));
   });
 });

@@ -44,6 +44,29 @@ test("one device never sees another's values, history or records", async () => {
   );
 });
 
+test('when a device was heard of last is kept, to the minute, also where it only reads', async () => {
+  const quiet = await device('seen', 'quiet');
+  await platform.addDevice('seen', 'silent');
+  const seen = async (): Promise<Record<string, number>> => {
+    const reply = await httpRequest(`${platform.url}/gwe/v1/products/seen/devices`, {
+      method: 'GET',
+      headers: { 'X-Exosite-Token': platform.token },
+    });
+    const devices = JSON.parse(reply.body) as { serial: string; lastSeenAt: number }[];
+    return Object.fromEntries(devices.map(({ serial, lastSeenAt }) => [serial, lastSeenAt]));
+  };
+  assert.deepEqual(await seen(), { quiet: 0, silent: 0 });
+  await quiet(`${ALIAS}?engine_fetch`);
+  const first = await seen();
+  assert.ok(Math.abs(Number(first.quiet) - (Date.now() + skewMs) / 1000) < 60);
+  await quiet(`${ALIAS}?engine_fetch`);
+  assert.deepEqual(await seen(), first, 'the same minute is written once');
+  skewMs += 61_000;
+  await quiet(`${ALIAS}?engine_fetch`);
+  assert.ok(Number((await seen()).quiet) - Number(first.quiet) >= 61);
+  assert.equal(first.silent, 0);
+});
+
 test("a write to one device does not end another's long poll", async () => {
   const one = await device('iso', 'poll-one');
   await device('iso', 'poll-two');
