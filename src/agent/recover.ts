@@ -1,13 +1,10 @@
 /** What gwe does about updates without the platform's help: after a crash, and while it rests between check-ins. */
 import { describeError, GweError } from '../base/errors.ts';
 import { createBallast } from '../store/ballast.ts';
+import { listDownloads } from '../store/downloads.ts';
 import { sweep } from '../store/versions.ts';
-import { reopenTransaction, resumeTransaction } from '../update/runner.ts';
-import { composeRunner } from './compose-runner.ts';
 import type { AgentContext } from './context.ts';
 import { awaitsCheckIn } from './self-update.ts';
-import { sweepDownloads } from './spare.ts';
-import { withTransactionLock } from './work.ts';
 
 /** Finishes or undoes what a power cut or kill left in the middle; needs no platform. */
 export async function recover(context: AgentContext, signal: AbortSignal): Promise<void> {
@@ -15,10 +12,12 @@ export async function recover(context: AgentContext, signal: AbortSignal): Promi
   try {
     const open = context.journal.read();
     sweep(context.layout, open === undefined || open.closed ? undefined : open.id);
-    sweepDownloads(context, open === undefined ? [] : [open.contentId]);
+    await sweepLeft(context, open === undefined ? [] : [open.contentId]);
+    if (open === undefined) return;
+    const { composeRunner, resumeTransaction, withTransactionLock } = await loadRunner();
     // A power cut may have come between the end and the clean-up.
-    if (open?.closed === true) composeRunner(context, undefined, signal).ports.cleanUp(open);
-    if (open === undefined || open.closed || open.state === 'planned' || open.state === 'downloading') return;
+    if (open.closed) composeRunner(context, undefined, signal).ports.cleanUp(open);
+    if (open.closed || open.state === 'planned' || open.state === 'downloading') return;
     if (awaitsCheckIn(context, open)) return;
     const runner = composeRunner(context, undefined, signal);
     await withTransactionLock(context, () => resumeTransaction(runner));
@@ -30,6 +29,19 @@ export async function recover(context: AgentContext, signal: AbortSignal): Promi
       context.log.error('agent.recover', {}, describeError(error));
     }
   }
+}
+
+/** What carries out updates is half of gwe: a start that has none to look after does not load it. */
+async function loadRunner() {
+  const parts = [import('../update/runner.ts'), import('./compose-runner.ts'), import('./work.ts')] as const;
+  const [runner, composed, work] = await Promise.all(parts);
+  return { ...runner, ...composed, ...work };
+}
+
+async function sweepLeft(context: AgentContext, keep: readonly string[]): Promise<void> {
+  if (listDownloads(context.layout).length === 0) return;
+  const { sweepDownloads } = await import('./spare.ts');
+  sweepDownloads(context, keep);
 }
 
 /** Without it a failure is told like everything else: when there is space. */
@@ -46,6 +58,8 @@ function takeRoom(context: AgentContext): void {
 export async function takeBackLoopers(context: AgentContext, signal: AbortSignal): Promise<boolean> {
   try {
     const loopers = await context.watcher.look();
+    if (loopers.length === 0) return false;
+    const { composeRunner, reopenTransaction, withTransactionLock } = await loadRunner();
     const runner = composeRunner(context, undefined, signal);
     for (const { transaction, reason } of loopers) {
       context.log.warn(
@@ -59,7 +73,7 @@ export async function takeBackLoopers(context: AgentContext, signal: AbortSignal
         if (context.watcher.isWatched(transaction.id)) await reopenTransaction(transaction, message, runner);
       });
     }
-    return loopers.length > 0;
+    return true;
   } catch (error) {
     if (!signal.aborted) context.log.error('watch.failed', {}, describeError(error));
     return false;

@@ -23,6 +23,35 @@ export const HEEDED_BY_RUNTIME: readonly string[] = [
   'SSL_CERT_DIR',
 ];
 
+/**
+ * These are heeded only when the runtime comes to what they are about, and not at all once they have gone: it looks for
+ * NODE_TLS_REJECT_UNAUTHORIZED at each connection and for modules of NODE_PATH never in an executable; SSL_CERT_* count
+ * with an option that only other variables of the list could set.
+ */
+const INERT_WHEN_GONE: readonly string[] = [
+  'NODE_PATH',
+  'NODE_TLS_REJECT_UNAUTHORIZED',
+  'SSL_CERT_FILE',
+  'SSL_CERT_DIR',
+];
+
+/** Its file is read when certificates are first wanted; its name has been kept since the start. */
+const OF_CERTIFICATES = 'NODE_EXTRA_CA_CERTS';
+
+/** What neither speaks to anybody nor starts a program. Alone on the line: beside others they may be only a part. */
+const WITHOUT_CERTIFICATES: readonly string[] = ['--version', '-v', '--help', '-h', 'man'];
+
+/** The variables of `env` that a gwe with the arguments `args` need only remove. */
+export function inertVariables(
+  env: Readonly<Record<string, string | undefined>>,
+  args: readonly string[],
+): string[] {
+  const [first = ''] = args;
+  const isWithout = args.length === 1 && WITHOUT_CERTIFICATES.includes(first);
+  const names = isWithout ? [...INERT_WHEN_GONE, OF_CERTIFICATES] : INERT_WHEN_GONE;
+  return names.filter((name) => env[name] !== undefined);
+}
+
 /** The variables of `env` that would change what the runtime does; an empty one says nothing. */
 export function foreignVariables(env: Readonly<Record<string, string | undefined>>): string[] {
   return Object.keys(env).filter((name) => HEEDED_BY_RUNTIME.includes(name) && env[name] !== '');

@@ -1,16 +1,16 @@
 /** What gwe does about the process that it was started as, before anything else. */
 import { closeSync, readdirSync, readFileSync } from 'node:fs';
 import { findExecve } from './execve.ts';
-import { foreignVariables } from './scrub.ts';
+import { foreignVariables, inertVariables } from './scrub.ts';
 import { VERSION } from './version.ts';
 
 /**
  * Makes the process gwe's own: no variable of the runtime, no descriptor of somebody else, and nothing written that
- * others may write to. Returns the sentence to end with where that cannot be.
+ * others may write to. `args` are those behind the program's name. Returns the sentence to end with where that cannot be.
  */
-export function takeOverProcess(): string | undefined {
+export function takeOverProcess(args: readonly string[]): string | undefined {
   // From source the runtime is the developer's own, and so is what the environment tells it.
-  const refusal = VERSION === 'dev' ? undefined : startCleanly();
+  const refusal = VERSION === 'dev' ? undefined : startCleanly(args);
   if (refusal !== undefined) return refusal;
   process.umask(0o022);
   closeInherited();
@@ -21,7 +21,8 @@ export function takeOverProcess(): string | undefined {
  * Where the environment speaks to the runtime: becomes the same gwe without those variables, under the same pid, or,
  * where the runtime cannot do that, returns the sentence to end with. `undefined`: all is well.
  */
-function startCleanly(): string | undefined {
+function startCleanly(args: readonly string[]): string | undefined {
+  for (const name of inertVariables(process.env, args)) delete process.env[name];
   const found = foreignVariables(process.env);
   if (found.length === 0) return undefined;
   const env = { ...process.env };

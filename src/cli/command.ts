@@ -28,7 +28,7 @@ export interface CommandIo {
   /** Whether stdout is a terminal. */
   isTerminal: boolean;
   /** stderr, when it is a terminal: for what is redrawn in place. */
-  terminal?: NodeJS.WritableStream;
+  terminal?: NodeJS.WritableStream | undefined;
   /** Width of the terminal; 80 when it is not one. */
   columns: number;
   /** Aborts on SIGINT and SIGTERM. */

@@ -4,7 +4,6 @@ import { GweError } from '../base/errors.ts';
 import { VERSION } from '../base/version.ts';
 import type { Layout } from '../store/layout.ts';
 import type { CommandIo, ParsedOptions } from './command.ts';
-import { configure, showCik, showEngineConfig, showGatewayConfig, showMacAddress } from './configure.ts';
 import { EXIT } from './exit.ts';
 import { type CommandSummary, renderMainHelp } from './help.ts';
 import { FLAG_OPTIONS } from './options.ts';
@@ -66,8 +65,9 @@ export async function runFlags(
   requireCompanions(options);
   const layout = layoutOf(io, options);
   if (BUILD_ACTIONS.some((name) => name === action)) return runBuild(io, options, layout);
-  const hasSet = configure(io, options, layout);
-  const hasShown = show(io, options, layout);
+  const configuring = await import('./configure.ts');
+  const hasSet = configuring.configure(io, options, layout);
+  const hasShown = show(io, options, layout, configuring);
   if (action === 'install-apps') {
     const { installApps } = await import('./install.ts');
     return installApps(io, layout, options.list('install-apps'), options.has('json'));
@@ -114,6 +114,7 @@ function requireCompanions(options: ParsedOptions): void {
 
 async function runBuild(io: CommandIo, options: ParsedOptions, layout: Layout): Promise<number> {
   // -d goes with any command (spec §4.10), but stdout belongs to the path of the tarball.
+  const { configure } = await import('./configure.ts');
   configure({ ...io, stdout: io.stderr }, options, layout);
   const { buildActions } = await import('./build.ts');
   const name = options.text('app-name');
@@ -136,7 +137,12 @@ async function runBuild(io: CommandIo, options: ParsedOptions, layout: Layout): 
 
 const SHOWS: readonly string[] = ['path', 'gateway-cfg', 'engine-conf', 'gateway-cik', 'mac-address'];
 
-function show(io: CommandIo, options: ParsedOptions, layout: Layout): boolean {
+function show(
+  io: CommandIo,
+  options: ParsedOptions,
+  layout: Layout,
+  { showCik, showEngineConfig, showGatewayConfig, showMacAddress }: typeof import('./configure.ts'),
+): boolean {
   const iface = options.text('mac-address');
   const shown = [
     options.has('path') ? `${layout.appsDirectory}\n` : '',

@@ -1,11 +1,11 @@
 /** The signals of this process and its command line, for the agent. */
-import { constants } from 'node:os';
 import type { ProcessControl } from '../agent/handover.ts';
 import { WOKEN_VARIABLE } from '../agent/idle-script.ts';
 import { ownExecutable } from '../base/execve.ts';
 import { readTrappedSignals } from '../base/trapped-signals.ts';
 
-const { SIGHUP, SIGINT, SIGTERM } = constants.signals;
+/** The same on every Linux; node:os would be loaded for these alone. */
+const [SIGHUP, SIGINT, SIGTERM] = [1, 2, 15];
 
 /** SIGTERM and SIGINT abort `stop`. SIGHUP ends gwe as usual until somebody wants to be woken by it. */
 export function controlProcess(stop: AbortController): ProcessControl {
@@ -17,7 +17,10 @@ export function controlProcess(stop: AbortController): ProcessControl {
   };
   let wake: (() => void) | undefined;
   const control: ProcessControl = {
-    command: commandLine(),
+    // Asked for by who hands over: to find out takes loading more of the runtime than most commands need.
+    get command() {
+      return commandLine();
+    },
     onWake(wanted) {
       wake = wanted;
       control.holdSignals();

@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { foreignVariables } from '../../src/base/scrub.ts';
+import { foreignVariables, inertVariables } from '../../src/base/scrub.ts';
 import { EXECUTABLE } from '../helpers/gateway.ts';
 
 function scratch(t: TestContext): string {
@@ -88,4 +88,12 @@ test('a gwe that goes on has none of these variables, and still is the process t
 test('only what the runtime heeds is looked for, and an empty value says nothing', () => {
   const env = { NODE_ENV: 'production', NODE_OPTIONS: '', NODE_DEBUG: 'x', PATH: '/bin' };
   assert.deepEqual(foreignVariables(env), ['NODE_DEBUG']);
+});
+
+test('certificates of the environment are left to commands that speak to nobody', () => {
+  const env = { NODE_EXTRA_CA_CERTS: '/a', SSL_CERT_FILE: '/b', NODE_DEBUG: 'net' };
+  const both = ['SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS'];
+  assert.deepEqual(inertVariables(env, ['--version']), both);
+  for (const args of [[], ['--once'], ['--version', '--once'], ['plan', '-h'], ['install']])
+    assert.deepEqual(inertVariables(env, args), ['SSL_CERT_FILE'], args.join(' '));
 });

@@ -35,7 +35,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'doctor',
   ],
   // The entry makes the one clock that everything else is handed.
-  main: ['cli', 'base/clock', 'base/startup'],
+  main: ['cli', 'base/clock', 'base/output', 'base/startup'],
 };
 
 const NPM_PACKAGES: Readonly<Record<string, readonly string[]>> = {
@@ -85,6 +85,7 @@ const REACHES: readonly { rule: string; found: RegExp; allowed: Readonly<Record<
       /\b(write|writev|writeFile|appendFile|rename|link|symlink|copyFile|cp|truncate|ftruncate)Sync\(|\bcreateWriteStream\(|node:fs\/promises/,
     allowed: {
       'base/fs': 'the one durable write',
+      'base/output': 'the standard streams, which are no files of gwe',
       'base/trapped-signals': 'puts notes back into a pipe of the runtime',
       'base/lock': 'a lock lives by link and rename; its content need not survive a power cut',
       'artifact/extract': 'fills a staging directory, which is synced as a whole before it is renamed',
