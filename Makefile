@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 NODE := .cache/runtime/bin/node
 PACKAGES := node_modules/.gwe-lock
 
-.PHONY: help build check test fuzz demo dist test-targets test-faults test-signals bench bench-check bench-delta clean executables runtime supervisor compiler faketime readers peers
+.PHONY: help build check test fuzz demo dist test-targets test-faults test-signals bench bench-check bench-delta clean executables runtime supervisor compiler faketime readers peers agents
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -39,10 +39,10 @@ dist: executables ## executables, checksums and artifacts for every target, into
 test-targets: executables ## run each target's executable, foreign ones under qemu-user
 	@$(NODE) test/run.mjs targets
 
-bench: supervisor peers build ## time, memory, wire and flash against other tools on this machine: the table of the README
+bench: supervisor peers agents build ## time, memory, wire and flash against other tools on this machine: the table of the README
 	@$(NODE) --no-warnings test/bench/run.ts
 
-bench-check: supervisor peers build ## the same, and fails where a figure is worse than test/bench/committed.json by more than noise
+bench-check: supervisor peers agents build ## the same, and fails where a figure is worse than test/bench/committed.json by more than noise
 	@$(NODE) --no-warnings test/bench/run.ts --check
 
 bench-delta: peers build ## updates between real pairs of versions: bytes on the wire and time, beside other tools
@@ -66,6 +66,9 @@ compiler: $(PACKAGES)
 
 peers: $(PACKAGES)
 	@node src/packaging/setup.mjs peers
+
+agents: $(PACKAGES)
+	@node src/packaging/setup.mjs agents
 
 faketime: $(PACKAGES)
 	@node src/packaging/setup.mjs faketime

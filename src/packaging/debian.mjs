@@ -54,6 +54,16 @@ export const PEER_NEEDS = ['curl', 'zsync', 'casync', 'bsdiff', 'xdelta3', 'zstd
   package: name,
 }));
 
+/** Update agents of other people, each with what it takes to make an artifact of its own kind. */
+export const AGENT_NEEDS = [
+  { probe: 'swupdate', package: 'swupdate' },
+  { probe: 'mender', package: 'mender-client' },
+  { probe: 'mender-artifact', package: 'mender-artifact' },
+  { probe: 'rauc', package: 'rauc' },
+  { probe: 'dbus-daemon', package: 'dbus' },
+  { probe: 'mksquashfs', package: 'squashfs-tools' },
+];
+
 /** The fault tests preload a small C library into gwe. */
 export const COMPILER_NEEDS = [
   { probe: 'gcc', package: 'gcc' },
@@ -72,7 +82,7 @@ export function ensureInstalled(needs, purpose) {
   }
   say(`${purpose} needs ${missing.join(', ')}: installing it with apt-get`);
   withoutStartingServices(() => install(missing));
-  if (missing.includes('supervisor')) keepSupervisorDown();
+  for (const service of Object.keys(SERVICES)) if (missing.includes(service)) keepDown(service);
   const still = needs.filter((need) => !isThere(need.probe));
   if (still.length > 0) throw new Error(`'${command}' did not bring ${still.map((n) => n.probe).join(', ')}`);
 }
@@ -95,16 +105,27 @@ function withoutStartingServices(action) {
   }
 }
 
-/** The tests start a supervisord of their own; this machine did not ask for one at every boot. */
-function keepSupervisorDown() {
+/** Packages that would have a system service run at every boot, and what keeps it from that. */
+const SERVICES = {
+  supervisor: [['update-rc.d', 'supervisor', 'disable']],
+  swupdate: [
+    ['update-rc.d', 'swupdate', 'disable'],
+    ['systemctl', '--quiet', 'disable', 'swupdate.socket', 'swupdate-progress.service'],
+  ],
+  'mender-client': [['systemctl', '--quiet', 'disable', 'mender-client.service']],
+};
+
+/** Tests and measurements start what they need; this machine did not ask for one at every boot. */
+function keepDown(service) {
   try {
-    run('update-rc.d', ['supervisor', 'disable']);
+    for (const [program, ...args] of SERVICES[service]) run(program, args);
+    const [enable] = SERVICES[service].map((words) => words.join(' ').replace('disable', 'enable'));
     say(
-      "the supervisor package was installed; its system service was neither started nor enabled ('update-rc.d supervisor enable' enables it)",
+      `the ${service} package was installed; its system service was neither started nor enabled ('${enable}' enables it)`,
     );
   } catch {
     say(
-      'the supervisor package was installed and not started; its system service may start at the next boot',
+      `the ${service} package was installed and not started; its system service may start at the next boot`,
     );
   }
 }

@@ -28,7 +28,7 @@ export async function installRows(site: Site, payload: Payload, kind: Kind, runs
     title: `install ${payload.name} ${kind}`,
     contenders: [gweInstall(site, template, item), ...shellInstalls(site, template, item)],
     quantity: 'seconds',
-    leastRuns: 5,
+    leastRuns: Math.min(5, runs),
     mostRuns: runs,
   });
   const [ours, piped, careful] = results;
@@ -61,14 +61,14 @@ export async function installRows(site: Site, payload: Payload, kind: Kind, runs
   ];
 }
 
-interface Item {
+export interface Item {
   id: string;
   sha256: string;
   unpackedBytes: number;
 }
 
 /** The tarball of the payload's tree: by `tar czf`, or as gwe builds it. */
-async function uploadPayload(site: Site, payload: Payload, kind: Kind): Promise<Item> {
+export async function uploadPayload(site: Site, payload: Payload, kind: Kind): Promise<Item> {
   const tree = payloadTree(join(site.scratch, '..'), payload);
   const facts = { name: `bench-${payload.name}`, version: kind };
   const id = `${facts.name}.v${kind}.tar.gz`;
@@ -81,7 +81,8 @@ async function uploadPayload(site: Site, payload: Payload, kind: Kind): Promise<
   return { id, sha256: createHash('sha256').update(bytes).digest('hex'), unpackedBytes: payload.sizeBytes };
 }
 
-function gweInstall(site: Site, template: Template, item: Item): Contender {
+/** `gwe --once` on a fresh root, from its start to its end. */
+export function gweInstall(site: Site, template: Template, item: Item): Contender {
   let work = '';
   return {
     name: 'gwe',
@@ -118,11 +119,15 @@ async function runGwe(root: string, item: Item): Promise<Measured> {
   return { seconds, peakMiB: peakBytes / MIB, writtenShare: writtenBytes / item.unpackedBytes };
 }
 
-const CURL = 'curl -sf -H "X-Exosite-CIK: $1" "$2"';
+/** Its key and its address are the first two arguments. */
+export const CURL = 'curl -sf -H "X-Exosite-CIK: $1" "$2"';
+
+export function downloadUrl(site: Site, id: string): string {
+  return `${site.platform.url}/provision/download?vendor=${PRODUCT}&model=${PRODUCT}&id=${id}`;
+}
 
 function shellInstalls(site: Site, template: Template, item: Item): Contender[] {
-  const query = `vendor=${PRODUCT}&model=${PRODUCT}&id=${item.id}`;
-  const url = `${site.platform.url}/provision/download?${query}`;
+  const url = downloadUrl(site, item.id);
   const contender = (name: string, script: string): Contender => {
     let work = '';
     return {

@@ -1,5 +1,5 @@
 /** The rows of the table: ours, the peer's, their ratio, and what was to be reached. */
-import { type Figure, type Result, SETTLED_NOISE } from './sample.ts';
+import { type Figure, isSettled, type Result, ratioOf, valuesOf } from './sample.ts';
 
 export interface Row {
   /** Stable: the committed figures are found by it. */
@@ -8,57 +8,72 @@ export interface Row {
   unit: string;
   ours: Figure;
   runs: number;
-  peer?: { name: string; figure: Figure };
+  /** `does` says what it did, and `ratio` is of runs side by side. */
+  peer?: { name: string; does: string; figure: Figure; ratio: Figure };
   /** The ratio to the peer where there is one, else the figure itself, that is to be reached at most. */
   goal?: number;
 }
 
 /** What a run is judged by: the ratio where there is a peer, else the figure. */
 export function judged(row: Row): Figure {
-  if (row.peer === undefined) return row.ours;
-  const { figure } = row.peer;
-  return { median: row.ours.median / figure.median, noise: row.ours.noise + figure.noise };
+  return row.peer?.ratio ?? row.ours;
 }
 
 export function rowOf(
-  facts: Pick<Row, 'key' | 'what' | 'unit'> & { goal?: number; quantity: string; peerQuantity?: string },
+  facts: Pick<Row, 'key' | 'what' | 'unit'> & { goal?: number; quantity: string },
   ours: Result | undefined,
   peer?: Result,
 ): Row {
-  const { quantity, peerQuantity = quantity, ...rest } = facts;
-  const found = peer?.values[peerQuantity];
+  const { quantity, ...rest } = facts;
   const figure = ours?.values[quantity];
   if (ours === undefined || figure === undefined) throw new Error(`no ${quantity} for ${facts.key}`);
   return {
     ...rest,
     ours: figure,
-    runs: ours.runs,
-    ...(peer === undefined || found === undefined ? {} : { peer: { name: peer.name, figure: found } }),
+    runs: ours.samples.length,
+    ...(peer === undefined ? {} : { peer: peerOf(ours, peer, quantity) }),
   };
+}
+
+function peerOf(ours: Result, peer: Result, quantity: string): NonNullable<Row['peer']> {
+  const figure = peer.values[quantity];
+  if (figure === undefined) throw new Error(`no ${quantity} of '${peer.name}'`);
+  const ratio = ratioOf(valuesOf(ours.samples, quantity), valuesOf(peer.samples, quantity));
+  return { name: peer.name, does: peer.what, figure, ratio };
 }
 
 /** Ready for the README. */
 export function renderTable(rows: readonly Row[]): string {
   const cells = rows.map((row) => {
     const { median, noise } = judged(row);
-    const isSettled = noise <= 2 * SETTLED_NOISE;
     return [
       row.what,
-      `${show(row.ours.median)} ${row.unit}`,
-      row.peer === undefined ? '' : `${show(row.peer.figure.median)} ${row.unit} (${row.peer.name})`,
+      withUnit(row.ours.median, row.unit),
+      row.peer === undefined ? '' : `${withUnit(row.peer.figure.median, row.unit)} (${row.peer.name})`,
       row.peer === undefined ? '' : `**${median.toFixed(2)}**`,
       row.goal === undefined ? '' : `${row.goal}${median <= row.goal ? '' : ' (missed)'}`,
-      `${(noise * 100).toFixed(0)} %${isSettled ? '' : ', not settled'}, ${row.runs}`,
+      `${(noise * 100).toFixed(0)} %${isSettled({ median, noise }, row.runs) ? '' : ', not settled'}, ${row.runs}`,
     ];
   });
   const lines = [
-    ['what', 'gwe', 'peer', 'ratio', 'at most', 'noise, runs'],
+    ['what', 'gwe', 'beside it', 'ratio', 'at most', 'noise, runs'],
     ['---', '--:', '--:', '--:', '--:', '--:'],
     ...cells,
   ];
   return `${lines.map((line) => `| ${line.join(' | ')} |`).join('\n')}\n`;
 }
 
+/** What each peer did, once. */
+export function renderPeers(rows: readonly Row[]): string {
+  const lines = rows.flatMap(({ peer }) => (peer === undefined ? [] : [`- ${peer.name}: ${peer.does}`]));
+  return `${[...new Set(lines)].join('\n')}\n`;
+}
+
+function withUnit(value: number, unit: string): string {
+  return `${show(value)} ${unit}`.trimEnd();
+}
+
 function show(value: number): string {
+  if (Number.isInteger(value)) return String(value);
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }

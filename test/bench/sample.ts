@@ -24,7 +24,8 @@ export interface Group {
 export interface Result {
   name: string;
   what: string;
-  runs: number;
+  /** One for each round: what stands at the same place in two results was measured side by side. */
+  samples: readonly Measured[];
   /** By quantity. */
   values: Readonly<Record<string, Figure>>;
 }
@@ -35,24 +36,51 @@ export interface Figure {
   noise: number;
 }
 
-/** Below this the medians are taken for settled. */
-export const SETTLED_NOISE = 0.04;
+/** A median that is surer than this is taken for settled. */
+const SETTLED_DOUBT = 0.06;
 
-/** Throws when the contenders did different work: their figures say nothing of each other then. */
+/**
+ * Throws when the contenders did different work: their figures say nothing of each other then. Ends when the ratios of
+ * the first one to the others are settled, and with the last round in any case.
+ */
 export async function measureGroup(group: Group): Promise<Result[]> {
   const runs = group.contenders.map((): Measured[] => []);
   for (let round = 0; round < group.mostRuns; round++) {
     for (const [index, contender] of group.contenders.entries()) runs[index]?.push(await contender.run());
     assertSameWork(group);
     if (round + 1 < group.leastRuns) continue;
-    if (runs.every((each) => figure(each, group.quantity).noise <= SETTLED_NOISE)) break;
+    if (areSettled(runs, group.quantity)) break;
   }
   return group.contenders.map(({ name, what }, index) => {
-    const measured = runs[index] ?? [];
-    const quantities = Object.keys(measured[0] ?? {});
-    const values = Object.fromEntries(quantities.map((quantity) => [quantity, figure(measured, quantity)]));
-    return { name, what, runs: measured.length, values };
+    const samples = runs[index] ?? [];
+    const quantities = Object.keys(samples[0] ?? {});
+    const values = Object.fromEntries(
+      quantities.map((quantity) => [quantity, figure(valuesOf(samples, quantity))]),
+    );
+    return { name, what, samples, values };
   });
+}
+
+function areSettled([first = [], ...others]: readonly Measured[][], quantity: string): boolean {
+  if (others.length === 0) return isSettled(figure(valuesOf(first, quantity)), first.length);
+  return others.every((other) => {
+    const ours = valuesOf(first, quantity);
+    return isSettled(ratioOf(ours, valuesOf(other, quantity)), ours.length);
+  });
+}
+
+/** By twice the standard error of the median, as far as the quartiles of `runs` values tell it. */
+export function isSettled({ noise }: Figure, runs: number): boolean {
+  return (3.7 * noise) / Math.sqrt(runs) <= SETTLED_DOUBT;
+}
+
+/** Of what was measured side by side: what slows the machine for a while slows both, and drops out. */
+export function ratioOf(ours: readonly number[], theirs: readonly number[]): Figure {
+  return figure(ours.map((value, index) => value / (theirs[index] ?? Number.NaN)));
+}
+
+export function valuesOf(samples: readonly Measured[], quantity: string): number[] {
+  return samples.map((one) => one[quantity] ?? Number.NaN);
 }
 
 function assertSameWork({ title, contenders }: Group): void {
@@ -65,8 +93,8 @@ function assertSameWork({ title, contenders }: Group): void {
   );
 }
 
-function figure(measured: readonly Measured[], quantity: string): Figure {
-  const sorted = measured.map((one) => one[quantity] ?? Number.NaN).sort((a, b) => a - b);
+function figure(values: readonly number[]): Figure {
+  const sorted = [...values].sort((a, b) => a - b);
   const median = at(sorted, 0.5);
   return { median, noise: median === 0 ? 0 : (at(sorted, 0.75) - at(sorted, 0.25)) / 2 / median };
 }
