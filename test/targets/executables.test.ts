@@ -133,8 +133,7 @@ test('gwe-linux-armv7l refuses what its runtime has read already, before it does
   const run = [...args, join(ROOT, 'dist/gwe-linux-armv7l'), '--root', root, '--set-uuid', '1'];
   for (const [name, value] of Object.entries({
     NODE_OPTIONS: '--max-old-space-size=64',
-    NODE_TLS_REJECT_UNAUTHORIZED: '0',
-    SSL_CERT_FILE: join(directory, 'none'),
+    NODE_EXTRA_CA_CERTS: join(directory, 'none'),
   })) {
     const env = { PATH: process.env.PATH ?? '', [name]: value };
     const { status, stdout, stderr } = spawnSync(program, run, { env, encoding: 'utf8' });
@@ -142,4 +141,14 @@ test('gwe-linux-armv7l refuses what its runtime has read already, before it does
     assert.match(stderr, new RegExp(`refuses to start while ${name} is set: unset it`));
     assert.ok(!existsSync(root));
   }
+});
+
+test('gwe-linux-armv7l goes on without variables that do nothing once they have gone', (t) => {
+  const root = join(scratch(t), 'root');
+  const [program = '', ...args] = EMULATORS['linux-armv7l']?.command ?? [];
+  const run = [...args, join(ROOT, 'dist/gwe-linux-armv7l'), '--root', root, '--set-uuid', '1'];
+  const env = { PATH: process.env.PATH ?? '', NODE_TLS_REJECT_UNAUTHORIZED: '0', SSL_CERT_FILE: '/none' };
+  const { status, stderr } = spawnSync(program, run, { env, encoding: 'utf8' });
+  assert.deepEqual([status, stderr], [0, '']);
+  assert.ok(existsSync(root));
 });
