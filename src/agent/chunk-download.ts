@@ -15,13 +15,12 @@ import { type FeedCounts, feedChunks, MOST_AHEAD } from './chunk-feed.ts';
 import type { Look } from './chunk-look.ts';
 import type { AgentContext } from './context.ts';
 import { artifactLimits } from './limits.ts';
+import { openPatch, type PatchChunks } from './patch-chunks.ts';
 import {
   askForPatch,
   fetchPatch,
   isPatchFault,
   keptPatch,
-  openPatch,
-  type PatchChunks,
   type PatchOffer,
   removePatch,
   WORTH_ASKING_BYTES,
@@ -93,9 +92,9 @@ async function choose(
 ): Promise<ChunkAssessment> {
   const counts = { fetchedBytes: 0, requests: 0 };
   const without = assess(context, asked, look, sources, counts);
-  if (without.chunkBytes < WORTH_ASKING_BYTES) return without;
-  const worth = { worthBytes: without.chunkBytes, signal, counts };
-  const kept = keptPatch(context, asked, look);
+  const kept = keptPatch(context, asked, look) ?? look.offer;
+  if (kept === undefined && without.chunkBytes < WORTH_ASKING_BYTES) return without;
+  const worth = { worthBytes: without.chunkBytes, signal, counts, absent: look.absent };
   const offer = kept ?? (mayAsk ? await askForPatch(context, api, asked, look, worth) : undefined);
   return offer === undefined ? without : assess(context, asked, look, sources, counts, offer);
 }

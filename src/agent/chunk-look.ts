@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { type IndexBytes, type PlacedChunk, readIndexBytes } from '../artifact/index-bytes.ts';
 import type { ArtifactIndex } from '../artifact/index-guard.ts';
 import { MANIFEST_PATH, SIGNATURES_PATH } from '../artifact/manifest.ts';
-import { GweError } from '../base/errors.ts';
+import { describeError, GweError } from '../base/errors.ts';
 import { ensureDirectory, readFileBounded } from '../base/fs.ts';
 import {
   type ContentApi,
@@ -20,7 +20,9 @@ import { versionDirectory } from '../store/layout.ts';
 import { type Asked, downloadFile, indexFile, patchFile } from './asked.ts';
 import type { AgentContext } from './context.ts';
 import { artifactLimits } from './limits.ts';
-import { trustPolicy } from './trust.ts';
+import { indexByPatch } from './patch-index.ts';
+import { keepPatch, type PatchOffer } from './patch-offer.ts';
+import { createAdmission, trustPolicy } from './trust.ts';
 
 /** What the start of an item says. `head`: its first bytes, which are not fetched again. */
 export type Look = { head: Buffer; fetchedBytes: number; requests: number } & (
@@ -31,11 +33,17 @@ export type Look = { head: Buffer; fetchedBytes: number; requests: number } & (
       /** The tar stream of the index. */
       stream: Buffer;
       chunks: readonly PlacedChunk[];
+      /** The patch that the index was made by, instead of being fetched. */
+      offer?: PatchOffer;
+      /** The name of a patch that was asked for and is not there. */
+      absent?: string | undefined;
     }
 );
 
 /** The first request where nothing is known: most indexes are smaller. */
 const FIRST_GUESS_BYTES = 32 * 1024;
+/** A smaller index costs hardly more than to ask for a patch that may not be there. */
+const WORTH_PATCHING_BYTES = 2 * 1024;
 
 export interface LookOptions {
   signal: AbortSignal;
@@ -58,6 +66,13 @@ export async function lookAtItem(
   if (veto !== undefined) return { kind: 'whole', reason: veto, head: Buffer.alloc(0), ...counts };
   let head: Buffer = readHead(context, asked, info);
   let found: IndexBytes = { kind: 'part', wantedBytes: guessBytes(context, asked.app) };
+  const byPatch =
+    head.length > 0 || found.wantedBytes < WORTH_PATCHING_BYTES
+      ? undefined
+      : await indexByPatch(context, api, asked, info, { signal: options.signal, counts });
+  if (byPatch !== undefined && 'offer' in byPatch && isAdmitted(context, asked, byPatch.found.index))
+    return finish(context, asked, info, byPatch.found, { head, ...counts, offer: byPatch.offer });
+  const absent = byPatch !== undefined && 'absent' in byPatch ? byPatch.absent : undefined;
   try {
     for (;;) {
       if (head.length > 0) found = readIndexBytes(head, info.sizeBytes, artifactLimits(context.settings()));
@@ -74,15 +89,45 @@ export async function lookAtItem(
     if (!(error instanceof RangesIgnored)) throw error;
     return { kind: 'whole', reason: 'the platform ignores ranges', head: Buffer.alloc(0), ...counts };
   }
+  return finish(context, asked, info, found, { head, ...counts, absent });
+}
+
+type Found = Pick<Look, 'head' | 'fetchedBytes' | 'requests'> & {
+  offer?: PatchOffer;
+  absent?: string | undefined;
+};
+
+function finish(
+  context: AgentContext,
+  asked: Asked,
+  info: ContentInfo,
+  found: Exclude<IndexBytes, { kind: 'part' }>,
+  { offer, absent, ...facts }: Found,
+): Look {
   const reason = found.kind === 'none' ? found.reason : vetoAfter(context, asked, info, found.index.digest);
-  if (found.kind === 'none' || reason !== undefined)
-    return { kind: 'whole', reason: reason ?? '', head, ...counts };
-  return { ...found, head, ...counts };
+  if (found.kind === 'none' || reason !== undefined) return { kind: 'whole', reason: reason ?? '', ...facts };
+  return { ...found, ...facts, absent, ...(offer === undefined ? {} : { offer }) };
+}
+
+/** The tarball may have been signed again since the patch was made: its own index has the last word. */
+function isAdmitted(context: AgentContext, { app, version }: Asked, index: ArtifactIndex): boolean {
+  try {
+    createAdmission(context, { name: app, version })(index);
+    return true;
+  } catch (error) {
+    if (!(error instanceof GweError)) throw error;
+    context.log.info('patch.skip', { app }, describeError(error));
+    return false;
+  }
 }
 
 /** Keeps the first bytes: of an item that is fetched whole they are the beginning. */
 export function keepHead(context: AgentContext, asked: Asked, info: ContentInfo, look: Look): void {
   if (look.fetchedBytes === 0) return;
+  if (look.kind === 'chunks' && look.offer !== undefined) {
+    keepPatch(context, asked, look.offer);
+    return;
+  }
   ensureDirectory(context.layout.downloadsDirectory);
   const path = look.kind === 'chunks' ? indexFile(context, asked) : downloadFile(context, asked);
   const file = openPartialFile(path, { id: asked.contentId, ...info });

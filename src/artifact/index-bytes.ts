@@ -4,10 +4,10 @@ import { limitFault, quote } from './faults.ts';
 import { assertTarBytes } from './gunzip.ts';
 import { type ArtifactIndex, IndexGuard } from './index-guard.ts';
 import type { ArtifactLimits } from './limits.ts';
-import { type ChunkFact, chunkFacts, MANIFEST_PATH, SIGNATURES_PATH } from './manifest.ts';
+import { type ChunkFact, chunkFacts, MANIFEST_PATH, metaEntryHeader, SIGNATURES_PATH } from './manifest.ts';
 import { BLOCK_BYTES, decodeHeader } from './tar-header.ts';
 import { TarReader } from './tar-reader.ts';
-import { paddingBytes } from './tar-writer.ts';
+import { encodeEntryHeader, paddingBytes } from './tar-writer.ts';
 
 /** A chunk, and where its gzip member starts in the tarball. */
 export interface PlacedChunk extends ChunkFact {
@@ -52,13 +52,45 @@ export function readIndexBytes(head: Buffer, sizeBytes: number, limits: Artifact
   if (second === 'part') return more(head, first.memberBytes, mostBytes);
   if (second === undefined) return { kind: 'none', reason: 'its signatures are not by themselves' };
   const stream = Buffer.concat([first.output, second.output]);
+  return placeIndex(stream, sizeBytes, first.memberBytes + second.memberBytes, limits);
+}
+
+/**
+ * The same from the bytes of both entries, wherever they come from, for a tarball of `sizeBytes`: what its chunks leave
+ * in front of them is its index. Throws ARTIFACT_*.
+ */
+export function indexOfEntries(
+  manifest: Buffer,
+  signatures: Buffer,
+  sizeBytes: number,
+  limits: ArtifactLimits,
+): IndexBytes {
+  const stream = Buffer.concat([
+    ...entryBytes(MANIFEST_PATH, manifest),
+    ...entryBytes(SIGNATURES_PATH, signatures),
+  ]);
+  return placeIndex(stream, sizeBytes, undefined, limits);
+}
+
+function entryBytes(path: string, content: Buffer): Buffer[] {
+  const header = encodeEntryHeader(metaEntryHeader(path, content.length));
+  return [header, content, Buffer.alloc(paddingBytes(content.length))];
+}
+
+function placeIndex(
+  stream: Buffer,
+  sizeBytes: number,
+  knownBytes: number | undefined,
+  limits: ArtifactLimits,
+): IndexBytes {
   const index = decodeIndex(stream, limits);
   if (index === undefined) return { kind: 'none', reason: `it has no ${SIGNATURES_PATH}` };
-  const indexBytes = first.memberBytes + second.memberBytes;
-  const chunks = placeChunks(chunkFacts(index.manifest), indexBytes);
+  const facts = chunkFacts(index.manifest);
+  const indexBytes = knownBytes ?? facts.reduce((left, fact) => left - fact.compressedBytes, sizeBytes);
+  const chunks = placeChunks(facts, indexBytes);
   const last = chunks.at(-1);
   if (last === undefined) return { kind: 'none', reason: 'its manifest has no chunks', index };
-  if (last.fileOffset + last.compressedBytes !== sizeBytes)
+  if (indexBytes <= 0 || last.fileOffset + last.compressedBytes !== sizeBytes)
     return { kind: 'none', reason: 'its chunks do not make up the file', index };
   assertTarBytes(stream.length + last.offset + last.sizeBytes, sizeBytes, limits);
   return { kind: 'chunks', index, stream, indexBytes, chunks };

@@ -17,11 +17,11 @@ import type { StreamResponse } from './transport.ts';
 
 export interface PartOptions {
   id: string;
-  /** The first and the last byte. */
+  /** The first and the last byte; of an item whose size is not known yet, what is there of them. */
   start: number;
   end: number;
-  /** Bytes of the whole item, as its info said. */
-  sizeBytes: number;
+  /** Bytes of the whole item, as its info said, or as it turns out. */
+  sizeBytes: number | { learnt?: number };
   retries?: RetryPolicy;
   signal?: AbortSignal;
   log: Logger;
@@ -50,8 +50,9 @@ export class RangesIgnored extends GweError {
 interface State {
   api: ContentApi;
   options: PartOptions;
-  /** The next byte that is wanted. */
+  /** The next byte that is wanted, and the last one. */
   at: number;
+  end: number;
 }
 
 /**
@@ -65,9 +66,9 @@ export async function* fetchPart(
 ): AsyncGenerator<Buffer, void, undefined> {
   const { id, log, signal } = options;
   const policy = options.retries ?? DEFAULT_RETRY_POLICY;
-  const state: State = { api, options, at: options.start };
+  const state: State = { api, options, at: options.start, end: options.end };
   let failures = 0;
-  while (state.at <= options.end) {
+  while (state.at <= state.end) {
     const before = state.at;
     try {
       if (signal?.aborted === true) throw cancelled(id);
@@ -88,14 +89,14 @@ export async function* fetchPart(
 
 async function* fetchOnce(state: State): AsyncGenerator<Buffer, void, undefined> {
   const { api, options } = state;
-  const { end, signal, id } = options;
+  const { signal, id } = options;
   if (options.counts !== undefined) options.counts.requests += 1;
-  const response = await openContent(api, id, { start: state.at, end }, signal);
+  const response = await openContent(api, id, { start: state.at, end: state.end }, signal);
   try {
     checkAnswer(state, response);
     for await (const chunk of response.chunks) {
       if (options.counts !== undefined) options.counts.fetchedBytes += chunk.length;
-      const wanted = chunk.subarray(0, end + 1 - state.at);
+      const wanted = chunk.subarray(0, state.end + 1 - state.at);
       state.at += wanted.length;
       if (wanted.length > 0) yield wanted;
       if (signal?.aborted === true) throw cancelled(id);
@@ -107,16 +108,19 @@ async function* fetchOnce(state: State): AsyncGenerator<Buffer, void, undefined>
 }
 
 /** Content-Range counts, not the status (spec §2.3). */
-function checkAnswer({ api, options, at }: State, response: StreamResponse): void {
-  const { id, end, sizeBytes } = options;
+function checkAnswer(state: State, response: StreamResponse): void {
+  const { api, options, at } = state;
+  const { id } = options;
   if (response.status === 416 || response.status === 412)
     throw changed(id, `it has no byte ${at} any more (status ${response.status})`);
   if (response.status !== 200 && response.status !== 206) throw downloadError(api, id, response);
   const got = parseContentRange(response.headers.get('content-range'));
+  const length = response.headers.get('content-length');
+  const sizeBytes = expectedBytes(state, got === undefined ? Number(length ?? Number.NaN) : got.total);
+  const { end } = state;
   if (got === undefined) {
     if (response.status === 206)
       throw new GweError('PROTOCOL_GARBAGE', `cannot download '${id}': a part that does not say which`);
-    const length = response.headers.get('content-length');
     if (length !== null && Number(length) !== sizeBytes)
       throw changed(id, `it has ${length} bytes now, expected ${sizeBytes}`);
     if (at > 0 || end + 1 < sizeBytes) throw new RangesIgnored(id);
@@ -128,6 +132,19 @@ function checkAnswer({ api, options, at }: State, response: StreamResponse): voi
   }
   if (got.total !== undefined && got.total !== sizeBytes)
     throw changed(id, `it has ${got.total} bytes now, expected ${sizeBytes}`);
+}
+
+/** What the item should have; the first answer tells where nothing else has, and how far there is anything to fetch. */
+function expectedBytes(state: State, toldBytes: number | undefined): number {
+  const { sizeBytes, id } = state.options;
+  if (typeof sizeBytes === 'number') return sizeBytes;
+  if (sizeBytes.learnt === undefined) {
+    if (toldBytes === undefined || !(toldBytes > state.at))
+      throw new GweError('PROTOCOL_GARBAGE', `cannot download '${id}': an answer that tells no size`);
+    sizeBytes.learnt = toldBytes;
+    state.end = Math.min(state.end, toldBytes - 1);
+  }
+  return sizeBytes.learnt;
 }
 
 function givenUp({ options, at }: State, failures: number, cause: unknown): GweError {

@@ -4,6 +4,8 @@ import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { brotliCompressSync, constants } from 'node:zlib';
 import type { ByteSource } from '../../src/artifact/byte-source.ts';
+import { DEFAULT_LIMITS } from '../../src/artifact/limits.ts';
+import { manifestDigest } from '../../src/artifact/manifest.ts';
 import { openPart, PartReader } from '../../src/artifact/patch/apply.ts';
 import {
   decodeDirectory,
@@ -13,6 +15,7 @@ import {
   PREFIX_BYTES,
   partDigest,
 } from '../../src/artifact/patch/format.ts';
+import { rebuildIndex } from '../../src/artifact/patch/index-part.ts';
 import { VarintWriter } from '../../src/artifact/patch/varint.ts';
 import type { FuzzTarget } from './targets.ts';
 
@@ -33,6 +36,13 @@ const DIRECTORY = encodeDirectory({
   oldDigest: DIGEST,
   newDigest: DIGEST,
   oldBytes: 65_536,
+  index: {
+    manifestBytes: 1003,
+    signatureBytes: 20,
+    payloadBytes: 40,
+    sizeBytes: 30,
+    digest: 'd'.repeat(32),
+  },
   parts: [
     { chunks: [0, 1, 5], payloadBytes: 100, sizeBytes: 60, digest: 'b'.repeat(32) },
     { chunks: [6, 49], payloadBytes: 5, sizeBytes: 9, digest: 'c'.repeat(32) },
@@ -77,28 +87,44 @@ function readAll(reader: PartReader, pieceBytes: number, allBytes = MOST_OUTPUT)
   reader.end();
 }
 
+const SMALL = { params: { [constants.BROTLI_PARAM_LGWIN]: 16, [constants.BROTLI_PARAM_QUALITY]: 1 } };
+/** Of the manifest that `makePayload` makes from the old one of the target below. */
+const INDEX_DIGEST = manifestDigest(makeIndexText());
+
+function makeIndexText(): Buffer {
+  const into = Buffer.alloc(1003);
+  const old = Buffer.alloc(2000, 'manifest');
+  new PartReader(makePayload()).read(into, {
+    sizeBytes: old.length,
+    read: (offset, piece) => old.copy(piece, 0, offset, offset + piece.length) === piece.length,
+  });
+  return into;
+}
+
 export function patchTargets(): FuzzTarget[] {
   const payload = makePayload();
   let runs = 0;
-  const small = { params: { [constants.BROTLI_PARAM_LGWIN]: 16 } };
   return [
     {
       name: 'patch-directory',
       seeds: [DIRECTORY.subarray(PREFIX_BYTES, -16)],
-      words: ['\xff\xff\xff\xff\xff\xff\xff\x0f', '\x80', '\x00', '\x01', '\x32', 'gwepatch\x01'],
+      words: ['\xff\xff\xff\xff\xff\xff\xff\x0f', '\x80', '\x00', '\x01', '\x32', 'gwepatch\x02'],
       limitBytes: 64 * 1024,
       run(input) {
         const bytes = input.length % 8 === 7 ? input : withDigest(input);
         assert.ok(directoryBytes(bytes) < 2 ** 21, 'no more is held in memory');
         // Its size is the last thing that is held against the directory, and no input would guess it.
-        for (const fileBytes of [bytes.length, bytes.length + 69]) {
-          const { parts } = decodeDirectory(bytes, fileBytes, NEW_CHUNKS);
+        for (const fileBytes of [bytes.length, bytes.length + 69, bytes.length + 99]) {
+          const { index, parts } = decodeDirectory(bytes, fileBytes, NEW_CHUNKS);
           const chunks = parts.flatMap((part) => part.chunks);
           assert.ok(
             chunks.every((chunk, at) => chunk < NEW_CHUNKS && chunk > (chunks[at - 1] ?? -1)),
             'ascending',
           );
-          for (const { offset, sizeBytes, payloadBytes } of parts)
+          for (const { offset, sizeBytes, payloadBytes } of [
+            ...parts,
+            ...(index === undefined ? [] : [index]),
+          ])
             assert.ok(offset + sizeBytes <= fileBytes && payloadBytes <= MOST_PAYLOAD_BYTES);
         }
       },
@@ -114,8 +140,22 @@ export function patchTargets(): FuzzTarget[] {
       },
     },
     {
+      name: 'patch-index',
+      seeds: [makePayload()],
+      words: ['\xff\xff\xff\xff\xff\xff\xff\x0f', '\x80', '\x00', '\x01', '\x7f'],
+      limitBytes: 16 * 1024,
+      run(input) {
+        const part = brotliCompressSync(input, SMALL);
+        const sizes = { payloadBytes: input.length, sizeBytes: part.length, digest: partDigest(part) };
+        const fact = { manifestBytes: 1003, signatureBytes: 20, ...sizes };
+        const old = Buffer.alloc(2000, 'manifest');
+        const { manifest } = rebuildIndex(part, fact, old, INDEX_DIGEST, DEFAULT_LIMITS);
+        assert.equal(manifestDigest(manifest), INDEX_DIGEST);
+      },
+    },
+    {
       name: 'patch-brotli',
-      seeds: [brotliCompressSync(payload, small), brotliCompressSync(Buffer.alloc(100_000), small)],
+      seeds: [brotliCompressSync(payload, SMALL), brotliCompressSync(Buffer.alloc(100_000), SMALL)],
       words: ['\x11', '\x8b', '\x03', '\x0b\x02\x80', '\x91'],
       limitBytes: 64 * 1024,
       async run(input) {

@@ -43,7 +43,7 @@ export function makeSide(files: Readonly<Record<string, Buffer>>): PatchSide & {
   ]);
   const manifest: Manifest = { format: 1, name: 'app', version: '1', entries, chunks };
   const digest = createHash('sha256').update(bytes).digest('hex');
-  return { digest, manifest, body: bufferSource(bytes), bytes };
+  return { digest, manifest, signatures: [], body: bufferSource(bytes), bytes };
 }
 
 /** What a gateway does with a patch: the chunks of it, by index, each as the manifest lists it or left out. */

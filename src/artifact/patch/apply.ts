@@ -13,7 +13,7 @@ const MOST_WINDOW_BITS = 20;
  * The payload of a part that was fetched. Throws ARTIFACT_PATCH when the bytes are not those that the directory tells
  * of, or not what a part may be.
  */
-export function openPart(bytes: Buffer, fact: PartFact): PartReader {
+export function openPart(bytes: Buffer, fact: Omit<PartFact, 'chunks'>): PartReader {
   if (bytes.length !== fact.sizeBytes || partDigest(bytes) !== fact.digest)
     throw patchFault(`a part of ${bytes.length} bytes with another digest`, 'the one in the directory');
   return new PartReader(decompress(bytes, fact.payloadBytes));

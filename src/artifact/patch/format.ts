@@ -4,11 +4,12 @@
  *
  *     bytes      what
  *     8          "gwepatch"
- *     1          format: 1
+ *     1          format: 2
  *     3          zeros
  *     4          D, bytes of the directory, little-endian
  *     D          directory
  *     16         the first 16 bytes of the sha256 of all that is before them
+ *     ...        the index part, if there is one
  *     ...        the parts, one behind the other to the end of the file
  *
  * The directory; "number" is a varint (varint.ts), positions have 53 bits:
@@ -16,6 +17,11 @@
  *     32         sha256 of the manifest of the old version
  *     32         sha256 of the manifest of the new version
  *     number     bytes of the old body
+ *     number     bytes of the index part, 0 without one; if there is one:
+ *       number     bytes of the manifest that it makes
+ *       number     bytes of the signatures that it makes behind it
+ *       number     bytes of its payload
+ *       16         the first 16 bytes of the sha256 of the part
  *     number     count of runs of chunks that the patch rebuilds; for each, in order of the new body:
  *       number     chunks of the new version left out before it (0 only in front of the first)
  *       number     chunks in it, from 1
@@ -37,13 +43,15 @@
  *     V          values: each is added (modulo 256) to the copied byte behind its gap
  *     ...        extras, to the end of the payload
  *
- * The output of a part is exactly the bytes of its chunks.
+ * The output of a part is exactly the bytes of its chunks. The index part is made like the others, but from the bytes of
+ * the old manifest, and gives those of the new one and of its signatures: with it a gateway fetches no index. Format 1 had
+ * no index part.
  */
 import { createHash } from 'node:crypto';
 import { patchFault } from './fault.ts';
 import { VarintReader, VarintWriter } from './varint.ts';
 
-const MAGIC = Buffer.from('gwepatch\x01\0\0\0', 'latin1');
+const MAGIC = Buffer.from('gwepatch\x02\0\0\0', 'latin1');
 export const PREFIX_BYTES: number = MAGIC.length + 4;
 const DIGEST_BYTES = 16;
 
@@ -53,7 +61,9 @@ const MOST_DIRECTORY_BYTES = 2 ** 20;
 export const MOST_PAYLOAD_BYTES: number = 2 ** 21;
 /** What brotli adds to bytes that it cannot make smaller. */
 export const PART_SLACK_BYTES = 1024;
-const MOST_CHUNKS = 2 ** 17;
+export const MOST_CHUNKS: number = 2 ** 17;
+/** Of the new manifest or its signatures; readers have tighter limits of their own. */
+const MOST_INDEX_BYTES = 2 ** 28;
 
 /** The name of the patch in a content area, and as a file: the gateway makes it from the two manifests. */
 export function patchName(
@@ -74,12 +84,24 @@ export interface PartFact {
   digest: string;
 }
 
+/** The index part as the directory tells of it. */
+export interface IndexPartFact {
+  /** Bytes that it makes: of the manifest, and of the signatures behind it. */
+  manifestBytes: number;
+  signatureBytes: number;
+  payloadBytes: number;
+  sizeBytes: number;
+  /** First 128 bits of its sha256, hex. */
+  digest: string;
+}
+
 export interface PatchDirectory {
   /** sha256 of the manifests, hex. */
   oldDigest: string;
   newDigest: string;
   /** Bytes of the old body. */
   oldBytes: number;
+  index?: IndexPartFact;
   /** In the order in which they stand in the file. */
   parts: readonly PartFact[];
 }
@@ -89,19 +111,26 @@ export interface PlacedPart extends PartFact {
   offset: number;
 }
 
+export interface PlacedDirectory extends PatchDirectory {
+  index?: IndexPartFact & { offset: number };
+  parts: readonly PlacedPart[];
+}
+
 /** All that is in front of the parts. */
 export function encodeDirectory(directory: PatchDirectory): Buffer {
   const numbers = new VarintWriter();
   const pieces: Buffer[] = [Buffer.from(directory.oldDigest + directory.newDigest, 'hex')];
   numbers.put(directory.oldBytes);
+  pieces.push(Buffer.from(numbers.bytes()), encodeIndexPart(directory.index));
   const runs = runsOf(directory.parts.flatMap(({ chunks }) => chunks));
-  numbers.put(runs.length);
+  const lists = new VarintWriter();
+  lists.put(runs.length);
   for (const { skipped, count } of runs) {
-    numbers.put(skipped);
-    numbers.put(count);
+    lists.put(skipped);
+    lists.put(count);
   }
-  numbers.put(directory.parts.length);
-  pieces.push(Buffer.from(numbers.bytes()));
+  lists.put(directory.parts.length);
+  pieces.push(lists.bytes());
   for (const part of directory.parts) {
     const facts = new VarintWriter();
     for (const fact of [part.chunks.length, part.payloadBytes, part.sizeBytes]) facts.put(fact);
@@ -112,6 +141,14 @@ export function encodeDirectory(directory: PatchDirectory): Buffer {
   length.writeUInt32LE(body.length);
   const all = Buffer.concat([MAGIC, length, body]);
   return Buffer.concat([all, digestBytes(all)]);
+}
+
+function encodeIndexPart(index: IndexPartFact | undefined): Buffer {
+  const numbers = new VarintWriter();
+  numbers.put(index?.sizeBytes ?? 0);
+  if (index === undefined) return numbers.bytes();
+  for (const fact of [index.manifestBytes, index.signatureBytes, index.payloadBytes]) numbers.put(fact);
+  return Buffer.concat([numbers.bytes(), Buffer.from(index.digest, 'hex')]);
 }
 
 function runsOf(chunks: readonly number[]): { skipped: number; count: number }[] {
@@ -130,7 +167,7 @@ function runsOf(chunks: readonly number[]): { skipped: number; count: number }[]
 export function directoryBytes(prefix: Buffer): number {
   if (prefix.length < PREFIX_BYTES || !prefix.subarray(0, MAGIC.length).equals(MAGIC)) {
     const found = `a file that begins with ${JSON.stringify(prefix.toString('latin1', 0, 12))}`;
-    throw patchFault(found, 'a patch of format 1; a newer gwe may be needed');
+    throw patchFault(found, 'a patch of format 2; make it with the gwe that reads it, or update that one');
   }
   const bytes = prefix.readUInt32LE(MAGIC.length);
   if (bytes > MOST_DIRECTORY_BYTES)
@@ -139,14 +176,10 @@ export function directoryBytes(prefix: Buffer): number {
 }
 
 /**
- * `bytes`: the first `directoryBytes` of a file of `fileBytes`. `newChunks`: how many chunks the new version has. The
- * parts are placed as they stand in the file. Throws ARTIFACT_PATCH.
+ * `bytes`: the first `directoryBytes` of a file of `fileBytes`. `newChunks`: how many chunks the new version has
+ * (MOST_CHUNKS where that is not known yet). The parts are placed as they stand in the file. Throws ARTIFACT_PATCH.
  */
-export function decodeDirectory(
-  bytes: Buffer,
-  fileBytes: number,
-  newChunks: number,
-): PatchDirectory & { parts: readonly PlacedPart[] } {
+export function decodeDirectory(bytes: Buffer, fileBytes: number, newChunks: number): PlacedDirectory {
   const length = directoryBytes(bytes);
   const head = bytes.subarray(0, length - DIGEST_BYTES);
   if (bytes.length < length || !digestBytes(head).equals(bytes.subarray(length - DIGEST_BYTES, length)))
@@ -155,13 +188,24 @@ export function decodeDirectory(
   const oldDigest = reader.takeBytes(32).toString('hex');
   const newDigest = reader.takeBytes(32).toString('hex');
   const oldBytes = reader.take();
+  const index = takeIndexPart(reader, length);
   const chunks = takeRuns(reader, Math.min(newChunks, MOST_CHUNKS));
-  const parts = takeParts(reader, chunks, length);
+  const parts = takeParts(reader, chunks, length + (index?.sizeBytes ?? 0));
   if (!reader.isAtEnd) throw patchFault('bytes behind the directory', 'none');
-  const last = parts.at(-1);
-  const end = last === undefined ? length : last.offset + last.sizeBytes;
+  const last = parts.at(-1) ?? index ?? { offset: length, sizeBytes: 0 };
+  const end = last.offset + last.sizeBytes;
   if (end !== fileBytes) throw patchFault(`${fileBytes} bytes`, `${end}`);
-  return { oldDigest, newDigest, oldBytes, parts };
+  return { oldDigest, newDigest, oldBytes, ...(index === undefined ? {} : { index }), parts };
+}
+
+function takeIndexPart(reader: VarintReader, offset: number): PlacedDirectory['index'] {
+  const sizeBytes = reader.take(MOST_PAYLOAD_BYTES + PART_SLACK_BYTES);
+  if (sizeBytes === 0) return undefined;
+  const manifestBytes = reader.take(MOST_INDEX_BYTES);
+  const signatureBytes = reader.take(MOST_INDEX_BYTES);
+  const payloadBytes = reader.take(MOST_PAYLOAD_BYTES);
+  const digest = reader.takeBytes(DIGEST_BYTES).toString('hex');
+  return { manifestBytes, signatureBytes, payloadBytes, sizeBytes, digest, offset };
 }
 
 /** The indices of all chunks in the runs. */

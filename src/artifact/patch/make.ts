@@ -5,9 +5,23 @@ import { brotliCompress, constants } from 'node:zlib';
 import { GweError } from '../../base/errors.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { BodyCutter } from '../chunker.ts';
-import { type ChunkFact, chunkDigest, chunkFacts, type Manifest, toEntryHeader } from '../manifest.ts';
+import {
+  type ChunkFact,
+  chunkDigest,
+  chunkFacts,
+  type Manifest,
+  renderManifest,
+  toEntryHeader,
+} from '../manifest.ts';
+import { type ArtifactSignature, renderSignatures } from '../signature.ts';
 import { patchFault } from './fault.ts';
-import { encodeDirectory, MOST_PAYLOAD_BYTES, type PartFact, partDigest } from './format.ts';
+import {
+  encodeDirectory,
+  type IndexPartFact,
+  MOST_PAYLOAD_BYTES,
+  type PartFact,
+  partDigest,
+} from './format.ts';
 import { Matcher, type Stretch } from './matcher.ts';
 import {
   type EntryPlace,
@@ -25,6 +39,7 @@ export interface PatchSide {
   /** sha256 of the manifest, hex. */
   digest: string;
   manifest: Manifest;
+  signatures: readonly ArtifactSignature[];
   body: ByteSource;
 }
 
@@ -49,7 +64,9 @@ export interface MakeOptions {
 export interface MadePatch {
   bytes: Buffer;
   parts: readonly PartFact[];
-  /** Of the tarball, what need not be fetched with it. */
+  /** Whether the index of the new version can be made from it as well. */
+  hasIndex: boolean;
+  /** Of the chunks, what need not be fetched with it. */
   savedBytes: number;
 }
 
@@ -65,6 +82,8 @@ const FIXED_MEMORY_BYTES = 300 * MEBIBYTE;
 const SECONDS_PER_TEXT_MEBIBYTE = 0.1;
 const SECONDS_PER_MISSING_MEBIBYTE = 0.5;
 const BROTLI_WINDOW_BITS = 19;
+
+const EMPTY = Buffer.alloc(0);
 
 const compress = promisify<Buffer, { params: Record<number, number> }, Buffer>(brotliCompress);
 
@@ -122,9 +141,42 @@ export async function makePatch(
   const maker = new Maker(old, next, plan, options);
   await maker.run();
   const parts = maker.parts.map(({ fact }) => fact);
-  const directory = { oldDigest: old.digest, newDigest: next.digest, oldBytes: old.body.sizeBytes, parts };
-  const bytes = Buffer.concat([encodeDirectory(directory), ...maker.parts.map((part) => part.bytes)]);
-  return { bytes, parts, savedBytes: maker.parts.reduce((sum, part) => sum + part.savedBytes, 0) };
+  const index = await makeIndexPart(old, next);
+  const directory = encodeDirectory({
+    oldDigest: old.digest,
+    newDigest: next.digest,
+    oldBytes: old.body.sizeBytes,
+    ...(index === undefined ? {} : { index: index.fact }),
+    parts,
+  });
+  const bytes = Buffer.concat([directory, index?.bytes ?? EMPTY, ...maker.parts.map((part) => part.bytes)]);
+  const savedBytes = maker.parts.reduce((sum, part) => sum + part.savedBytes, 0);
+  return { bytes, parts, hasIndex: index !== undefined, savedBytes };
+}
+
+/** The new manifest and its signatures, from the old manifest; `undefined` where one part has no room for what is new. */
+async function makeIndexPart(
+  old: PatchSide,
+  next: PatchSide,
+): Promise<{ fact: IndexPartFact; bytes: Buffer } | undefined> {
+  const [from, manifest] = [renderManifest(old.manifest), renderManifest(next.manifest)];
+  const signatures = renderSignatures(next.signatures);
+  const text = Buffer.concat([manifest, signatures]);
+  const builder = new PartBuilder();
+  const known = { bytes: from, pieces: [{ textAt: 0, bodyAt: 0, sizeBytes: from.length }] };
+  const matcher = new Matcher(from, await buildSeedIndex(from));
+  for (const stretch of matcher.match(text, 0, text.length, 0)) builder.add(known, text, stretch);
+  const payload = builder.finish();
+  if (payload.length > MOST_PAYLOAD_BYTES) return undefined;
+  const bytes = await compressPayload(payload);
+  const fact = {
+    manifestBytes: manifest.length,
+    signatureBytes: signatures.length,
+    payloadBytes: payload.length,
+    sizeBytes: bytes.length,
+    digest: partDigest(bytes),
+  };
+  return { fact, bytes };
 }
 
 interface MadePart {
@@ -241,17 +293,21 @@ class Maker {
 async function compressPart(builder: PartBuilder): Promise<MadePart | undefined> {
   const payload = builder.finish();
   if (payload.length > MOST_PAYLOAD_BYTES) return undefined;
-  const bytes = await compress(payload, {
+  const bytes = await compressPayload(payload);
+  const { chunks, savedBytes } = builder;
+  if (bytes.length >= savedBytes) return undefined;
+  const fact = { chunks, payloadBytes: payload.length, sizeBytes: bytes.length, digest: partDigest(bytes) };
+  return { fact, bytes, savedBytes };
+}
+
+function compressPayload(payload: Buffer): Promise<Buffer> {
+  return compress(payload, {
     params: {
       [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY,
       [constants.BROTLI_PARAM_LGWIN]: BROTLI_WINDOW_BITS,
       [constants.BROTLI_PARAM_SIZE_HINT]: payload.length,
     },
   });
-  const { chunks, savedBytes } = builder;
-  if (bytes.length >= savedBytes) return undefined;
-  const fact = { chunks, payloadBytes: payload.length, sizeBytes: bytes.length, digest: partDigest(bytes) };
-  return { fact, bytes, savedBytes };
 }
 
 interface Window {

@@ -22,7 +22,7 @@ export interface PairResult {
   fullBytes: number;
   /** of its index and the chunks that the old version does not have, */
   chunkedBytes: number;
-  /** and of index, patch and the chunks that are not in it. */
+  /** and of the patch and the chunks that are not in it. */
   patchedBytes: number;
   /** Bytes of the patch. */
   patchBytes: number;
@@ -54,8 +54,9 @@ export async function makePairPatch(
     const patch = await makePatch(old, next, plan, options);
     const indexBytes = next.sizeBytes - chunkBytes(next.manifest.chunks);
     const chunkedBytes = indexBytes + plan.missingCompressedBytes;
-    const patchBytes = patch.parts.length === 0 ? 0 : patch.bytes.length;
-    const patchedBytes = chunkedBytes - patch.savedBytes + patchBytes;
+    const savedBytes = patch.savedBytes + (patch.hasIndex ? indexBytes : 0);
+    const patchBytes = patch.bytes.length;
+    const patchedBytes = chunkedBytes - savedBytes + patchBytes;
     const sizes = { fullBytes: next.sizeBytes, chunkedBytes, patchedBytes, patchBytes };
     if (patchedBytes + ASKING_BYTES > chunkedBytes) return sizes;
     const file = output ?? join(dirname(newFile), patchName(next.manifest, old.digest, next.digest));

@@ -27,14 +27,14 @@ export async function openSide(file: string, scratch: string, options: ReadOptio
   const fd = fs.openSync(join(fs.mkdtempSync(join(scratch, 'side-')), 'stream.tar'), 'w+', 0o600);
   try {
     const streamBytes = await writeStream(file, fd, options);
-    const { manifest, digest } = index;
+    const { manifest, digest, signatures } = index;
     const bodyBytes = bodyBytesOf(manifest);
     const bodyAt = streamBytes - bodyBytes;
     const body = {
       sizeBytes: bodyBytes,
       read: (at: number, into: Buffer) => readAll(fd, bodyAt + at, into),
     };
-    return { manifest, digest, body, sizeBytes: compressedBytes, close: () => fs.closeSync(fd) };
+    return { manifest, digest, signatures, body, sizeBytes: compressedBytes, close: () => fs.closeSync(fd) };
   } catch (error) {
     fs.closeSync(fd);
     throw error;

@@ -106,24 +106,45 @@ describe('a part', () => {
 
 describe('a directory', () => {
   const part = { chunks: [1, 2, 5], payloadBytes: 10, sizeBytes: 7, digest: 'cd'.repeat(16) };
-  const facts = { oldDigest: DIGEST, newDigest: DIGEST, oldBytes: 10, parts: [part] };
+  const index = {
+    manifestBytes: 900,
+    signatureBytes: 80,
+    payloadBytes: 50,
+    sizeBytes: 30,
+    digest: 'ef'.repeat(16),
+  };
+  const facts = { oldDigest: DIGEST, newDigest: DIGEST, oldBytes: 10, index, parts: [part] };
   const bytes = encodeDirectory(facts);
+  const PARTS = 30 + 7;
 
   test('comes back as it was written, with the places of the parts', () => {
     assert.equal(directoryBytes(bytes), bytes.length);
-    const placed = { ...facts, parts: [{ ...part, offset: bytes.length }] };
-    assert.deepEqual(decodeDirectory(bytes, bytes.length + 7, 6), placed);
+    const placed = {
+      ...facts,
+      index: { ...index, offset: bytes.length },
+      parts: [{ ...part, offset: bytes.length + 30 }],
+    };
+    assert.deepEqual(decodeDirectory(bytes, bytes.length + PARTS, 6), placed);
+    const { index: _none, ...without } = facts;
+    const less = encodeDirectory(without);
+    assert.deepEqual(decodeDirectory(less, less.length + 7, 6), {
+      ...without,
+      parts: [{ ...part, offset: less.length }],
+    });
   });
 
   test('is refused when a byte of it is another, when bytes are missing, and when it lists chunks that are not there', () => {
     for (let at = 0; at < bytes.length; at++) {
       const other = Buffer.from(bytes);
       other[at] = (other[at] ?? 0) ^ 1;
-      assert.throws(() => decodeDirectory(other, bytes.length + 7, 6), /cannot read patch/, `byte ${at}`);
-      assert.throws(() => decodeDirectory(bytes.subarray(0, at), bytes.length + 7, 6), /cannot read patch/);
+      assert.throws(() => decodeDirectory(other, bytes.length + PARTS, 6), /cannot read patch/, `byte ${at}`);
+      assert.throws(
+        () => decodeDirectory(bytes.subarray(0, at), bytes.length + PARTS, 6),
+        /cannot read patch/,
+      );
     }
-    assert.throws(() => decodeDirectory(bytes, bytes.length + 6, 6), /bytes, expected/);
-    assert.throws(() => decodeDirectory(bytes, bytes.length + 7, 5), /expected at most/);
+    assert.throws(() => decodeDirectory(bytes, bytes.length + PARTS - 1, 6), /bytes, expected/);
+    assert.throws(() => decodeDirectory(bytes, bytes.length + PARTS, 5), /expected at most/);
   });
 });
 
