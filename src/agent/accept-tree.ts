@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import type { StreamContents } from '../artifact/extract.ts';
 import { assertLayout } from '../artifact/layout.ts';
 import { GweError } from '../base/errors.ts';
-import { fsyncTree } from '../base/fs.ts';
 import { parseManifestDigest } from '../protocol/content.ts';
 import type { Transaction } from '../update/journal.ts';
 import type { AgentContext } from './context.ts';
@@ -11,7 +10,7 @@ import { knownBad } from './preflight.ts';
 import { readProgram } from './programs.ts';
 import { rememberRelease } from './trust.ts';
 
-/** The checks of the unpacked tree `directory`; synced when it returns. */
+/** The checks of the unpacked tree `directory`, which is on the disk by now: after a power cut nobody looks into it again. */
 export async function acceptTree(
   context: AgentContext,
   transaction: Transaction,
@@ -33,8 +32,6 @@ export async function acceptTree(
     );
   }
   rememberRelease(context, contents.index);
-  // Before the journal says that it is staged: after a power cut nobody looks into it again.
-  fsyncTree(directory);
   return { digest, rootPrefix: contents.rootPrefix, hasProgram: program !== undefined };
 }
 

@@ -100,7 +100,7 @@ async function choose(
 }
 
 /**
- * Unpacks the version into `part`, where an earlier try may have left some of it. Nothing is synced. Throws what
+ * Unpacks the version into `part`, where an earlier try may have left some of it; synced when it returns. Throws what
  * `fetchPart` and unpacking do; DOWNLOAD_DIGEST for bytes that are not what the manifest lists; `counts` is true then too.
  */
 export async function downloadChunks(
@@ -137,11 +137,14 @@ export async function downloadChunks(
       permitMore(context, asked, assessment, { bytes, moreBytes });
     };
     const feed = { api, id: asked.contentId, sizeBytes, chunks: look.chunks, plan, head: look.head, permit };
-    const sink = (bytes: Buffer): void => unpacking.write(bytes);
+    const sink = (bytes: Buffer): Promise<void> | undefined => {
+      unpacking.write(bytes);
+      return unpacking.room();
+    };
     const onProgress = (doneBytes: number, totalBytes: number): void =>
       context.progress.move({ tx: asked.id, state: 'downloading', doneBytes, totalBytes });
     await feedChunks({ ...feed, candidates, sink, signal, log, onProgress }, counts);
-    const contents = unpacking.end();
+    const contents = await unpacking.end();
     log.info('download.end', { id: asked.contentId, ...counts });
     return contents;
   } finally {

@@ -23,7 +23,8 @@ export interface FeedOptions {
   head: Buffer;
   /** Fills `into` with what may be the chunk, from each place in turn. */
   candidates(index: number, into: Buffer): Iterable<Buffer>;
-  sink(bytes: Buffer): void;
+  /** The next one waits for a promise that it returns. */
+  sink(bytes: Buffer): Promise<void> | undefined;
   /** Told of the bytes of chunks that seemed to be here and are not, before they are fetched; throws to refuse that. */
   permit?(bytes: number): void;
   signal: AbortSignal;
@@ -108,7 +109,7 @@ class Feed {
       }
       if (bytes === undefined) continue;
       this.#counts.reusedBytes += this.#bytesBehindHead(at);
-      this.#pass(at, bytes);
+      await this.#pass(at, bytes);
       at += 1;
     }
   }
@@ -124,7 +125,7 @@ class Feed {
     let done = run.first;
     const passOldest = async (): Promise<void> => {
       const bytes = (await ahead.shift()) ?? (await this.#fetchAgain(done));
-      this.#pass(done++, bytes);
+      await this.#pass(done++, bytes);
     };
     try {
       for (let at = run.first; at < run.end; at++) {
@@ -203,11 +204,11 @@ class Feed {
     return bytes.length === sizeBytes && (await digestOf(bytes)) === digest ? bytes : undefined;
   }
 
-  #pass(at: number, bytes: Buffer): void {
+  async #pass(at: number, bytes: Buffer): Promise<void> {
     const { sink, signal, id, onProgress, sizeBytes } = this.#options;
     if (signal.aborted)
       throw new GweError('CANCELLED', `cannot download '${id}': cancelled; the part is kept`);
-    sink(bytes);
+    await sink(bytes);
     const { fileOffset, compressedBytes } = this.#chunk(at);
     onProgress?.(fileOffset + compressedBytes, sizeBytes);
     releaseBuffer(bytes);
@@ -255,6 +256,7 @@ class Gather {
       const { length, buffer } = this.#piece;
       if (this.#rest.length > 0) continue;
       this.#garbage.add(length);
+
       if (length === buffer.byteLength) releaseBuffer(this.#piece);
     }
     return whole;

@@ -355,7 +355,7 @@ async function extractWithin(
     unpackedBytes: Math.min(settings.maxUnpackedBytes, freeBytes),
   };
   try {
-    return await extractArtifact(file, staging, { ...options, limits });
+    return await extractArtifact(file, staging, { ...options, limits, isDurable: true });
   } catch (error) {
     const isFull =
       error instanceof GweError && error.code === 'ARTIFACT_LIMIT' && freeBytes < settings.maxUnpackedBytes;

@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { GweError, wrapError } from '../base/errors.ts';
 import { ensureDirectory, listDirectory } from '../base/fs.ts';
+import { createSyncBehind, type SyncBehind } from '../base/sync-behind.ts';
 import { type ArtifactContents, ContentsCollector } from './contents.ts';
 import { CANONICAL_MTIME_S, type TarEntry } from './entries.ts';
 import { quote } from './faults.ts';
@@ -20,18 +21,18 @@ export interface ReadOptions extends GunzipOptions {
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR, O_WRONLY } = fs.constants;
 /** The directory was empty, so a file that exists or a link in its place is not ours. */
 const CREATE_NEW = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
-const GO_ON = O_RDWR | O_CREAT | O_NOFOLLOW;
+const GO_ON = O_RDWR | O_NOFOLLOW;
 
 /**
  * Unpacks `file` into `directory`, which must be empty or not exist. Nothing is written outside of it whatever the
  * archive holds. Files get the running user as owner, their permission bits and modification time. On an error the
- * directory holds the entries in front of the fault: remove it. Nothing is fsynced: call `fsyncTree`.
+ * directory holds the entries in front of the fault: remove it. `isDurable`: all of it is on the disk when it returns.
  * Throws ARTIFACT_FORMAT, ARTIFACT_ENTRY, ARTIFACT_LIMIT, ARTIFACT_MANIFEST, what `admit` throws, STORE_NO_SPACE, STORE_IO or CANCELLED.
  */
 export async function extractArtifact(
   file: string,
   directory: string,
-  options: ReadOptions,
+  { isDurable = false, ...options }: ReadOptions & { isDurable?: boolean },
 ): Promise<ArtifactContents> {
   ensureDirectory(directory);
   if (listDirectory(directory).length > 0) {
@@ -40,13 +41,16 @@ export async function extractArtifact(
       `cannot unpack into ${quote(directory)}: not empty, expected a new directory`,
     );
   }
-  const writer = new TreeWriter(directory);
+  const sync = isDurable ? createSyncBehind() : undefined;
+  const writer = new TreeWriter(directory, { goesOn: false, sync });
   try {
-    const contents = await readArtifact(file, options, writer);
+    const contents = await readArtifact(file, options, writer, () => sync?.room());
     writer.finish();
+    await sync?.settle();
     return contents;
   } finally {
     writer.close();
+    sync?.drop();
   }
 }
 
@@ -59,14 +63,18 @@ export function inspectArtifact(file: string, options: ReadOptions): Promise<Art
   });
 }
 
-/** Reads `file` to its end, passing what it holds to `handlers` as it comes. */
+/** Reads `file` to its end, passing what it holds to `handlers` as it comes, each time when there is `room` for more. */
 export async function readArtifact(
   file: string,
   options: ReadOptions,
   handlers: TarHandlers,
+  room: () => Promise<void> | undefined = () => undefined,
 ): Promise<ArtifactContents> {
   const stream = openStream(options, handlers);
-  const result = await gunzipFile(file, options, (chunk) => stream.write(chunk));
+  const result = await gunzipFile(file, options, (chunk) => {
+    stream.write(chunk);
+    return room();
+  });
   return { ...result, ...stream.end() };
 }
 
@@ -123,7 +131,11 @@ function openStream(options: Pick<ReadOptions, 'limits' | 'admit'>, handlers: Ta
   };
 }
 
-export interface UnpackingStream extends ArtifactStream {
+export interface UnpackingStream extends Pick<ArtifactStream, 'write'> {
+  /** To be awaited before the next piece, where it is there: what has been written gets to the disk meanwhile. */
+  room(): Promise<void> | undefined;
+  /** The stream is over: resolves when all of it is on the disk. Throws unless the artifact is whole. */
+  end(): Promise<StreamContents>;
   /** To be called at the end, whatever it was. */
   close(): void;
 }
@@ -138,16 +150,22 @@ export function openUnpacking(
   options: Pick<ReadOptions, 'limits' | 'admit'>,
 ): UnpackingStream {
   ensureDirectory(directory);
-  const writer = new TreeWriter(directory, true);
+  const sync = createSyncBehind();
+  const writer = new TreeWriter(directory, { goesOn: true, sync });
   const stream = openStream(options, writer);
   return {
     write: (chunk) => stream.write(chunk),
-    end() {
+    room: () => sync.room(),
+    async end() {
       const contents = stream.end();
       writer.finish();
+      await sync.settle();
       return contents;
     },
-    close: () => writer.close(),
+    close() {
+      writer.close();
+      sync.drop();
+    },
   };
 }
 
@@ -157,13 +175,16 @@ class TreeWriter implements TarHandlers {
   /** Modes and times come last: a read-only directory could not be filled, and filling it changes its time. */
   readonly #directories = new Map<string, { mode: number; mtimeS: number | undefined }>();
   readonly #goesOn: boolean;
-  #open: { fd: number; entry: TarEntry; doneBytes: number } | undefined;
+  /** Whatever an earlier try wrote may not be on the disk either, so that every file is synced. */
+  readonly #sync: SyncBehind | undefined;
+  #open: { fd: number; entry: TarEntry; doneBytes: number; wasThere: boolean } | undefined;
   #compared = Buffer.alloc(0);
 
   /** `goesOn`: an earlier try may have left some of the entries, whole or not. */
-  constructor(root: string, goesOn = false) {
+  constructor(root: string, { goesOn, sync }: { goesOn: boolean; sync: SyncBehind | undefined }) {
     this.#root = root;
     this.#goesOn = goesOn;
+    this.#sync = sync;
   }
 
   entry(entry: TarEntry, directories: readonly string[]): void {
@@ -177,7 +198,7 @@ class TreeWriter implements TarHandlers {
     const open = this.#open;
     if (open === undefined) return;
     this.#attempt(open.entry.path, () => {
-      if (!this.#goesOn || !this.#isThere(open.fd, chunk, open.doneBytes)) {
+      if (!open.wasThere || !this.#isThere(open.fd, chunk, open.doneBytes)) {
         for (let at = 0; at < chunk.length; )
           at += fs.writeSync(open.fd, chunk, at, chunk.length - at, open.doneBytes + at);
       }
@@ -189,23 +210,30 @@ class TreeWriter implements TarHandlers {
     const open = this.#open;
     if (open === undefined) return;
     this.#attempt(open.entry.path, () => {
-      if (this.#goesOn) fs.ftruncateSync(open.fd, open.doneBytes);
+      if (open.wasThere) fs.ftruncateSync(open.fd, open.doneBytes);
       fs.fchmodSync(open.fd, open.entry.mode);
       const { mtimeS } = open.entry;
       if (mtimeS !== CANONICAL_MTIME_S) fs.futimesSync(open.fd, mtimeS, mtimeS);
     });
-    this.close();
+    if (this.#sync === undefined) {
+      this.close();
+      return;
+    }
+    this.#open = undefined;
+    this.#sync.take(open.fd);
   }
 
-  /** Gives directories their modes and times, deepest first. */
+  /** Gives directories their modes and times, deepest first; their names have been made, and are synced. */
   finish(): void {
     for (const [path, { mode, mtimeS }] of [...this.#directories].reverse()) {
       const at = join(this.#root, path);
       this.#attempt(path, () => {
         fs.chmodSync(at, mode);
         if (mtimeS !== undefined && mtimeS !== CANONICAL_MTIME_S) fs.utimesSync(at, mtimeS, mtimeS);
+        this.#sync?.take(fs.openSync(at, 'r'));
       });
     }
+    this.#sync?.take(fs.openSync(this.#root, 'r'));
   }
 
   close(): void {
@@ -228,7 +256,7 @@ class TreeWriter implements TarHandlers {
         fs.linkSync(join(this.#root, entry.target), at);
         break;
       case 'file':
-        this.#open = { fd: this.#openFile(at), entry, doneBytes: 0 };
+        this.#open = { ...this.#openFile(at), entry, doneBytes: 0 };
         break;
     }
   }
@@ -243,12 +271,14 @@ class TreeWriter implements TarHandlers {
     this.#directories.set(path, attributes);
   }
 
-  #openFile(at: string): number {
-    if (!this.#goesOn) return fs.openSync(at, CREATE_NEW, 0o600);
-    const found = fs.lstatSync(at, { throwIfNoEntry: false });
-    if (found !== undefined && (!found.isFile() || found.nlink !== 1)) fs.rmSync(at);
-    else if (found !== undefined) fs.chmodSync(at, 0o600);
-    return fs.openSync(at, GO_ON, 0o600);
+  #openFile(at: string): { fd: number; wasThere: boolean } {
+    const found = this.#goesOn ? fs.lstatSync(at, { throwIfNoEntry: false }) : undefined;
+    if (found?.isFile() === true && found.nlink === 1) {
+      fs.chmodSync(at, 0o600);
+      return { fd: fs.openSync(at, GO_ON, 0o600), wasThere: true };
+    }
+    if (found !== undefined) fs.rmSync(at);
+    return { fd: fs.openSync(at, CREATE_NEW, 0o600), wasThere: false };
   }
 
   /** Flash wears out: bytes that are there already are not written once more. */

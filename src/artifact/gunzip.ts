@@ -26,12 +26,13 @@ const CHUNK_BYTES = 32 * 1024;
 
 /**
  * Feeds `sink` with the uncompressed bytes of `file`. Several gzip members in a row are one stream (RFC 1952 §2.2);
- * anything else behind a member is refused, also the zeros that gunzip would pass over. What `sink` throws is rethrown.
+ * anything else behind a member is refused, also the zeros that gunzip would pass over. What `sink` throws is rethrown;
+ * the next chunk waits for a promise that it returns.
  */
 export async function gunzipFile(
   file: string,
   options: GunzipOptions,
-  sink: (chunk: Buffer) => void,
+  sink: (chunk: Buffer) => Promise<void> | undefined,
 ): Promise<GunzipResult> {
   const { fd, sizeBytes } = openTarball(file, options.limits);
   const compressedHash = createHash('sha256');
@@ -48,7 +49,8 @@ export async function gunzipFile(
       tarBytes += chunk.length;
       assertTarBytes(tarBytes, sizeBytes, options.limits);
       tarHash.update(chunk);
-      sink(chunk);
+      const room = sink(chunk);
+      if (room !== undefined) await room;
       garbage.add(chunk.length);
       options.onProgress?.(gunzip.bytesWritten, sizeBytes);
     }

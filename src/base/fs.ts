@@ -257,13 +257,3 @@ export function readLink(path: string): string | undefined {
     throw wrapError(error, 'STORE_IO', `cannot read link '${path}'`);
   }
 }
-
-/** Fsyncs every regular file and directory below `directory`, deepest first, then itself. */
-export function fsyncTree(directory: string): void {
-  for (const entry of fs.readdirSync(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name);
-    if (entry.isDirectory()) fsyncTree(path);
-    else if (entry.isFile()) fsyncDirectory(path);
-  }
-  fsyncDirectory(directory);
-}

@@ -2,6 +2,7 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import * as v from 'valibot';
+import { type Clock, createSystemClock } from '../base/clock.ts';
 import { GweError, wrapError } from '../base/errors.ts';
 import { fsyncDirectory, readTextBounded, removeFileDurable, writeFileDurable } from '../base/fs.ts';
 import { bootId } from '../base/process.ts';
@@ -36,11 +37,19 @@ function notePath(path: string): string {
   return `${path}.info`;
 }
 
-/** At most so much is fetched again after a power cut: bytes that were not synced by then may be anything. */
+/**
+ * At most so much, or what comes in such a time, is fetched again after a power cut: bytes that were not synced by then
+ * may be anything. On a fast line a sync for each mebibyte would be most of the work.
+ */
 const SYNC_EVERY_BYTES = 1024 * 1024;
+const SYNC_EVERY_MS = 500;
 
 /** Opens `path` where an earlier download of the same source stopped, else empty. */
-export function openPartialFile(path: string, source: PartialSource): PartialFile {
+export function openPartialFile(
+  path: string,
+  source: PartialSource,
+  clock: Pick<Clock, 'monotonicMs'> = createSystemClock(),
+): PartialFile {
   const doing = `cannot write '${path}'`;
   const guard = <T>(work: () => T): T => {
     try {
@@ -59,6 +68,7 @@ export function openPartialFile(path: string, source: PartialSource): PartialFil
   const fd = guard(() => fs.openSync(path, O_RDWR | O_CREAT, 0o600));
   let sizeBytes = kept?.sizeBytes ?? 0;
   let syncedBytes = kept?.syncedBytes ?? 0;
+  let syncedAtMs = clock.monotonicMs();
   if (fs.fstatSync(fd).size > sizeBytes) guard(() => fs.ftruncateSync(fd, sizeBytes));
   if (kept?.isOfThisBoot === false) writeNote(path, source, syncedBytes);
   const sync = (): void =>
@@ -67,6 +77,7 @@ export function openPartialFile(path: string, source: PartialSource): PartialFil
       if (syncedBytes === 0) fsyncDirectory(dirname(path));
       if (syncedBytes !== sizeBytes) writeNote(path, source, sizeBytes);
       syncedBytes = sizeBytes;
+      syncedAtMs = clock.monotonicMs();
     });
   return {
     get sizeBytes() {
@@ -80,7 +91,8 @@ export function openPartialFile(path: string, source: PartialSource): PartialFil
           sizeBytes += count;
         }
       });
-      if (sizeBytes - syncedBytes >= SYNC_EVERY_BYTES) sync();
+      const isDue = clock.monotonicMs() - syncedAtMs >= SYNC_EVERY_MS;
+      if (isDue && sizeBytes - syncedBytes >= SYNC_EVERY_BYTES) sync();
     },
     restart() {
       if (syncedBytes > 0) writeNote(path, source, 0);

@@ -4,8 +4,9 @@ import { selectProxy } from './transport-proxy.ts';
 import type { StreamRequest, Traffic, TransportOptions, TransportSettings } from './transport-types.ts';
 import { createWire, type Route, type TicketStore, type Wire } from './transport-wire.ts';
 
-/** Of a download that takes hours, no more than this goes uncounted when the power fails. */
+/** Of a download that takes hours, no more than this, or what comes in such a time, goes uncounted when the power fails. */
 const WORTH_TELLING_BYTES = 1024 * 1024;
+const TELL_EVERY_MS = 500;
 
 export interface Context {
   settings: TransportSettings;
@@ -83,7 +84,9 @@ export function createPending(context: Context, request: StreamRequest, what: st
     rxBytes: wire.rxBytes() - told.rxBytes,
     txBytes: wire.txBytes() - told.txBytes,
   });
+  let toldAtMs = context.options.clock.monotonicMs();
   const tell = (isLast: boolean): void => {
+    toldAtMs = context.options.clock.monotonicMs();
     const { localAddress } = wire;
     const { rxBytes, txBytes } = untold();
     context.options.onTraffic?.({
@@ -111,6 +114,7 @@ export function createPending(context: Context, request: StreamRequest, what: st
     route,
     answer: { isWhole: false },
     count() {
+      if (context.options.clock.monotonicMs() - toldAtMs < TELL_EVERY_MS) return;
       if (untold().rxBytes >= WORTH_TELLING_BYTES) tell(false);
     },
     isStale: () =>

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { inspectArtifact } from '../../src/artifact/extract.ts';
 import { DEFAULT_LIMITS } from '../../src/artifact/limits.ts';
 import { packIndexed } from '../../src/artifact/pack-indexed.ts';
 import { listTree, planPaths } from '../../src/artifact/plan-tree.ts';
@@ -76,9 +77,13 @@ export async function uploadPayload(site: Site, payload: Payload, kind: Kind): P
   if (kind === 'plain') shell('tar czf "$1" -C "$2" .', file, tree);
   else await packIndexed(file, { facts, entries: planPaths(tree, listTree(tree, ''), DEFAULT_LIMITS) });
   const bytes = readFileSync(file);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const { index } = await inspectArtifact(file, { limits: DEFAULT_LIMITS });
   rmSync(file);
-  await site.platform.putContent(PRODUCT, id, bytes);
-  return { id, sha256: createHash('sha256').update(bytes).digest('hex'), unpackedBytes: payload.sizeBytes };
+  // As `gwe platform content put` does it: without the second digest an indexed one would be fetched as a plain one is.
+  const meta = [`SHA256:${sha256}`, ...(index === undefined ? [] : [`MANIFEST-SHA256:${index.digest}`])];
+  await site.platform.putContent(PRODUCT, id, bytes, meta.join(' '));
+  return { id, sha256, unpackedBytes: payload.sizeBytes };
 }
 
 /** `gwe --once` on a fresh root, from its start to its end. */

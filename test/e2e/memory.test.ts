@@ -26,7 +26,7 @@ type Kind = 'plain' | 'indexed';
 const LIMITS: Readonly<Record<Kind, { mostMiB: number; apartMiB: number }>> = {
   plain: { mostMiB: 32, apartMiB: 4 },
   // Chunks of up to half a mebibyte are inflated several at a time: not yet what the plain one needs.
-  indexed: { mostMiB: 40, apartMiB: 10 },
+  indexed: { mostMiB: 38, apartMiB: 8 },
 };
 
 /** What is installed one after the other: an indexed one, then the next version of it, which comes in parts. */
