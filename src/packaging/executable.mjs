@@ -18,18 +18,8 @@ import {
 } from './project.mjs';
 import { ensureHostRuntime, shippedRuntime } from './runtimes.mjs';
 
-const LOADER = join(ROOT, 'src/packaging/loader.cjs');
-const WARM_UP = join(ROOT, 'src/packaging/warm-up.mjs');
-
 /** Raised when the steps below change in a way that their inputs do not show. */
-const RECIPE = 5;
-
-/**
- * What keeps the heap of a program small that works for seconds and waits for hours: a young generation of a megabyte
- * instead of sixteen, and no compiler threads, whose memory the C library never gives back. Neither makes the runtime
- * refuse the code cache.
- */
-const FRUGAL = ['--max-semi-space-size=1', '--no-concurrent-recompilation'];
+const RECIPE = 6;
 
 /**
  * pkg looks for a runtime by the CPU named, and makes the blob by one for this machine's CPU. Naming the shipped one by
@@ -66,8 +56,7 @@ export async function makeExecutable(target, text, output) {
   const runtime = await shippedRuntime(target);
   ensureInstalled(strippingNeeds(target, target === host), `stripping the ${target} runtime`);
   ensureInstalled(emulationNeeds(target, target === host), `building for ${target} on ${host}`);
-  const helpers = [LOADER, WARM_UP].map(fileDigest);
-  const inputs = digest(JSON.stringify([RECIPE, target, digest(text), fileDigest(runtime.path), ...helpers]));
+  const inputs = digest(JSON.stringify([RECIPE, target, digest(text), fileDigest(runtime.path)]));
   return remembered(basename(output), inputs, output, async () => {
     say(`making ${output.slice(ROOT.length)} (Node ${runtime.version})`);
     const work = fs.mkdtempSync(join(CACHE, 'build', `${target}-`));
@@ -86,37 +75,18 @@ async function injectBundle(work, target, runtime, text) {
   strip(target, runtime.path, stripped);
   const generator = laidOutForPkg(work, process.arch, runtime.version);
   writeGenerator(generator, target, stripped);
-  const scripts = takesAssets(runtime.version) ? prepared(work, target, stripped, text) : asOne(work, text);
-  const output = join(work, 'gwe');
-  const job = { ...scripts, output, arch: FOREIGN_LABEL, version: runtime.version, generator, flags: FRUGAL };
+  const job = {
+    bundle: join(work, 'gwe.cjs'),
+    output: join(work, 'gwe'),
+    arch: FOREIGN_LABEL,
+    version: runtime.version,
+    generator,
+  };
+  fs.writeFileSync(job.bundle, text);
   const node = await ensureHostRuntime();
   const env = { ...process.env, HOME: work, TMPDIR: work, NODE_OPTIONS: '' };
   run(node, ['src/packaging/pkg-sea.mjs', JSON.stringify(job)], { env });
-  return output;
-}
-
-/** Whether an executable of Node `version` can have files beside its script (not before 21.7). */
-function takesAssets(version) {
-  return Number.parseInt(version, 10) >= 22;
-}
-
-/** The bundle is the script, and its functions are compiled when they are called. */
-function asOne(work, text) {
-  const main = join(work, 'gwe.cjs');
-  fs.writeFileSync(main, text);
-  return { main, assets: {} };
-}
-
-/** The script is the loader, and beside it are the bundle and what the target's own runtime has compiled of it. */
-function prepared(work, target, stripped, text) {
-  const [main, bundled, cache] = ['loader.cjs', 'gwe.js', 'gwe.cache'].map((name) => join(work, name));
-  fs.copyFileSync(LOADER, main);
-  fs.writeFileSync(bundled, `(function (require) {${text}\n})`);
-  const [command, ...args] = [...emulatorFor(target), stripped];
-  const options = { env: { PATH: process.env.PATH, HOME: work }, stdio: ['ignore', 'ignore', 2] };
-  run(command, [...args, '--predictable', WARM_UP, bundled, cache], options);
-  run(command, [...args, ...FRUGAL, WARM_UP, '--check', bundled, cache], options);
-  return { main, assets: { 'gwe.js': bundled, 'gwe.cache': cache } };
+  return job.output;
 }
 
 /** The path at which pkg looks for a runtime, with the marks that keep it from downloading one. */
