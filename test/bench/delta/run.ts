@@ -17,7 +17,11 @@ const SLOW: Line = { bitsPerSecond: 200_000, roundTripMs: 300 };
 const LONGEST_SLOW_S = 180;
 
 const { values } = parseArgs({
-  options: { only: { type: 'string', default: '' }, fast: { type: 'boolean', default: false } },
+  options: {
+    only: { type: 'string', default: '' },
+    tool: { type: 'string', default: '' },
+    fast: { type: 'boolean', default: false },
+  },
 });
 
 interface Measured {
@@ -95,7 +99,10 @@ function render(rows: readonly Measured[]): string {
 
 async function measureAll(world: World, pairs: readonly Pair[]): Promise<Measured[]> {
   const jobs = pairs.flatMap((pair) =>
-    TOOLS.filter((tool) => tool.applies(pair)).map((tool) => ({ pair, tool })),
+    TOOLS.filter((tool) => tool.applies(pair) && tool.name.includes(values.tool)).map((tool) => ({
+      pair,
+      tool,
+    })),
   );
   const rows: Measured[] = [];
   for (const { pair, tool } of jobs) {
