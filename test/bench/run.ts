@@ -38,7 +38,10 @@ async function measure(parts: readonly Part[]): Promise<{ part: Part; rows: Row[
   try {
     for (const part of parts) {
       process.stderr.write(`measuring ${part.name}\n`);
-      measured.push({ part, rows: await part.rows(site) });
+      const rows = await part.rows(site);
+      measured.push({ part, rows });
+      // What follows may fail.
+      write(LAST, mergeRows(read(LAST).rows, rows));
     }
   } finally {
     await site.close();

@@ -15,7 +15,7 @@ export const MENDER: Peer = {
   name: 'mender',
   idle: (directory) => ({
     name: 'mender',
-    what: 'Debian’s package, `mender daemon` with a server that refuses connections',
+    what: "Debian's package, `mender daemon` with a server that refuses connections",
     run() {
       const { publicFile } = makeSigner(directory);
       const options = configure(directory, publicFile);

@@ -15,7 +15,7 @@ export const RAUC: Peer = {
   name: 'rauc',
   idle: (directory) => ({
     name: 'rauc',
-    what: 'Debian’s package, `rauc service`, without its D-Bus daemon (it does not poll: something else tells it)',
+    what: "Debian's package, `rauc service`, without its D-Bus daemon (it does not poll: something else tells it)",
     async run() {
       const { certFile } = makeSigner(directory);
       const service = await startService(directory, certFile);

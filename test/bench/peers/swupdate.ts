@@ -15,7 +15,7 @@ export const SWUPDATE: Peer = {
   name: 'swupdate',
   idle: (directory) => ({
     name: 'swupdate',
-    what: 'Debian’s package, `swupdate -u` (suricatta) with a hawkBit that refuses connections',
+    what: "Debian's package, `swupdate -u` (suricatta) with a hawkBit that refuses connections",
     run() {
       const { certFile } = makeSigner(directory);
       const hawkbit = '-t default -u http://127.0.0.1:9 -i bench -p 14400';
