@@ -8,7 +8,7 @@ import { type ChunkPlan, type FetchRun, runStretch } from '../artifact/chunk-pla
 import type { PlacedChunk } from '../artifact/index-bytes.ts';
 import { GweError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import { createGarbage, releaseBuffer } from '../base/memory.ts';
+import { createGarbage, type Garbage, releaseBuffer } from '../base/memory.ts';
 import type { ContentApi } from '../protocol/content.ts';
 import { fetchPart } from '../protocol/content-part.ts';
 
@@ -77,6 +77,8 @@ export async function feedChunks(options: FeedOptions, counts: FeedCounts): Prom
 class Feed {
   readonly #options: FeedOptions;
   readonly #counts: FeedCounts;
+  /** One for the whole feed: a run of a few chunks would never reach what is worth a collection. */
+  readonly #garbage = createGarbage('major');
 
   constructor(options: FeedOptions, counts: FeedCounts) {
     this.#options = options;
@@ -120,7 +122,7 @@ class Feed {
     const { head, chunks } = this.#options;
     const { start, end } = runStretch(chunks, run, head.length);
     const pieces = this.#pieces(head.subarray(this.#chunk(run.first).fileOffset, start), start, end);
-    const gather = new Gather(pieces);
+    const gather = new Gather(pieces, this.#garbage);
     const ahead: Promise<Buffer | undefined>[] = [];
     let done = run.first;
     const passOldest = async (): Promise<void> => {
@@ -145,7 +147,7 @@ class Feed {
     const { fileOffset, compressedBytes } = chunk;
     const pieces = this.#pieces(EMPTY, fileOffset, fileOffset + compressedBytes);
     try {
-      const bytes = await this.#inflate(at, await new Gather(pieces).take(compressedBytes));
+      const bytes = await this.#inflate(at, await new Gather(pieces, this.#garbage).take(compressedBytes));
       if (bytes !== undefined) return bytes;
     } finally {
       await pieces.return(undefined);
@@ -192,6 +194,7 @@ class Feed {
     if (this.#isInHead(at)) return this.#inflate(at, head.subarray(fileOffset, fileOffset + compressedBytes));
     const into = Buffer.allocUnsafe(sizeBytes);
     for (const bytes of candidates(at, into)) if ((await digestOf(bytes)) === digest) return bytes;
+    releaseBuffer(into);
     return undefined;
   }
 
@@ -211,6 +214,7 @@ class Feed {
     await sink(bytes);
     const { fileOffset, compressedBytes } = this.#chunk(at);
     onProgress?.(fileOffset + compressedBytes, sizeBytes);
+    this.#garbage.add(bytes.length);
     releaseBuffer(bytes);
   }
 }
@@ -232,12 +236,13 @@ async function digestOf(bytes: Buffer): Promise<string> {
 /** Cuts a sequence of pieces into buffers of given sizes. */
 class Gather {
   readonly #pieces: AsyncIterator<Buffer>;
-  readonly #garbage = createGarbage('major');
+  readonly #garbage: Garbage;
   #piece: Buffer = EMPTY;
   #rest: Buffer = EMPTY;
 
-  constructor(pieces: AsyncIterator<Buffer>) {
+  constructor(pieces: AsyncIterator<Buffer>, garbage: Garbage) {
     this.#pieces = pieces;
+    this.#garbage = garbage;
   }
 
   async take(bytes: number): Promise<Buffer> {
@@ -256,7 +261,6 @@ class Gather {
       const { length, buffer } = this.#piece;
       if (this.#rest.length > 0) continue;
       this.#garbage.add(length);
-
       if (length === buffer.byteLength) releaseBuffer(this.#piece);
     }
     return whole;
