@@ -42,7 +42,7 @@ const EntrySchema = v.variant('type', [
 export type ManifestEntry = v.InferOutput<typeof EntrySchema>;
 
 /** Decoding leaves six times the size of a manifest behind, and an update decodes several: thousands of files add up. */
-const WORTH_COLLECTING_BYTES = 256 * 1024;
+const WORTH_COLLECTING_BYTES = 32 * 1024;
 
 /** No chunk is larger: it is what a reader holds in memory to check it. */
 export const LARGEST_CHUNK_BYTES: number = 2 ** 20;
