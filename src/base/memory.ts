@@ -18,7 +18,7 @@ export interface Garbage {
 /** A major one costs forty times as much, and has little to do where `releaseBuffer` works. */
 const COLLECT_EVERY_BYTES = {
   minor: 1024 * 1024,
-  major: (canRelease() ? 4 : 2) * 1024 * 1024,
+  major: (canRelease() ? 6 : 3) * 1024 * 1024,
 };
 
 function canRelease(): boolean {
