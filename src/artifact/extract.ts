@@ -228,9 +228,14 @@ class TreeWriter implements TarHandlers {
     for (const [path, { mode, mtimeS }] of [...this.#directories].reverse()) {
       const at = join(this.#root, path);
       this.#attempt(path, () => {
-        fs.chmodSync(at, mode);
-        if (mtimeS !== undefined && mtimeS !== CANONICAL_MTIME_S) fs.utimesSync(at, mtimeS, mtimeS);
-        this.#sync?.take(fs.openSync(at, 'r'));
+        // Opened before: its owner may not be allowed to read it from then on.
+        const fd = this.#sync === undefined ? undefined : fs.openSync(at, 'r');
+        try {
+          fs.chmodSync(at, mode);
+          if (mtimeS !== undefined && mtimeS !== CANONICAL_MTIME_S) fs.utimesSync(at, mtimeS, mtimeS);
+        } finally {
+          if (fd !== undefined) this.#sync?.take(fd);
+        }
       });
     }
     this.#sync?.take(fs.openSync(this.#root, 'r'));
