@@ -1,4 +1,4 @@
-/** Two versions of the same thing as trees and tarballs: published npm packages, and two builds of gwe. */
+/** Two versions of the same thing as trees and tarballs: published npm packages, apps made up, and two builds of gwe. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -18,6 +18,7 @@ import { packIndexed } from '../../../src/artifact/pack-indexed.ts';
 import { listTree, planPaths } from '../../../src/artifact/plan-tree.ts';
 import { shell } from '../shell.ts';
 import { EXECUTABLE } from '../site.ts';
+import { type MadeApp, writeMadeApp } from './made-apps.ts';
 
 export interface Version {
   /** The files as they are to be installed. */
@@ -55,14 +56,71 @@ interface NpmPair {
   new: Published;
 }
 
+/** Where chunks save least: an update that edits a few sources and rebuilds the one program. */
+const MADE_APPS: readonly {
+  name: string;
+  kind: string;
+  app: MadeApp;
+  /** Puts the program of the old version where `file` says. */
+  place(file: string, pairs: readonly NpmPair[]): void;
+}[] = [
+  {
+    name: 'an app of 20 MB, its program rebuilt',
+    kind: '400 files, one of them a program of 11 MB',
+    app: { slug: 'app-20', sizeBytes: 20e6, files: 400, grown: 12, edited: 5 },
+    place: placePublished,
+  },
+  {
+    name: 'an app of 200 MB, its program rebuilt',
+    kind: '2,000 files, one of them a program of 127 MB',
+    app: { slug: 'app-200', sizeBytes: 200e6, files: 2000, grown: 60, edited: 12 },
+    place: placePinned,
+  },
+];
+
+function placePublished(file: string, pairs: readonly NpmPair[]): void {
+  const published = pairs.find((pair) => pair.package === '@esbuild/linux-x64');
+  if (published === undefined) throw new Error('no esbuild in pairs.json');
+  const unpacked = mkdtempSync(`${file}-`);
+  try {
+    unpackPublished(published.package, published.old, unpacked);
+    copyFileSync(join(unpacked, 'bin/esbuild'), file);
+  } finally {
+    rmSync(unpacked, { recursive: true, force: true });
+  }
+}
+
+function placePinned(file: string): void {
+  shell('"$1" "$2" "$3"', process.execPath, join(import.meta.dirname, 'pinned-program.mjs'), file);
+}
+
+/** `version` of a made-up app. */
+function makeApp(
+  made: (typeof MADE_APPS)[number],
+  version: 'old' | 'new',
+  pairs: readonly NpmPair[],
+): MakeTree {
+  return (tree) => {
+    const file = `${tree}.program`;
+    made.place(file, pairs);
+    writeMadeApp(tree, made.app, version, readFileSync(file));
+    rmSync(file);
+  };
+}
+
 /** All pairs whose name holds `only`, made once below `cache`. */
 export async function makePairs(cache: string, only: string): Promise<Pair[]> {
   const listed: unknown = JSON.parse(readFileSync(join(import.meta.dirname, 'pairs.json'), 'utf8'));
   const pairs: Pair[] = [];
-  for (const pair of (listed as NpmPair[]).filter(({ name }) => name.includes(only))) {
+  const npmPairs = listed as NpmPair[];
+  for (const pair of npmPairs.filter(({ name }) => name.includes(only))) {
     const slug = pair.package.replace(/[^a-z0-9]+/g, '-').replace(/^-/, '');
     const make = (published: Published) => (tree: string) => unpackPublished(pair.package, published, tree);
     pairs.push(await makePair(cache, { ...pair, slug }, make(pair.old), make(pair.new)));
+  }
+  for (const made of MADE_APPS.filter(({ name }) => name.includes(only))) {
+    const make = (version: 'old' | 'new') => makeApp(made, version, npmPairs);
+    pairs.push(await makePair(cache, { ...made, slug: made.app.slug }, make('old'), make('new')));
   }
   const own = {
     name: `gwe itself, one line changed`,

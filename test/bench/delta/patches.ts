@@ -2,12 +2,12 @@
  * Patches beside those of other tools, for the same pairs: bytes, and what making and applying them takes. The others
  * work on the tars and know no signatures; what gwe fetches besides the patch (the index with the sha256 of every file,
  * chunks that are not in it) has a column of its own. gwe applies its own as a gateway does: from the command to the new
- * version running, settle time of a second included.
+ * version running, settle time of a second included. The figures are in .cache/bench/bench-patches.json as well.
  *
  *     node test/bench/delta/patches.ts [--only NAME]
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createGateway } from '../../helpers/gateway.ts';
@@ -186,6 +186,7 @@ try {
     for (const peer of PEERS) rows.push(await measurePeer(pair, peer, scratch));
   }
   process.stdout.write(render(rows));
+  writeFileSync(join(CACHE, 'bench-patches.json'), `${JSON.stringify({ rows }, null, 2)}\n`);
 } finally {
   await site.close();
   rmSync(scratch, { recursive: true, force: true });

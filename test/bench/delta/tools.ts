@@ -51,7 +51,7 @@ export interface Place {
 
 export const PRODUCTS = { chunks: 'p-chunks', patch: 'p-patch' } as const;
 
-const MOST_BSDIFF_BYTES = 64e6;
+const MOST_BSDIFF_BYTES = 256e6;
 
 export const TOOLS: readonly Tool[] = [
   gweTool('gwe', 'gwe --once, chunks alone', 'chunks'),
@@ -83,7 +83,7 @@ export const TOOLS: readonly Tool[] = [
       const script = 'cd "$1" && curl -sf "$3" > patch && bspatch "$2" new patch && tar xf new -C tree';
       return [script, place.work, place.pair.old.tar, `${place.relay.url}/${name}`];
     }),
-    // It takes 17 times the size in memory, and minutes.
+    // It takes nine times the size in memory, and minutes.
     applies: (pair) => statSync(pair.old.tar).size <= MOST_BSDIFF_BYTES,
   },
   peer('xdelta3', 'xdelta3 -9 of the two .tar', (place) => {
