@@ -29,9 +29,19 @@ const FOREIGN_LABEL = process.arch === 'arm64' ? 'x64' : 'arm64';
 
 /** The bundled agent, as text. The same sources give the same text wherever the checkout lies. */
 export async function bundle() {
+  const thread = await bundled('src/artifact/patch/thread.ts', {});
+  return bundled('src/main.ts', {
+    GWE_VERSION: JSON.stringify(VERSION),
+    GWE_BUILD_TIME: String(sourceTime()),
+    // A thread has no file to start from: it is given its program as text.
+    GWE_PATCH_THREAD: JSON.stringify(thread),
+  });
+}
+
+async function bundled(entryPoint, define) {
   const result = await build({
     absWorkingDir: ROOT,
-    entryPoints: ['src/main.ts'],
+    entryPoints: [entryPoint],
     bundle: true,
     write: false,
     platform: 'node',
@@ -42,7 +52,7 @@ export async function bundle() {
     minify: true,
     legalComments: 'none',
     logLevel: 'warning',
-    define: { GWE_VERSION: JSON.stringify(VERSION), GWE_BUILD_TIME: String(sourceTime()) },
+    define,
   });
   return result.outputFiles[0].text;
 }

@@ -14,6 +14,7 @@ import {
   toEntryHeader,
 } from '../manifest.ts';
 import { type ArtifactSignature, renderSignatures } from '../signature.ts';
+import { type Crew, type CrewPlan, openCrew, planCrew, THREAD_MEMORY_BYTES } from './crew.ts';
 import { patchFault } from './fault.ts';
 import {
   encodeDirectory,
@@ -22,7 +23,7 @@ import {
   type PartFact,
   partDigest,
 } from './format.ts';
-import { Matcher, type Stretch } from './matcher.ts';
+import { followOn, Matcher, type Stretch } from './matcher.ts';
 import {
   type EntryPlace,
   entryPlaces,
@@ -52,6 +53,7 @@ export interface PatchPlan {
   missingCompressedBytes: number;
   /** Of the old body, what is compared with. */
   textBytes: number;
+  crew: CrewPlan;
   memoryBytes: number;
   seconds: number;
 }
@@ -98,12 +100,14 @@ export function planPatch(old: PatchSide, next: PatchSide): PatchPlan {
   const pieces = planOldText(old.manifest, next.manifest, old.body.sizeBytes);
   const textBytes = pieces.reduce((sum, piece) => sum + piece.sizeBytes, 0);
   const missingBytes = sumOf(missing, 'sizeBytes');
+  const crew = planCrew(textBytes + missingBytes);
   return {
     missing,
     missingBytes,
     missingCompressedBytes: sumOf(missing, 'compressedBytes'),
     textBytes,
-    memoryBytes: textBytes + indexBytes(textBytes) + FIXED_MEMORY_BYTES,
+    crew,
+    memoryBytes: textBytes + indexBytes(textBytes) + FIXED_MEMORY_BYTES + crew.threads * THREAD_MEMORY_BYTES,
     seconds: Math.ceil(
       (textBytes * SECONDS_PER_TEXT_MEBIBYTE + missingBytes * SECONDS_PER_MISSING_MEBIBYTE) / MEBIBYTE,
     ),
@@ -197,6 +201,7 @@ class Maker {
   readonly #oldChunks: Map<string, ChunkFact>;
   readonly #oldEntries: Map<string, EntryPlace>;
   readonly #newEntries: EntryPlace[];
+  readonly #newChunks: readonly ChunkFact[];
   readonly #atWork: Promise<MadePart | undefined>[] = [];
   #builder = new PartBuilder();
   #done = 0;
@@ -209,38 +214,54 @@ class Maker {
     this.#oldChunks = new Map(chunkFacts(old.manifest).map((chunk) => [chunk.digest, chunk]));
     this.#oldEntries = new Map(entryPlaces(old.manifest).map((place) => [place.path, place]));
     this.#newEntries = entryPlaces(next.manifest);
+    this.#newChunks = chunkFacts(next.manifest);
   }
 
   async run(): Promise<void> {
     const pieces = planOldText(this.#old.manifest, this.#next.manifest, this.#old.body.sizeBytes);
     const text = readOldText(this.#old.body, pieces);
-    const index = await buildSeedIndex(text.bytes, (bytes) => this.#progress(bytes));
-    this.#done = text.bytes.length;
-    const matcher = new Matcher(text.bytes, index);
-    let expectedAt: number | undefined;
-    for (const window of windowsOf(this.#plan.missing)) {
-      const isNext = window.from === 'behind' && expectedAt !== undefined;
-      const begin = isNext ? expectedAt : this.#expected(text, window.chunks[0]);
-      expectedAt = await this.#window(text, matcher, window.chunks, begin ?? -1);
+    const crew = openCrew(text.bytes, this.#plan.crew, this.#options.signal);
+    try {
+      await crew.buildIndex((bytes) => this.#progress(bytes));
+      this.#done = text.bytes.length;
+      await this.#match(text, crew);
+    } finally {
+      await crew.close();
     }
     await this.#close();
     while (this.#atWork.length > 0) await this.#collect();
   }
 
-  /** Returns where the old text probably goes on. */
-  async #window(
-    text: OldText,
-    matcher: Matcher,
-    chunks: readonly MissingChunk[],
-    expectedAt: number,
-  ): Promise<number> {
-    const start = chunks[0]?.offset ?? 0;
-    const bytes = Buffer.allocUnsafe(sumOf(chunks, 'sizeBytes'));
-    if (!this.#next.body.read(start, bytes))
+  async #match(text: OldText, crew: Crew): Promise<void> {
+    const begun: BegunWindow[] = [];
+    let endAt = -1;
+    for (const window of windowsOf(this.#plan.missing)) {
+      begun.push(this.#begin(text, crew, window));
+      if (begun.length < crew.width) continue;
+      endAt = await this.#finish(text, begun.shift(), endAt);
+    }
+    while (begun.length > 0) endAt = await this.#finish(text, begun.shift(), endAt);
+  }
+
+  #begin(text: OldText, crew: Crew, window: Window): BegunWindow {
+    const bytes = Buffer.from(new SharedArrayBuffer(sumOf(window.chunks, 'sizeBytes')));
+    if (!this.#next.body.read(window.chunks[0]?.offset ?? 0, bytes))
       throw patchFault('a new version that has changed while it was read', 'it as it was');
-    const stretches = matcher.match(bytes, 0, bytes.length, expectedAt);
-    const cutter = new StretchCutter(stretches);
-    for (const chunk of chunks) {
+    const stretches = crew.match(bytes, this.#expected(text, window.chunks[0]));
+    // Its failure is heard of when its turn comes, or when that of another one has ended all.
+    stretches.catch(() => undefined);
+    return { window, bytes, stretches };
+  }
+
+  /** `endAt`: where the old text went on behind the window before. Returns where it probably goes on behind this one. */
+  async #finish(text: OldText, begun: BegunWindow | undefined, endAt: number): Promise<number> {
+    if (begun === undefined) return -1;
+    const { window, bytes } = begun;
+    const [first, ...others] = await begun.stretches;
+    if (first === undefined) return -1;
+    const start = window.from === 'behind' && endAt >= 0 ? followOn(text.bytes, bytes, first, endAt) : first;
+    const cutter = new StretchCutter([start, ...others]);
+    for (const chunk of window.chunks) {
       for (const stretch of cutter.take(chunk.sizeBytes)) this.#builder.add(text, bytes, stretch);
       this.#builder.chunks.push(chunk.index);
       this.#builder.savedBytes += chunk.compressedBytes;
@@ -249,14 +270,14 @@ class Maker {
     this.#done += bytes.length;
     this.#progress(0);
     await new Promise((resolve) => setImmediate(resolve));
-    const last = stretches.at(-1);
-    return last === undefined ? -1 : last.oldAt + last.copyBytes + last.extraBytes;
+    const last = others.at(-1) ?? start;
+    return last.oldAt + last.copyBytes + last.extraBytes;
   }
 
   /** Where the old text probably has what the chunk begins with: behind the chunk before it, or in the same file. */
   #expected(text: OldText, chunk: MissingChunk | undefined): number {
     if (chunk === undefined) return -1;
-    const before = chunkFacts(this.#next.manifest)[chunk.index - 1];
+    const before = this.#newChunks[chunk.index - 1];
     const same = before === undefined ? undefined : this.#oldChunks.get(before.digest);
     if (same !== undefined) return textPlace(text, same.offset + same.sizeBytes);
     const entry = this.#newEntries.find(({ start, end }) => chunk.offset >= start && chunk.offset < end);
@@ -314,6 +335,13 @@ interface Window {
   /** Whether it begins where the one before it ends. */
   from: 'elsewhere' | 'behind';
   chunks: MissingChunk[];
+}
+
+/** A window that the crew has at work. */
+interface BegunWindow {
+  window: Window;
+  bytes: Buffer;
+  stretches: Promise<Stretch[]>;
 }
 
 /** Chunks in a row, as many as are worked on at once. */

@@ -19,6 +19,7 @@ const GAIN_BYTES = 8;
 const LOOK_BYTES = 512;
 /** Equal bytes after which no other place is looked for before the next difference. */
 const SETTLED_BYTES = 32;
+
 export class Matcher {
   readonly #old: Uint8Array;
   readonly #index: SeedIndex;
@@ -105,6 +106,24 @@ export class Matcher {
     for (let i = 0; i < bestBytes; i += 1) if (old[present + i] === text[scan + i]) presentBytes += 1;
     return bestBytes > presentBytes + GAIN_BYTES ? best : -1;
   }
+}
+
+/**
+ * The first stretch of a text of which it is known by now where the text before it ended in the old one (`expectedAt`):
+ * from there on, if more of it is right there. The stretches behind it stay as they are.
+ */
+export function followOn(old: Uint8Array, text: Uint8Array, first: Stretch, expectedAt: number): Stretch {
+  if (expectedAt === first.oldAt) return first;
+  const sizeBytes = first.copyBytes + first.extraBytes;
+  const copyBytes = forwardExtent(old, text, expectedAt, first.newAt, first.newAt + sizeBytes);
+  const other = { ...first, oldAt: expectedAt, copyBytes, extraBytes: sizeBytes - copyBytes };
+  return rightBytes(old, text, other) > rightBytes(old, text, first) ? other : first;
+}
+
+function rightBytes(old: Uint8Array, text: Uint8Array, { oldAt, newAt, copyBytes }: Stretch): number {
+  let right = 0;
+  for (let i = 0; i < copyBytes; i += 1) if (old[oldAt + i] === text[newAt + i]) right += 1;
+  return right;
 }
 
 /** How many bytes are equal from there on, `most` at most. */

@@ -64,10 +64,10 @@ export function planOldText(
   return pieces;
 }
 
-/** Throws ARTIFACT_PATCH when the body does not have them. */
+/** Into memory that threads can share. Throws ARTIFACT_PATCH when the body does not have them. */
 export function readOldText(body: ByteSource, pieces: readonly TextPiece[]): OldText {
   const last = pieces.at(-1);
-  const bytes = Buffer.allocUnsafe(last === undefined ? 0 : last.textAt + last.sizeBytes);
+  const bytes = Buffer.from(new SharedArrayBuffer(last === undefined ? 0 : last.textAt + last.sizeBytes));
   for (const { textAt, bodyAt, sizeBytes } of pieces) {
     if (!body.read(bodyAt, bytes.subarray(textAt, textAt + sizeBytes)))
       throw patchFault('an old version that has changed while it was read', 'it as it was');

@@ -44,10 +44,11 @@ export async function makePairPatch(
   const read = { limits: DEFAULT_LIMITS, signal };
   const sides: { close(): void }[] = [];
   try {
-    const old = await openSide(oldFile, scratch, read);
-    sides.push(old);
-    const next = await openSide(newFile, scratch, read);
-    sides.push(next);
+    const opening = [openSide(oldFile, scratch, read), openSide(newFile, scratch, read)] as const;
+    // Both are waited for also where one fails: what the other has opened is closed.
+    for (const end of await Promise.allSettled(opening))
+      if (end.status === 'fulfilled') sides.push(end.value);
+    const [old, next] = await Promise.all(opening);
     assertPair(old.manifest.name, next.manifest.name);
     const plan = planPatch(old, next);
     options.onPlan?.(plan);

@@ -33,46 +33,76 @@ export function indexBytes(lengthBytes: number): number {
   return 4 * WAYS * 2 ** bitsFor(Math.ceil(lengthBytes / strideFor(lengthBytes)));
 }
 
+/** An index that nothing is in yet, for a text of this length. `isShared`: in memory that threads can share. */
+export function emptySeedIndex(lengthBytes: number, isShared = false): SeedIndex {
+  const bits = bitsFor(Math.ceil(lengthBytes / strideFor(lengthBytes)));
+  const count = WAYS * 2 ** bits;
+  const places = isShared ? new Uint32Array(new SharedArrayBuffer(4 * count)) : new Uint32Array(count);
+  return { places, shift: 32 - bits };
+}
+
 /** Throws what `onProgress` throws; it is called after every few megabytes, and other work goes on meanwhile. */
 export async function buildSeedIndex(
   text: Uint8Array,
   onProgress: (doneBytes: number) => void = () => undefined,
 ): Promise<SeedIndex> {
-  const stride = strideFor(text.length);
-  const bits = bitsFor(Math.ceil(text.length / stride));
-  const index = { places: new Uint32Array(WAYS * 2 ** bits), shift: 32 - bits };
-  const end = text.length - SEED_BYTES + 1;
-  for (let from = 0; from < end; from += PIECE_BYTES) {
-    addSeeds(index, text, stride, from, Math.min(end, from + PIECE_BYTES));
-    onProgress(from);
+  const index = emptySeedIndex(text.length);
+  for (const doneBytes of fillSeedIndex(index, text, WHOLE)) {
+    onProgress(doneBytes);
     await new Promise((resolve) => setImmediate(resolve));
   }
   return index;
+}
+
+/** The n-th of so many shares of the buckets: several threads fill one index, and it is the same as by one. */
+export interface Share {
+  number: number;
+  of: number;
+}
+
+const WHOLE: Share = { number: 0, of: 1 };
+
+/** Yields how many bytes of the text have been gone through. */
+export function* fillSeedIndex(index: SeedIndex, text: Uint8Array, share: Share): Generator<number> {
+  const end = text.length - SEED_BYTES + 1;
+  for (let from = 0; from < end; from += PIECE_BYTES) {
+    addSeeds(index, text, share, from, Math.min(end, from + PIECE_BYTES));
+    yield from;
+  }
 }
 
 /** `from` is a multiple of the stride. */
 function addSeeds(
   { places, shift }: SeedIndex,
   text: Uint8Array,
-  stride: number,
+  share: Share,
   from: number,
   to: number,
 ): void {
+  const stride = strideFor(text.length);
+  const buckets = places.length / WAYS;
+  const least = Math.floor((buckets * share.number) / share.of);
+  const end = Math.floor((buckets * (share.number + 1)) / share.of);
   let hash = hashAt(text, from);
   let untilNext = 0;
   for (let at = from; at < to; at++) {
     if (untilNext === 0) {
-      const first = WAYS * bucketOf(hash, shift);
-      let way = 0;
-      while (way < WAYS && places[first + way] !== 0) way += 1;
-      // A crowded bucket keeps some of each part of the text.
-      if (way === WAYS) way = (hash ^ (at >>> 4)) & (WAYS - 1);
-      places[first + way] = at + 1;
+      const bucket = bucketOf(hash, shift);
+      if (bucket >= least && bucket < end) addSeed(places, bucket, hash, at);
       untilNext = stride;
     }
     untilNext -= 1;
     hash = roll(hash, text[at] ?? 0, text[at + SEED_BYTES] ?? 0);
   }
+}
+
+function addSeed(places: Uint32Array, bucket: number, hash: number, at: number): void {
+  const first = WAYS * bucket;
+  let way = 0;
+  while (way < WAYS && places[first + way] !== 0) way += 1;
+  // A crowded bucket keeps some of each part of the text.
+  if (way === WAYS) way = (hash ^ (at >>> 4)) & (WAYS - 1);
+  places[first + way] = at + 1;
 }
 
 /** Hash of the SEED_BYTES bytes at `at`; what lies beyond the end counts as 0. */
