@@ -10,10 +10,12 @@ import { type ComposeOptions, composeContext } from './compose.ts';
 import type { AgentContext } from './context.ts';
 import { type AgentMemory, dropMemory, type ProcessControl, takeMemory, type Woken } from './handover.ts';
 import { requireProduct, storeSerial } from './identity.ts';
+import { createLongPolls, type LongPolls } from './long-poll.ts';
 import { type Kept, pass } from './pass.ts';
+import { createPollMemory } from './poll-memory.ts';
 import { createReportMemory } from './report-memory.ts';
 import { type Bed, createBed } from './rest.ts';
-import { createStatusWriter, readRunStatus } from './run-status.ts';
+import { createStatusWriter, type RunStatus, readRunStatus } from './run-status.ts';
 import { createSchedule, type Schedule } from './schedule.ts';
 import { awaitsCheckIn } from './self-update.ts';
 import { createTrafficCounter } from './traffic.ts';
@@ -67,6 +69,7 @@ function requireIdentity(context: AgentContext): void {
 interface Run {
   kept: Kept;
   schedule: Schedule;
+  polls: LongPolls;
   /** On the clock that starts at boot. */
   startedUptimeMs: number;
 }
@@ -80,17 +83,25 @@ function beginRun(context: AgentContext, memory: AgentMemory | undefined): Run {
     const { toldWithoutDisk, ...flags } = memory.reports;
     Object.assign(reports, flags, { toldWithoutDisk: new Set(toldWithoutDisk) });
   }
+  const kept: Kept = {
+    traffic,
+    status: createStatusWriter(context, traffic, memory !== undefined),
+    memory: reports,
+    polls: createPollMemory(),
+    hybrid: memory?.hybrid ?? createHybridMemory(),
+    startedMs: clock.monotonicMs() - (uptimeMs() - startedUptimeMs),
+  };
+  const onProblem = (problem: string | undefined): void => kept.status.polling(polling(problem));
   return {
-    kept: {
-      traffic,
-      status: createStatusWriter(context, traffic, memory !== undefined),
-      memory: reports,
-      hybrid: memory?.hybrid ?? createHybridMemory(),
-      startedMs: clock.monotonicMs() - (uptimeMs() - startedUptimeMs),
-    },
+    kept,
+    polls: createLongPolls({ context, memory: kept.polls, traffic, onProblem }),
     schedule: createSchedule(Math.random, memory?.schedule),
     startedUptimeMs,
   };
+}
+
+function polling(problem: string | undefined): NonNullable<RunStatus['longPoll']> {
+  return problem === undefined ? {} : { problem };
 }
 
 function memoryOf({ kept, schedule, startedUptimeMs }: Run, dueUptimeMs: number): AgentMemory {
@@ -106,7 +117,7 @@ async function loop(
 ): Promise<boolean> {
   const { signal, once } = options;
   const run = beginRun(context, woken?.memory);
-  const { kept, schedule } = run;
+  const { kept, schedule, polls } = run;
   const bed = makeBed(context, options, run, woken === undefined);
   context.ledger.own();
   if (woken === undefined) await begin(context, signal);
@@ -135,8 +146,9 @@ async function loop(
     if (once || signal.aborted) break;
     const delayMs = context.budget.stretch(schedule.delayMs(context.settings().updateIntervalS * 1000));
     context.log.debug('agent.sleep', { ms: Math.round(delayMs) });
-    kept.status.resting(delayMs);
-    await bed.rest(delayMs);
+    const isListening = isGood && polls.isWanted(delayMs);
+    kept.status.resting(delayMs, isListening ? polling(polls.problem()) : undefined);
+    await bed.rest(delayMs, isListening);
   }
   context.ledger.flush();
   context.log.info('agent.stop', {});
@@ -154,6 +166,7 @@ function makeBed(
     signal,
     handover: control === undefined ? undefined : { control, lastWords, isFirst },
     memory: (dueUptimeMs) => memoryOf(run, dueUptimeMs),
+    polls: run.polls,
   });
   control?.onWake(bed.wake);
   return bed;

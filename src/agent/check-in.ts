@@ -10,6 +10,7 @@ import { renderEntryReport, reportEntry } from './entry-report.ts';
 import { writeMetrics } from './metrics.ts';
 import { nextReport } from './next-report.ts';
 import type { PendingReport } from './outbox.ts';
+import { type PollMemory, sinceRead } from './poll-memory.ts';
 import type { ReportMemory } from './report-memory.ts';
 import { gatherReports } from './reports.ts';
 
@@ -22,6 +23,7 @@ export interface CheckInParts {
   data: DataApi;
   commands: CommandStore;
   memory: ReportMemory;
+  polls: PollMemory;
   startedMs: number;
 }
 
@@ -68,20 +70,18 @@ async function exchangeReports(
   due: readonly Pair[],
   pending: PendingReport | undefined,
 ): Promise<ReadonlyMap<string, string> | undefined> {
-  const { context, data } = parts;
+  const { context } = parts;
   const reads = [FETCH_ALIAS, INTERVAL_ALIAS];
   const writes: Pair[] = pending === undefined ? [...due] : [...due, [pending.alias, pending.value]];
   try {
-    const { values, isUndefined } = await data.exchange(writes, reads);
-    if (isUndefined) tellUndefined(parts, reads);
-    return values;
+    return await exchange(parts, writes, reads);
   } catch (error) {
     if (!(error instanceof GweError)) throw error;
     if (error.code === 'PROTOCOL_TOO_LARGE' && (await clearTooLong(parts, error))) return undefined;
     const isRefused =
       error.code === 'PROTOCOL_REFUSED' && [400, 413, 422].includes(Number(error.facts.status));
     if (pending === undefined || !isRefused) throw error;
-    const { values } = await data.exchange([...due], reads);
+    const values = await exchange(parts, due, reads);
     context.log.error(
       'report.dropped',
       { key: pending.key, bytes: pending.value.length },
@@ -89,6 +89,19 @@ async function exchangeReports(
     );
     return values;
   }
+}
+
+async function exchange(
+  parts: CheckInParts,
+  writes: readonly Pair[],
+  reads: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  const { clock } = parts.context;
+  const startedMs = clock.monotonicMs();
+  const { values, isUndefined, dateS } = await parts.data.exchange([...writes], reads);
+  parts.polls.sinceS = sinceRead(dateS, clock.monotonicMs() - startedMs);
+  if (isUndefined) tellUndefined(parts, reads);
+  return values;
 }
 
 /** Some platforms answer 404 where an alias is not defined (spec §6.16): nothing to do, but an operator should know. */
@@ -103,7 +116,8 @@ function tellUndefined({ context, memory }: CheckInParts, aliases: readonly stri
 }
 
 /** False if that has been done already and did not help: the failure stands then. */
-async function clearTooLong({ context, data, commands }: CheckInParts, error: GweError): Promise<boolean> {
+async function clearTooLong(parts: CheckInParts, error: GweError): Promise<boolean> {
+  const { context, data, commands } = parts;
   const state = commands.read();
   if (state.stuckDigest === TOO_LONG) return false;
   const reason = `cannot use engine_fetch or update_interval: ${describeError(error)}; both were cleared`;
@@ -114,6 +128,7 @@ async function clearTooLong({ context, data, commands }: CheckInParts, error: Gw
     { outcome: 'rejected', code: 'COMMAND_INVALID', reason },
   );
   commands.write({ ...state, stuckDigest: TOO_LONG });
+  parts.polls.hasTaken = true;
   await data.writeAliases([
     [FETCH_ALIAS, ''],
     [INTERVAL_ALIAS, ''],
@@ -191,7 +206,7 @@ function applyInterval(context: AgentContext, text: string): void {
 }
 
 /** Writes a command down before anything is done about it. */
-function noteCommand({ context, commands }: CheckInParts, text: string): void {
+function noteCommand({ context, commands, polls }: CheckInParts, text: string): void {
   const state = commands.read();
   const digest = digestText(text);
   if (state.current !== undefined) {
@@ -209,6 +224,7 @@ function noteCommand({ context, commands }: CheckInParts, text: string): void {
   if (text === '' || state.stuckDigest === digest) return;
   const { stuckInterval } = state;
   commands.write({ current: { ...decodeCommand(context, text), digest }, stuckInterval });
+  polls.hasTaken = true;
 }
 
 /** Entries that nobody has begun with. The one that is under way is reported by its transaction. */

@@ -125,11 +125,18 @@ export function platformSettings(
   };
 }
 
-/** The connection to the platform by the present configuration. Throws CONFIG_* for one that cannot work. */
-export function composeTransport(context: AgentContext, traffic: TrafficCounter): Transport {
+/**
+ * The connection to the platform by the present configuration. Throws CONFIG_* for one that cannot work. `probeAfterMs` is
+ * for requests whose answers take long.
+ */
+export function composeTransport(
+  context: AgentContext,
+  traffic: TrafficCounter,
+  probeAfterMs?: number,
+): Transport {
   const settings = platformSettings(context);
   const { baseUrl, caFile = '', clientCertFile = '' } = settings;
-  const transport = createTransport(settings, {
+  const transport = createTransport(probeAfterMs === undefined ? settings : { ...settings, probeAfterMs }, {
     clock: context.clock,
     onDate: (text) => context.clockFloor.heard(parseHttpDate(text)),
     onTraffic(one) {

@@ -15,7 +15,7 @@ import type { StatusWriter } from './run-status.ts';
 import type { TrafficCounter } from './traffic.ts';
 
 /** What one pass leaves to the next. */
-export interface Kept extends Pick<CheckInParts, 'memory' | 'startedMs'> {
+export interface Kept extends Pick<CheckInParts, 'memory' | 'polls' | 'startedMs'> {
   traffic: TrafficCounter;
   hybrid: HybridMemory;
   status: StatusWriter;

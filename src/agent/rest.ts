@@ -5,6 +5,7 @@ import { removeFileDurable } from '../base/fs.ts';
 import { collectGarbage } from '../base/memory.ts';
 import type { AgentContext } from './context.ts';
 import { type AgentMemory, canHandOver, type HandoverParts, handOver, type Woken } from './handover.ts';
+import type { LongPolls } from './long-poll.ts';
 
 /** Between two looks at programs that have just been updated. */
 const WATCH_POLL_MS = 2000;
@@ -17,6 +18,7 @@ export interface RestParts {
   /** Without it there is nothing that this process could become. */
   handover: Omit<HandoverParts, 'context' | 'isWanted'> | undefined;
   memory(dueUptimeMs: number): AgentMemory;
+  polls: Pick<LongPolls, 'isWanted' | 'listen'>;
 }
 
 export interface Bed {
@@ -26,37 +28,50 @@ export interface Bed {
   rise(): void;
   /**
    * Sleeps until the next check-in, a wake-up or the end. While an update is being watched it looks at its program now
-   * and then, and ends early when it took one back: that report should not wait.
+   * and then, and ends early when it took one back: that report should not wait. With `isListening` it also ends when a
+   * command is written, and this process stays what it is.
    */
-  rest(delayMs: number): Promise<void>;
+  rest(delayMs: number, isListening: boolean): Promise<void>;
   /** Goes on with the rest of a process that had gone to sleep, should it be back too early. */
   restOut(woken: Woken): Promise<void>;
 }
 
-export function createBed({ context, signal, handover, memory }: RestParts): Bed {
+export function createBed({ context, signal, handover, memory, polls }: RestParts): Bed {
   const { clock, watcher, layout } = context;
   let alarm = new AbortController();
   let mayHandOver = true;
   const isWanted = (): boolean => !signal.aborted && !alarm.signal.aborted && !existsSync(layout.wakeMark);
 
-  const rest = async (delayMs: number): Promise<void> => {
+  const sleep = async (delayMs: number, isListening: boolean, until: AbortSignal): Promise<void> => {
     const dueUptimeMs = uptimeMs() + delayMs;
     const endMs = clock.monotonicMs() + delayMs;
-    const until = AbortSignal.any([signal, alarm.signal]);
-    while (isWanted() && clock.monotonicMs() < endMs) {
+    while (!until.aborted && isWanted() && clock.monotonicMs() < endMs) {
       if (watcher.isOpen()) {
         const { takeBackLoopers } = await import('./recover.ts');
         if (await takeBackLoopers(context, signal)) return;
       }
       const leftMs = endMs - clock.monotonicMs();
       const parts = handover === undefined ? undefined : { ...handover, context, isWanted };
-      if (mayHandOver && parts !== undefined && canHandOver(parts, leftMs)) {
+      if (mayHandOver && !isListening && parts !== undefined && canHandOver(parts, leftMs)) {
         mayHandOver = await handOver(parts, memory(dueUptimeMs));
         continue;
       }
       const isLong = !watcher.isOpen();
       if (isLong) collectGarbage();
       await clock.sleep(isLong ? leftMs : Math.min(leftMs, WATCH_POLL_MS), until);
+    }
+  };
+  const rest = async (delayMs: number, isListening: boolean): Promise<void> => {
+    const over = new AbortController();
+    const until = AbortSignal.any([signal, alarm.signal, over.signal]);
+    const listening = isListening
+      ? polls.listen(delayMs, until).then((hasFound) => hasFound && over.abort())
+      : undefined;
+    try {
+      await sleep(delayMs, isListening, until);
+    } finally {
+      over.abort();
+      await listening;
     }
   };
   return {
@@ -70,9 +85,11 @@ export function createBed({ context, signal, handover, memory }: RestParts): Bed
       const leftMs = dueUptimeMs - uptimeMs();
       context.log.debug('agent.woken', { by: wokenBy, left_ms: Math.round(Math.max(0, leftMs)) });
       if (wokenBy === 'signal' || leftMs <= EARLY_MS) return;
+      // What was written meanwhile would be no news to a long poll.
+      if (polls.isWanted(leftMs)) return;
       // No sleep(1) here, or somebody ended it: another handover would not last either.
       mayHandOver = false;
-      await rest(leftMs);
+      await rest(leftMs, false);
     },
   };
 }

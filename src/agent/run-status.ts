@@ -27,6 +27,8 @@ const RunStatusSchema = v.object({
   lastGoodCheckInAtMs: v.optional(v.number()),
   /** Absent while a check-in or what it brought is being worked on. */
   nextCheckInAtMs: v.optional(v.number()),
+  /** There while commands are waited for in long polls; `problem`: why they do not work. */
+  longPoll: v.optional(v.object({ problem: v.optional(v.string()) })),
   /** Since the start of this agent, by purpose. */
   traffic: v.record(v.string(), TrafficSchema),
 });
@@ -40,8 +42,10 @@ export interface StatusWriter {
   /** The platform has answered; what it asked for is being worked on now. */
   checkedIn(): void;
   failed(reason: string): void;
-  /** Nothing to do until the next check-in. */
-  resting(delayMs: number): void;
+  /** Nothing to do until the next check-in, but to wait for a command where there are long polls. */
+  resting(delayMs: number, longPoll: RunStatus['longPoll']): void;
+  /** In such a rest. */
+  polling(longPoll: RunStatus['longPoll']): void;
 }
 
 /** Keeps the file up to date for this process; `isWoken`: the same run goes on that wrote it last. */
@@ -62,7 +66,7 @@ export function createStatusWriter(
     ...(before === undefined ? {} : { lastGoodCheckInAtMs: before }),
   };
   const write = (facts: Partial<RunStatus>): void => {
-    const { nextCheckInAtMs: _old, ...kept } = status;
+    const { nextCheckInAtMs: _next, longPoll: _polls, ...kept } = status;
     status = { ...kept, ...facts, traffic: traffic.totals() };
     writeRunStatus(layout, status);
   };
@@ -72,7 +76,15 @@ export function createStatusWriter(
       write({ lastCheckIn: { atMs, isGood: true }, lastGoodCheckInAtMs: atMs });
     },
     failed: (reason) => write({ lastCheckIn: { atMs: clock.wallMs(), isGood: false, reason } }),
-    resting: (delayMs) => write({ nextCheckInAtMs: Math.round(clock.wallMs() + delayMs) }),
+    resting(delayMs, longPoll) {
+      const nextCheckInAtMs = Math.round(clock.wallMs() + delayMs);
+      write({ nextCheckInAtMs, ...(longPoll === undefined ? {} : { longPoll }) });
+    },
+    polling(longPoll) {
+      const { nextCheckInAtMs } = status;
+      if (nextCheckInAtMs !== undefined)
+        write({ nextCheckInAtMs, ...(longPoll === undefined ? {} : { longPoll }) });
+    },
   };
 }
 

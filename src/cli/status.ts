@@ -2,10 +2,10 @@
  * `gwe status`: this gateway on one screen.
  *
  * `--json`: {version, root, identity: {vendor, model, serial, iface, hasKey}, agent: {pid, isAsleep, gweVersion, startedAt},
- * checkIn: {lastAt, isGood, reason, lastGoodAt, nextAt, intervalSeconds}, update: {current: {app, appVersion, state},
+ * checkIn: {lastAt, isGood, reason, lastGoodAt, nextAt, intervalSeconds, longPoll: {problem}}, update: {current: {app, appVersion, state},
  * last: {app, appVersion, outcome, endedAt, reason}}, apps: {installed, running, notRunning: [{app, state}]},
  * disk: {freeBytes, totalBytes}, traffic: {rxBytes, txBytes, requests}, reportsWaiting, problem}. Times are unix
- * seconds; what is not known, or is not, is null. `agent.pid` is null when no gwe runs.
+ * seconds; what is not known, or is not, is null, as `longPoll` is while nothing waits for a command. `agent.pid` is null when no gwe runs.
  */
 import { join } from 'node:path';
 import { type AppList, listApps } from '../agent/app-list.ts';
@@ -125,7 +125,16 @@ function describeCheckIn(context: AgentContext, { pid, status }: Overview, nowMs
   if (pid === undefined) return `${last}; no next one, for gwe does not run`;
   if (nextCheckInAtMs === undefined) return `${last}; at work now`;
   const left = renderSpan(nextCheckInAtMs - nowMs);
-  return `${last}; next in ${left} (interval ${context.settings().updateIntervalS} s)`;
+  const next = `${last}; next in ${left} (interval ${context.settings().updateIntervalS} s)`;
+  return `${next}${describeLongPoll(status)}`;
+}
+
+function describeLongPoll(status: RunStatus | undefined): string {
+  if (status?.longPoll === undefined) return '';
+  const { problem } = status.longPoll;
+  return problem === undefined
+    ? ', or when a command is written (long poll)'
+    : `; long polls do not work: ${problem}`;
 }
 
 function describeUpdates({ current, last }: Overview, nowMs: number): string {
@@ -195,6 +204,10 @@ function renderOverview(context: AgentContext, overview: Overview): Record<strin
       lastGoodAt: seconds(status?.lastGoodCheckInAtMs),
       nextAt: pid === undefined ? null : seconds(status?.nextCheckInAtMs),
       intervalSeconds: context.settings().updateIntervalS,
+      longPoll:
+        pid === undefined || status?.longPoll === undefined
+          ? null
+          : { problem: status.longPoll.problem ?? null },
     },
     update: {
       current:

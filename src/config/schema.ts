@@ -30,6 +30,20 @@ export const ENGINE_SETTINGS = {
     max: LONGEST_INTERVAL_S,
     help: 'seconds between check-ins (14400 is 4 h)',
   },
+  longPoll: {
+    key: 'long_poll',
+    type: 'boolean',
+    default: false,
+    help: 'wait for commands in long polls between check-ins: one is carried out as soon as it is written',
+  },
+  longPollTimeoutS: {
+    key: 'long_poll_timeout',
+    type: 'whole',
+    default: 300,
+    min: 10,
+    max: 300,
+    help: 'seconds of one long poll; less where something on the way ends silent connections sooner',
+  },
   activationRetryS: {
     key: 'act_retry_interval',
     type: 'whole',

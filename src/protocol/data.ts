@@ -10,6 +10,8 @@ export interface ReadResult {
   values: ReadonlyMap<string, string>;
   /** The platform answered 404: one of the aliases is not defined there (spec §1.3). Worth one warning. */
   isUndefined: boolean;
+  /** The platform's clock when it answered, Unix seconds; absent where it does not tell. */
+  dateS?: number;
 }
 
 export interface PollResult {
@@ -17,6 +19,8 @@ export interface PollResult {
   value: string | undefined;
   /** Of the value, Unix seconds; give it back as `since`. */
   lastModified: number | undefined;
+  /** As in a ReadResult. */
+  dateS?: number;
 }
 
 /** Every call throws PROTOCOL_* as `statusError` and the transport say, and PROTOCOL_UNAUTHORIZED without a key. */
@@ -98,7 +102,8 @@ export function createDataApi(
     const doing = `read ${quoteNames(names)}`;
     const response = await send(doing, { method: 'GET', path: readPath(names), purpose: 'read' }, signal);
     if (response.status === 404) return { values: new Map(), isUndefined: true };
-    return { values: decodeValues(doing, expectSuccess(doing, response, clock), names), isUndefined: false };
+    const values = decodeValues(doing, expectSuccess(doing, response, clock), names);
+    return { values, isUndefined: false, ...dateOf(response) };
   };
 
   const writeAliases = async (pairs: readonly FormPair[], signal?: AbortSignal): Promise<void> => {
@@ -124,7 +129,7 @@ export function createDataApi(
     const values = decodeValues(doing, expectSuccess(doing, response, clock), reads);
     if (values.size > 0) memory.state = 'works';
     if (memory.state === 'works' || memory.emptyAnswers++ % DOUBT_EVERY !== 0) {
-      return { values, isUndefined: false };
+      return { values, isUndefined: false, ...dateOf(response) };
     }
     const plain = await readAliases(reads, signal);
     if (plain.values.size > 0) memory.state = 'refused';
@@ -192,10 +197,16 @@ async function longPoll(
     poll.signal,
   );
   const lastModified = parseLastModified(response.headers.get('last-modified')) ?? poll.since;
-  if (response.status === 304) return { hasChanged: false, value: undefined, lastModified };
+  if (response.status === 304)
+    return { hasChanged: false, value: undefined, lastModified, ...dateOf(response) };
   expectSuccess(doing, response, clock);
   const value = decodeValues(doing, response, [alias]).get(alias);
-  return { hasChanged: value !== undefined, value, lastModified };
+  return { hasChanged: value !== undefined, value, lastModified, ...dateOf(response) };
+}
+
+function dateOf({ headers }: TransportResponse): { dateS?: number } {
+  const ms = parseHttpDate(headers.get('date') ?? '');
+  return ms === undefined ? {} : { dateS: Math.floor(ms / 1000) };
 }
 
 /** Unix seconds of a Last-Modified: documented as a number, sent as an HTTP-date (spec §1.5). */

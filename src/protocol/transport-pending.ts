@@ -72,6 +72,8 @@ export function createPending(context: Context, request: StreamRequest, what: st
     proxy: selectProxy(context.base, context.settings.env),
     secureContext: context.secureContext,
     tickets: context.tickets,
+    setUpIdleMs: context.settings.timeoutMs,
+    probeAfterMs: context.settings.probeAfterMs,
     idleMs: request.timeoutMs ?? context.settings.timeoutMs,
   };
   const [wire, isReused] = takeWire(context, request, route);

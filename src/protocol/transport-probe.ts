@@ -30,7 +30,9 @@ export async function probeTls(settings: TransportSettings, clock: Clock): Promi
     secureContext: target.protocol === 'https:' ? loadSecureContext(settings) : undefined,
     // A resumed session shows no certificate.
     tickets: { load: () => undefined, save: () => undefined },
+    setUpIdleMs: settings.timeoutMs,
     idleMs: settings.timeoutMs,
+    probeAfterMs: undefined,
   });
   try {
     const socket = await wire.connect();

@@ -13,6 +13,8 @@ export interface TransportSettings extends TlsFiles {
   allowInsecureHttp: boolean;
   /** For the proxy variables. */
   env: Environment;
+  /** After which silence within a request TCP asks whether the other side is still there; never without it. */
+  probeAfterMs?: number;
 }
 
 export type TrafficPurpose = 'read' | 'write' | 'provision' | 'download' | 'time';
@@ -24,7 +26,7 @@ export interface StreamRequest {
   headers?: Readonly<Record<string, string>>;
   body?: string;
   purpose: TrafficPurpose;
-  /** Instead of the settings' idle time, for a long poll. */
+  /** Instead of the settings' idle time once the connection is there, for a long poll. */
   timeoutMs?: number;
   signal?: AbortSignal;
 }

@@ -26,7 +26,10 @@ export interface Route {
   /** Present for https targets. */
   secureContext: tls.SecureContext | undefined;
   tickets: TicketStore;
+  /** Until the connection is there; from then on `idleMs`. */
+  setUpIdleMs: number;
   idleMs: number;
+  probeAfterMs: number | undefined;
 }
 
 /** The state of one connection. */
@@ -73,15 +76,18 @@ export class ProxyRefusal extends Error {}
 export function createWire(route: Route): Wire {
   const raw = new net.Socket();
   let top: net.Socket = raw;
-  let { idleMs } = route;
+  let idleMs = route.setUpIdleMs;
   let isResting = false;
   const timedOut = (): void => wire.fail(new IdleTimeout(idleMs));
   // What comes before it was asked for would be taken for the answer to the next request.
   const spoil = (): void => wire.fail(new Error('the server sent more than its answer'));
-  const connect = (): Promise<net.Socket> =>
-    dial(route, wire, raw, timedOut, (socket) => {
-      top = socket;
+  const connect = async (): Promise<net.Socket> => {
+    const socket = await dial(route, wire, raw, timedOut, (secure) => {
+      top = secure;
     });
+    idleMs = route.idleMs;
+    return socket.setTimeout(idleMs);
+  };
   const wire: Wire = {
     stage: 'connecting',
     fault: undefined,
@@ -132,7 +138,7 @@ type Connected = (error: Error | null, socket?: net.Socket) => void;
 function createAgent(route: Route, connect: () => Promise<net.Socket>): http.Agent {
   const options = {
     keepAlive: true,
-    keepAliveMsecs: PROBE_AFTER_MS,
+    keepAliveMsecs: route.probeAfterMs ?? PROBE_AFTER_MS,
     maxSockets: 1,
     timeout: LONGEST_REST_MS,
   };
@@ -174,7 +180,8 @@ async function dial(
   climb: (socket: net.Socket) => void,
 ): Promise<net.Socket> {
   raw.setNoDelay(true);
-  raw.setTimeout(route.idleMs, timedOut);
+  raw.setTimeout(route.setUpIdleMs, timedOut);
+  if (route.probeAfterMs !== undefined) raw.setKeepAlive(true, route.probeAfterMs);
   await connected(raw, route);
   if (raw.localAddress !== undefined) wire.localAddress = raw.localAddress;
   if (route.secureContext === undefined) {
@@ -192,7 +199,7 @@ async function dial(
     wire.fault ??= error;
   });
   raw.setTimeout(0);
-  secure.setTimeout(route.idleMs, timedOut);
+  secure.setTimeout(route.setUpIdleMs, timedOut);
   await settled(secure, 'secureConnect');
   wire.stage = 'waiting';
   return secure;

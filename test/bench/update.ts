@@ -8,13 +8,31 @@ import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import { startSupervisord, until } from '../helpers/supervisord.ts';
 import { INSTALL_OK, makeTarball } from '../helpers/tarball.ts';
 import { type Row, rowOf } from './row.ts';
-import { type Contender, measureGroup } from './sample.ts';
+import { type Contender, measureGroup, type Result } from './sample.ts';
 import { EXECUTABLE, PRODUCT } from './site.ts';
 
 const APP = 'hello';
 const DEADLINE_MS = 30_000;
 
 export async function updateRows(): Promise<Row[]> {
+  const bySecond = await measureUpdates('check-in every second', ['update_interval=1']);
+  const byPoll = await measureUpdates('long poll', ['update_interval=14400', 'long_poll=on']);
+  return [
+    ...rowsOf('command written, check-in every second, small app', 'update', 3, bySecond),
+    ...rowsOf('command written, long poll, small app', 'update.poll', 2, byPoll),
+  ];
+}
+
+function rowsOf(what: string, key: string, goal: number, ours: Result | undefined): Row[] {
+  const facts = { unit: 's', quantity: 'runningSeconds', goal };
+  const reported = `${what}: success is reported (settle_time = 1)`;
+  return [
+    rowOf({ ...facts, key: `${key}.running`, what: `${what}: it runs` }, ours),
+    rowOf({ unit: 's', quantity: 'reportedSeconds', key: `${key}.reported`, what: reported }, ours),
+  ];
+}
+
+async function measureUpdates(title: string, settings: readonly string[]): Promise<Result | undefined> {
   const platform = await startPlatform({ tls: true });
   // A short path: that of a UNIX socket is limited.
   const directory = mkdtempSync(join(tmpdir(), 'b-'));
@@ -22,25 +40,16 @@ export async function updateRows(): Promise<Row[]> {
   const supervisord = await startSupervisord(gateway.root);
   try {
     gateway.gwe('--set-ca-file', platform.caFile ?? '');
+    for (const setting of settings) gateway.gwe('--set', setting);
     gateway.start();
     const [ours] = await measureGroup({
-      title: 'update',
+      title: `update, ${title}`,
       contenders: [updates(platform, gateway)],
       quantity: 'runningSeconds',
       leastRuns: 8,
       mostRuns: 10,
     });
-    const what = 'command written, check-in every second, small app';
-    const facts = { unit: 's', key: 'update' };
-    const running = { ...facts, quantity: 'runningSeconds', goal: 3 };
-    const reported = { ...facts, quantity: 'reportedSeconds' };
-    return [
-      rowOf({ ...running, key: 'update.running', what: `${what}: it runs` }, ours),
-      rowOf(
-        { ...reported, key: 'update.reported', what: `${what}: success is reported (settle_time = 1)` },
-        ours,
-      ),
-    ];
+    return ours;
   } finally {
     await gateway.remove();
     await supervisord.stop();

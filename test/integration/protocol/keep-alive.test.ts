@@ -1,6 +1,6 @@
 /** One connection for the requests of a download, and what becomes of it when the server has other plans. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type * as net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -218,4 +218,48 @@ test('a signal that ends a request on a kept connection cancels it, and it is no
     (error) => error instanceof GweError && error.code === 'CANCELLED',
   );
   assert.equal(server.requests.length, 2);
+});
+
+test('the long time of a long poll is for its answer, not for the connection', async () => {
+  const server = await serve(() => undefined);
+  const transport = open(server, [], { baseUrl: server.url.replace('http:', 'https:'), timeoutMs: 200 });
+  const startedMs = performance.now();
+  await assert.rejects(transport.request({ ...GET, timeoutMs: 60_000 }), /timeout: .* 200 ms/);
+  assert.ok(performance.now() - startedMs < 5000);
+
+  const slow = await serve((socket) => void setTimeout(() => socket.end(kept('late')), 600));
+  const patient = open(slow, [], { timeoutMs: 200 });
+  assert.equal((await patient.request({ ...GET, timeoutMs: 60_000 })).body.toString(), 'late');
+});
+
+/** What TCP waits for by itself on the connection to `port`: 02 to ask if the other side is still there, 00 nothing. */
+function timerOf(port: number): string | undefined {
+  const remote = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const rows = readFileSync('/proc/net/tcp', 'latin1').split('\n');
+  const fields = rows.map((row) => row.trim().split(/\s+/));
+  return fields.find((row) => row[2]?.endsWith(remote) === true)?.[5]?.slice(0, 2);
+}
+
+test('a silent connection is probed where that is asked for, and on the next request too', async () => {
+  const sockets: net.Socket[] = [];
+  const server = await serve((socket) => void sockets.push(socket));
+  const probed = open(server, [], { probeAfterMs: 30_000 });
+  const first = probed.request({ ...GET, purpose: 'read' });
+  await until(() => sockets.length === 1);
+  await until(() => timerOf(server.port) === '02');
+  sockets[0]?.write(kept('news'));
+  await first;
+  const second = probed.request({ ...GET, purpose: 'read' });
+  await until(() => sockets.length === 2);
+  assert.equal(server.connections(), 1);
+  await until(() => timerOf(server.port) === '02');
+  probed.close();
+  await assert.rejects(second, /cancelled/);
+
+  const plain = await serve((socket) => void sockets.push(socket));
+  const request = open(plain).request(GET);
+  await until(() => sockets.length === 3);
+  await until(() => timerOf(plain.port) === '00');
+  sockets[2]?.end(kept('done'));
+  await request;
 });
