@@ -56,13 +56,13 @@ export function measureIndex({ manifest, digest }: ArtifactIndex): Measure {
   const { entries } = manifest;
   const prefix = rootPrefixOf(entries);
   const program = prefix === '' ? PROGRAM_FILE : `${prefix}/${PROGRAM_FILE}`;
-  return {
-    unpackedBytes: entries.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0),
-    isExact: true,
-    entries: entries.length,
-    hasProgram: entries.some(({ path }) => path === program),
-    digest,
-  };
+  let unpackedBytes = 0;
+  let hasProgram = false;
+  for (const entry of entries) {
+    if (entry.type === 'file') unpackedBytes += entry.size;
+    hasProgram ||= entry.path === program;
+  }
+  return { unpackedBytes, isExact: true, entries: entries.length, hasProgram, digest };
 }
 
 /**

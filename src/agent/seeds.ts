@@ -7,9 +7,9 @@ import {
   type ChunkFact,
   chunkDigest,
   chunkFacts,
+  entryHeaders,
   type Manifest,
   type ManifestEntry,
-  toEntryHeader,
 } from '../artifact/manifest.ts';
 import { openTreeStream, type TreeStream } from '../artifact/tree-stream.ts';
 import { readTreeManifest } from '../artifact/verify-tree.ts';
@@ -179,10 +179,10 @@ function manifestOf(directory: string, limits: ArtifactLimits): Manifest | undef
 
 async function cut(
   stream: TreeStream,
-  entries: readonly ManifestEntry[],
+  entries: Iterable<ManifestEntry>,
   signal: AbortSignal,
 ): Promise<ChunkRecord[]> {
-  const cutter = new BodyCutter(entries.map(toEntryHeader));
+  const cutter = new BodyCutter(entryHeaders(entries));
   const piece = Buffer.allocUnsafe(PIECE_BYTES);
   const records: ChunkRecord[] = [];
   let offset = 0;

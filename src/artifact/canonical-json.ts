@@ -29,8 +29,17 @@ export function renderCanonical(value: unknown, depth = 0): string {
  * Throws ARTIFACT_FORMAT; `shown` names the file in it.
  */
 export function decodeCanonical(bytes: Buffer, shown: string): unknown {
+  assertUtf8(bytes, shown);
+  return parseCanonical(bytes.toString('utf8'), shown);
+}
+
+/** Decoding as text would hide it. */
+export function assertUtf8(bytes: Buffer, shown: string): void {
   if (!isUtf8(bytes)) throw formatFault(`${quote(shown)} that is not UTF-8`, 'canonical JSON');
-  const text = bytes.toString('utf8');
+}
+
+/** As `decodeCanonical`, of text that has been decoded. */
+export function parseCanonical(text: string, shown: string): unknown {
   let value: unknown;
   try {
     value = JSON.parse(text);

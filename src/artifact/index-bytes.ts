@@ -1,5 +1,6 @@
 /** The index of a tarball from its first bytes alone: two gzip members that hold the manifest and the signatures. */
 import { gunzipSync, inflateRawSync } from 'node:zlib';
+import { releaseBuffer } from '../base/memory.ts';
 import { limitFault, quote } from './faults.ts';
 import { assertTarBytes } from './gunzip.ts';
 import { type ArtifactIndex, IndexGuard } from './index-guard.ts';
@@ -32,6 +33,8 @@ export type IndexBytes =
 const PROBE_BYTES = 1024;
 /** What gzip may add to what it cannot make smaller. Blocks that hold nothing can make a member as long as one likes. */
 const INDEX_SLACK_BYTES = 64 * 1024;
+/** With a little room left zlib sees the end; without it, it begins another piece to look for more. */
+const CHUNK_SLACK_BYTES = 64;
 const MEMBER_HEADER_BYTES = 10;
 const MEMBER_TRAILER_BYTES = 8;
 
@@ -52,6 +55,7 @@ export function readIndexBytes(head: Buffer, sizeBytes: number, limits: Artifact
   if (second === 'part') return more(head, first.memberBytes, mostBytes);
   if (second === undefined) return { kind: 'none', reason: 'its signatures are not by themselves' };
   const stream = Buffer.concat([first.output, second.output]);
+  releaseBuffer(first.output);
   return placeIndex(stream, sizeBytes, first.memberBytes + second.memberBytes, limits);
 }
 
@@ -113,7 +117,9 @@ function manifestEntryBytes(stream: Buffer, limits: ArtifactLimits): number | un
 
 /** What `head` would have to be for `outputBytes` of the first member, by how well it has compressed so far. */
 function more(head: Buffer, outputBytes: number, mostBytes: number): IndexBytes {
-  const so = inflateStart(head)?.length ?? 0;
+  const start = inflateStart(head);
+  const so = start?.length ?? 0;
+  if (start !== undefined) releaseBuffer(start);
   const share = so > 0 && so < outputBytes ? outputBytes / so : 1;
   const wanted = Math.ceil(head.length * share * 1.03) + 512;
   return head.length >= mostBytes
@@ -138,10 +144,12 @@ function isMember(bytes: Buffer): boolean {
 function inflateMember(bytes: Buffer, mostBytes: number): Member | 'part' | undefined {
   if (bytes.length < MEMBER_HEADER_BYTES) return 'part';
   if (!isMember(bytes)) return undefined;
-  const options = { maxOutputLength: mostBytes };
+  // In one piece: a manifest of thousands of entries is large, and pieces would have to be put together.
+  const options = { maxOutputLength: mostBytes, chunkSize: mostBytes + CHUNK_SLACK_BYTES };
   try {
     const raw: unknown = inflateRawSync(bytes.subarray(MEMBER_HEADER_BYTES), { ...options, ...PARTIAL });
     const memberBytes = MEMBER_HEADER_BYTES + consumedBytes(raw) + MEMBER_TRAILER_BYTES;
+    if (hasBuffer(raw)) releaseBuffer(raw.buffer);
     if (memberBytes > bytes.length) return 'part';
     return { output: gunzipSync(bytes.subarray(0, memberBytes), options), memberBytes };
   } catch {

@@ -36,13 +36,14 @@ export type Admit = (index: ArtifactIndex | undefined) => void;
 /** Headers, padding, and what the chunk that ends the signatures holds behind them. */
 const EARLY_SLACK_BYTES = 128 * 1024;
 
+const NO_BYTES = Buffer.alloc(0);
 const EMPTY_SHA256 = createHash('sha256').digest('hex');
 
 type State =
   | { at: 'start' }
   | { at: 'plain' }
-  | { at: 'manifest'; chunks: Buffer[] }
-  | { at: 'signatures'; manifestBytes: Buffer; manifest: Manifest; chunks: Buffer[] }
+  | { at: 'manifest'; bytes: Buffer; doneBytes: number }
+  | { at: 'signatures'; bytes: Buffer; doneBytes: number; manifestBytes: Buffer; manifest: Manifest }
   | { at: 'entries'; index: ArtifactIndex; matcher: StreamMatcher; next: number };
 
 export class IndexGuard {
@@ -67,24 +68,26 @@ export class IndexGuard {
     const state = this.#state;
     if (state.at === 'start') this.#begin(entry);
     else if (state.at === 'plain') assertNotReserved(entry.path);
-    else if (state.at === 'signatures') this.#expectMeta(entry, SIGNATURES_PATH, this.#limits.metaEntryBytes);
-    else if (state.at === 'entries') this.#expectListed(state, entry);
+    else if (state.at === 'signatures') {
+      this.#expectMeta(entry, SIGNATURES_PATH, this.#limits.metaEntryBytes);
+      state.bytes = Buffer.allocUnsafe(entry.sizeBytes);
+    } else if (state.at === 'entries') this.#expectListed(state, entry);
   }
 
   data(chunk: Buffer): void {
     const state = this.#state;
-    if (state.at === 'manifest' || state.at === 'signatures') state.chunks.push(Buffer.from(chunk));
+    if (state.at === 'manifest' || state.at === 'signatures')
+      state.doneBytes += chunk.copy(state.bytes, state.doneBytes);
   }
 
   fileEnd(): void {
     const state = this.#state;
     if (state.at === 'manifest') {
-      const manifestBytes = Buffer.concat(state.chunks);
+      const { bytes: manifestBytes } = state;
       const manifest = decodeManifest(manifestBytes, this.#limits);
-      this.#state = { at: 'signatures', manifestBytes, manifest, chunks: [] };
+      this.#state = { at: 'signatures', bytes: NO_BYTES, doneBytes: 0, manifestBytes, manifest };
     } else if (state.at === 'signatures') {
-      const signatureBytes = Buffer.concat(state.chunks);
-      const { manifest, manifestBytes } = state;
+      const { bytes: signatureBytes, manifest, manifestBytes } = state;
       const signatures = decodeSignatures(signatureBytes);
       const index = { manifest, digest: manifestDigest(manifestBytes), signatures };
       this.#admit(index);
@@ -134,7 +137,7 @@ export class IndexGuard {
       // What was let go of could not be compared any more.
       if (this.#earlyBytes > this.#mostEarlyBytes()) throw this.#tooLate(MANIFEST_PATH);
       this.#expectMeta(entry, MANIFEST_PATH, this.#limits.manifestBytes);
-      this.#state = { at: 'manifest', chunks: [] };
+      this.#state = { at: 'manifest', bytes: Buffer.allocUnsafe(entry.sizeBytes), doneBytes: 0 };
       return;
     }
     this.#state = { at: 'plain' };
@@ -153,9 +156,10 @@ export class IndexGuard {
 
   /** The bytes are compared as well; this is for a message that says which entry it is about. */
   #expectListed(state: State & { at: 'entries' }, entry: TarEntry): void {
-    const expected = state.index.manifest.entries[state.next++];
+    const { entries } = state.index.manifest;
+    const expected = entries.at(state.next++);
     if (expected?.path === entry.path && expected.type === entry.type) return;
-    const isListed = state.index.manifest.entries.some(({ path }) => path === entry.path);
+    const isListed = [...entries].some(({ path }) => path === entry.path);
     const found = `${entry.type} ${quote(entry.path)}${isListed ? '' : ', which the manifest does not list'}`;
     throw manifestFault(
       found,
@@ -189,9 +193,10 @@ function* expectedStream(manifest: Manifest, manifestBytes: Buffer, signatures: 
 }
 
 function* metaStretches(path: string, content: Buffer): Generator<Stretch> {
-  const parts = [encodeEntryHeader(metaEntryHeader(path, content.length)), content];
-  const bytes = Buffer.concat([...parts, Buffer.alloc(paddingBytes(content.length))]);
-  yield { kind: 'bytes', bytes, what: quote(path), startsEntry: false };
+  const header = encodeEntryHeader(metaEntryHeader(path, content.length));
+  const padding = Buffer.alloc(paddingBytes(content.length));
+  for (const bytes of [header, content, padding])
+    if (bytes.length > 0) yield { kind: 'bytes', bytes, what: quote(path), startsEntry: false };
 }
 
 /** Compares a stream with its stretches; throws ARTIFACT_MANIFEST at the first difference. */

@@ -5,9 +5,10 @@
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import { collectGarbage } from '../base/memory.ts';
-import { decodeCanonical, renderCanonical } from './canonical-json.ts';
+import { assertUtf8, decodeCanonical, parseCanonical, renderCanonical } from './canonical-json.ts';
 import { normaliseName } from './entries.ts';
 import { entryFault, formatFault, limitFault, quote } from './faults.ts';
+import { type Items, splitLists, TextItems } from './json-lists.ts';
 import type { ArtifactLimits } from './limits.ts';
 import { APP_NAME_PATTERN, APP_VERSION_PATTERN } from './name.ts';
 import { END_OF_ARCHIVE_BYTES, type EntryHeader, entryHeaderBytes, paddingBytes } from './tar-writer.ts';
@@ -41,8 +42,8 @@ const EntrySchema = v.variant('type', [
 ]);
 export type ManifestEntry = v.InferOutput<typeof EntrySchema>;
 
-/** Decoding leaves six times the size of a manifest behind, and an update decodes several: thousands of files add up. */
-const WORTH_COLLECTING_BYTES = 32 * 1024;
+/** Checking leaves several times the size of a manifest behind, and an update decodes several of them. */
+const WORTH_COLLECTING_BYTES = 64 * 1024;
 
 /** No chunk is larger: it is what a reader holds in memory to check it. */
 export const LARGEST_CHUNK_BYTES: number = 2 ** 20;
@@ -61,7 +62,8 @@ const ChunkSchema = v.strictTuple([
 /** Bytes, bytes of the gzip member that holds them, `chunkDigest`. */
 export type ManifestChunk = v.InferOutput<typeof ChunkSchema>;
 
-const ManifestSchema = v.strictObject({
+/** Of a manifest without its lists. */
+const FactsSchema = v.strictObject({
   format: v.literal(MANIFEST_FORMAT),
   name: v.pipe(v.string(), v.regex(APP_NAME_PATTERN)),
   version: v.pipe(v.string(), v.regex(APP_VERSION_PATTERN)),
@@ -75,22 +77,29 @@ const ManifestSchema = v.strictObject({
   downgrade_from: v.optional(v.pipe(v.array(wholeNumber), v.minLength(1), v.maxLength(1000))),
   /** Unix seconds after which it is not installed any more. */
   expires: v.optional(wholeNumber),
+  entries: v.pipe(v.array(v.unknown()), v.length(0)),
+  chunks: v.optional(v.pipe(v.array(v.unknown()), v.length(0))),
+});
+type Facts = Omit<v.InferOutput<typeof FactsSchema>, 'entries' | 'chunks'>;
+
+export interface Manifest extends Facts {
   /** Every entry of the tarball behind `.gwe/`, in order. */
-  entries: v.array(EntrySchema),
+  entries: Items<ManifestEntry>;
   /**
    * Where the body, which is the tar stream behind `.gwe/`, is cut, for partial fetches: each chunk is a gzip member of
    * its own, and the last ends where the file does. A reader may do without.
    */
-  chunks: v.optional(v.pipe(v.array(ChunkSchema), v.maxLength(MOST_CHUNKS))),
-});
-export type Manifest = v.InferOutput<typeof ManifestSchema>;
+  chunks?: Items<ManifestChunk>;
+}
 
 /** What a manifest says besides its entries. */
-export type ArtifactFacts = Omit<Manifest, 'format' | 'entries' | 'chunks'>;
+export type ArtifactFacts = Omit<Facts, 'format'>;
 
 /** The bytes of a manifest, the same on every machine. */
 export function renderManifest(manifest: Manifest): Buffer {
-  return Buffer.from(renderCanonical(manifest));
+  const { entries, chunks, ...facts } = manifest;
+  const lists = { entries: [...entries], ...(chunks === undefined ? {} : { chunks: [...chunks] }) };
+  return Buffer.from(renderCanonical({ ...facts, ...lists }));
 }
 
 /** sha256 of a manifest's bytes, hex: the identity of an indexed artifact, and what is signed. */
@@ -98,24 +107,51 @@ export function manifestDigest(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** Throws ARTIFACT_FORMAT or ARTIFACT_ENTRY for bytes that are no manifest of a format that this gwe knows. */
+/**
+ * Throws ARTIFACT_FORMAT or ARTIFACT_ENTRY for bytes that are no manifest of a format that this gwe knows. The result
+ * reads its lists from `bytes`, which must stay as they are.
+ */
 export function decodeManifest(bytes: Buffer, limits: ArtifactLimits): Manifest {
-  const value = decodeCanonical(bytes, MANIFEST_PATH);
+  assertUtf8(bytes, MANIFEST_PATH);
+  const { rest, lists } = splitLists(bytes, { entries: limits.entries, chunks: MOST_CHUNKS });
+  const value = decodeCanonical(rest, MANIFEST_PATH);
   const found = formatOf(value);
   if (found !== MANIFEST_FORMAT) {
     const shown = typeof found === 'number' ? `a manifest of format ${found}` : 'a manifest without a format';
     throw formatFault(shown, `format ${MANIFEST_FORMAT}; a newer gwe may be needed`);
   }
-  const result = v.safeParse(ManifestSchema, value);
-  if (!result.success) {
-    const [issue] = result.issues;
-    const where = v.getDotPath(issue) ?? 'it';
-    throw formatFault(`a manifest whose ${quote(where)} is wrong (${issue.message})`, 'a manifest of gwe');
-  }
-  for (const entry of result.output.entries) checkPath(entry, limits);
-  checkChunks(result.output, limits);
+  const { entries: _entries, chunks: _chunks, ...facts } = check(FactsSchema, value);
+  const entries = openList(bytes, lists.get('entries') ?? NO_ITEMS, 'entries', EntrySchema);
+  for (const entry of entries) checkPath(entry, limits);
+  const table = lists.get('chunks');
+  const chunks = table === undefined ? {} : { chunks: openList(bytes, table, 'chunks', ChunkSchema) };
+  const manifest = { ...facts, entries, ...chunks };
+  checkChunks(manifest, limits);
   if (bytes.length >= WORTH_COLLECTING_BYTES) collectGarbage();
-  return result.output;
+  return manifest;
+}
+
+const NO_ITEMS = Uint32Array.of(0);
+
+/** The items of the list `name`, each of which has been checked when this returns. */
+function openList<T>(
+  bytes: Buffer,
+  starts: Uint32Array,
+  name: string,
+  schema: v.GenericSchema<unknown, T>,
+): Items<T> {
+  const decode = (text: string, index: number): T =>
+    check(schema, parseCanonical(text, MANIFEST_PATH), `${name}.${index}`);
+  for (const _item of new TextItems(bytes, starts, decode));
+  return new TextItems(bytes, starts, (text): T => JSON.parse(text));
+}
+
+function check<T>(schema: v.GenericSchema<unknown, T>, value: unknown, where?: string): T {
+  const result = v.safeParse(schema, value);
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  const path = [where, v.getDotPath(issue)].filter((part) => part != null).join('.') || 'it';
+  throw formatFault(`a manifest whose ${quote(path)} is wrong (${issue.message})`, 'a manifest of gwe');
 }
 
 function formatOf(value: unknown): unknown {
@@ -137,16 +173,25 @@ function checkPath({ path }: ManifestEntry, limits: ArtifactLimits): void {
 function checkChunks(manifest: Manifest, limits: ArtifactLimits): void {
   const { chunks } = manifest;
   if (chunks === undefined) return;
-  for (const [at, [sizeBytes, compressedBytes]] of chunks.entries()) {
-    if (compressedBytes <= sizeBytes + MEMBER_SLACK_BYTES) continue;
-    const found = `a manifest whose chunk ${at} has ${compressedBytes} bytes for ${sizeBytes}`;
-    throw formatFault(found, `at most ${MEMBER_SLACK_BYTES} more`);
+  let [allBytes, allCompressedBytes, at] = [0, 0, 0];
+  for (const [sizeBytes, compressedBytes] of chunks) {
+    if (compressedBytes > sizeBytes + MEMBER_SLACK_BYTES) {
+      const found = `a manifest whose chunk ${at} has ${compressedBytes} bytes for ${sizeBytes}`;
+      throw formatFault(found, `at most ${MEMBER_SLACK_BYTES} more`);
+    }
+    allBytes += sizeBytes;
+    allCompressedBytes += compressedBytes;
+    at++;
   }
-  const sum = (which: 0 | 1): number => chunks.reduce((total, chunk) => total + chunk[which], 0);
   const bodyBytes = bodyBytesOf(manifest);
-  if (sum(0) !== bodyBytes) throw formatFault(`a manifest with chunks of ${sum(0)} bytes`, `${bodyBytes}`);
-  if (sum(1) > limits.compressedBytes)
-    throw limitFault('tarball', `chunks of ${sum(1)} compressed bytes`, `${limits.compressedBytes}`);
+  if (allBytes !== bodyBytes)
+    throw formatFault(`a manifest with chunks of ${allBytes} bytes`, `${bodyBytes}`);
+  if (allCompressedBytes > limits.compressedBytes)
+    throw limitFault(
+      'tarball',
+      `chunks of ${allCompressedBytes} compressed bytes`,
+      `${limits.compressedBytes}`,
+    );
 }
 
 /** Bytes of the tar stream behind `.gwe/`: all other entries, and the end blocks. */
@@ -173,7 +218,7 @@ export interface ChunkFact {
 /** The chunks of the body in order; none if the manifest has no table. Their members end where the file does. */
 export function chunkFacts({ chunks = [] }: Pick<Manifest, 'chunks'>): ChunkFact[] {
   let offset = 0;
-  return chunks.map(([sizeBytes, compressedBytes, digest]) => {
+  return Array.from(chunks, ([sizeBytes, compressedBytes, digest]) => {
     const fact = { sizeBytes, compressedBytes, digest, offset };
     offset += sizeBytes;
     return fact;
@@ -193,6 +238,11 @@ export function assertNotReserved(path: string): void {
   if (!path.split('/', 2).includes(META_DIRECTORY)) return;
   const expected = `${MANIFEST_PATH} as the first entry and ${SIGNATURES_PATH} as the second, written by gwe, or none`;
   throw entryFault(path, `the reserved directory ${META_DIRECTORY}/`, `${expected}; pack without it`);
+}
+
+/** The headers that `entries` have in the tar stream, in order. */
+export function* entryHeaders(entries: Iterable<ManifestEntry>): Generator<EntryHeader> {
+  for (const entry of entries) yield toEntryHeader(entry);
 }
 
 /** The header that the entry has in the tar stream. */

@@ -5,6 +5,7 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import type { ByteSource } from './byte-source.ts';
+import type { Items } from './json-lists.ts';
 import { type Manifest, type ManifestEntry, toEntryHeader } from './manifest.ts';
 import { BLOCK_BYTES } from './tar-header.ts';
 import { END_OF_ARCHIVE_BYTES, encodeEntryHeader, paddingBytes } from './tar-writer.ts';
@@ -48,7 +49,7 @@ export function headerBytes(entry: ManifestEntry): number {
 class ManifestStream implements TreeStream {
   readonly sizeBytes: number;
   readonly #directory: string;
-  readonly #entries: readonly ManifestEntry[];
+  readonly #entries: Items<ManifestEntry>;
   /** Where each entry's header starts; the last one is where the end of the archive starts. */
   readonly #starts: Float64Array;
   readonly #prefix: string;
@@ -57,15 +58,15 @@ class ManifestStream implements TreeStream {
   readonly #open = new Map<number, number>();
   #header: { index: number; bytes: Buffer } | undefined;
 
-  constructor(directory: string, entries: readonly ManifestEntry[], options: TreeStreamOptions) {
+  constructor(directory: string, entries: Items<ManifestEntry>, options: TreeStreamOptions) {
     this.#directory = directory;
     this.#entries = entries;
     this.#prefix = options.rootPrefix ?? rootPrefixOf(entries);
     this.#mayBePartial = options.mayBePartial === true;
     this.#starts = new Float64Array(entries.length + 1);
-    let at = 0;
-    for (const [index, entry] of entries.entries()) {
-      this.#starts[index] = at;
+    let [at, index] = [0, 0];
+    for (const entry of entries) {
+      this.#starts[index++] = at;
       at += headerBytes(entry) + contentBytes(entry) + paddingBytes(contentBytes(entry));
     }
     this.#starts[entries.length] = at;
@@ -75,7 +76,7 @@ class ManifestStream implements TreeStream {
   has(offset: number, sizeBytes: number): boolean {
     const end = offset + sizeBytes;
     for (let index = this.#find(offset); (this.#starts[index] ?? end) < end; index++) {
-      const entry = this.#entries[index];
+      const entry = this.#entries.at(index);
       const contentEnd = (this.#starts[index] ?? 0) + (entry === undefined ? 0 : headerBytes(entry));
       const neededBytes = entry === undefined ? 0 : Math.min(contentBytes(entry), end - contentEnd);
       if (entry === undefined || neededBytes <= 0) continue;
@@ -117,7 +118,7 @@ class ManifestStream implements TreeStream {
 
   /** A part of one entry, from `at` bytes behind the start of its header. */
   #readEntry(index: number, at: number, into: Buffer): boolean {
-    const entry = this.#entries[index];
+    const entry = this.#entries.at(index);
     into.fill(0);
     if (entry === undefined) return true;
     const header = this.#renderHeader(index, entry);

@@ -55,11 +55,13 @@ export function assertTree(directory: string, index: ArtifactIndex, known: reado
   const { entries } = index.manifest;
   const prefix = rootPrefixOf(entries);
   const realDirectories = new Set<string>();
-  const listed = new Set(entries.map(({ path }) => (prefix === '' ? path : path.slice(prefix.length + 1))));
-  const added = known.find((name) => !listed.has(name) && lstat(join(directory, name)) !== undefined);
+  const relative = ({ path }: ManifestEntry): string => path.slice(prefix === '' ? 0 : prefix.length + 1);
+  const unlisted = new Set(known);
+  for (const entry of entries) unlisted.delete(relative(entry));
+  const added = [...unlisted].find((name) => lstat(join(directory, name)) !== undefined);
   if (added !== undefined) throw damaged(directory, `${quote(added)}, which it did not come with`, 'none');
   for (const entry of entries) {
-    const path = prefix === '' ? entry.path : entry.path.slice(prefix.length + 1);
+    const path = relative(entry);
     if (path === '') continue;
     assertParents(directory, path, realDirectories);
     assertEntry(directory, path, entry);
@@ -67,11 +69,16 @@ export function assertTree(directory: string, index: ArtifactIndex, known: reado
 }
 
 /** As ContentsCollector: the one top-level name, if it is a directory. */
-export function rootPrefixOf(entries: readonly ManifestEntry[]): string {
-  const tops = new Set(entries.map(({ path }) => path.split('/', 1)[0] ?? ''));
-  const [top = ''] = tops;
-  const isDirectory = entries.some(({ path, type }) => path !== top || type === 'directory');
-  return tops.size === 1 && isDirectory ? top : '';
+export function rootPrefixOf(entries: Iterable<ManifestEntry>): string {
+  let top: string | undefined;
+  let isDirectory = false;
+  for (const { path, type } of entries) {
+    const [first = ''] = path.split('/', 1);
+    top ??= first;
+    if (first !== top) return '';
+    isDirectory ||= path !== top || type === 'directory';
+  }
+  return isDirectory ? (top ?? '') : '';
 }
 
 /** A link in place of a directory would lead to files that nobody has signed. */

@@ -2,7 +2,13 @@
 import { createHash } from 'node:crypto';
 import type { ByteSource } from '../../src/artifact/byte-source.ts';
 import { BodyCutter } from '../../src/artifact/chunker.ts';
-import { chunkDigest, chunkFacts, type Manifest, type ManifestChunk } from '../../src/artifact/manifest.ts';
+import {
+  chunkDigest,
+  chunkFacts,
+  type Manifest,
+  type ManifestChunk,
+  type ManifestEntry,
+} from '../../src/artifact/manifest.ts';
 import { openPart } from '../../src/artifact/patch/apply.ts';
 import { decodeDirectory, directoryBytes } from '../../src/artifact/patch/format.ts';
 import type { PatchSide } from '../../src/artifact/patch/make.ts';
@@ -22,7 +28,7 @@ export function bufferSource(bytes: Buffer): ByteSource {
 export function makeSide(files: Readonly<Record<string, Buffer>>): PatchSide & { bytes: Buffer } {
   const paths = Object.keys(files).sort();
   const pieces: Buffer[] = [];
-  const entries: Manifest['entries'] = [];
+  const entries: ManifestEntry[] = [];
   for (const path of paths) {
     const content = files[path] ?? Buffer.alloc(0);
     const header = { path, type: 'file', mode: 0o644, sizeBytes: content.length, target: '' } as const;

@@ -246,11 +246,9 @@ test('a file of an installed app that was made to look like a chunk does not pas
     assert.match(
       two['lib/big'] ?? '',
       new RegExp(
-        indexOf(good)
-          .index.manifest.entries.map((entry) =>
-            entry.path === 'lib/big' && entry.type === 'file' ? entry.sha256 : '',
-          )
-          .join(''),
+        Array.from(indexOf(good).index.manifest.entries, (entry) =>
+          entry.path === 'lib/big' && entry.type === 'file' ? entry.sha256 : '',
+        ).join(''),
       ),
     );
   });

@@ -9,9 +9,9 @@ import {
   type ChunkFact,
   chunkDigest,
   chunkFacts,
+  entryHeaders,
   type Manifest,
   renderManifest,
-  toEntryHeader,
 } from '../manifest.ts';
 import { type ArtifactSignature, renderSignatures } from '../signature.ts';
 import { type Crew, type CrewPlan, openCrew, planCrew, THREAD_MEMORY_BYTES } from './crew.ts';
@@ -122,7 +122,7 @@ function sumOf(chunks: readonly ChunkFact[], key: 'sizeBytes' | 'compressedBytes
 function chunksOfSide({ manifest, body }: PatchSide): ChunkFact[] {
   if (manifest.chunks !== undefined) return chunkFacts(manifest);
   const facts: ChunkFact[] = [];
-  const cutter = new BodyCutter(manifest.entries.map(toEntryHeader));
+  const cutter = new BodyCutter(entryHeaders(manifest.entries));
   let offset = 0;
   for (let at = 0; at < body.sizeBytes; at += MEBIBYTE) {
     const piece = Buffer.allocUnsafe(Math.min(MEBIBYTE, body.sizeBytes - at));

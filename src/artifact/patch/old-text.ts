@@ -35,7 +35,7 @@ export interface EntryPlace {
 /** Where the entries are in the body, in order. */
 export function entryPlaces({ entries }: Pick<Manifest, 'entries'>): EntryPlace[] {
   let start = 0;
-  return entries.map((entry) => {
+  return Array.from(entries, (entry) => {
     const header = toEntryHeader(entry);
     const end = start + entryHeaderBytes(header) + header.sizeBytes + paddingBytes(header.sizeBytes);
     const place = { path: entry.path, start, end, sha256: entry.type === 'file' ? entry.sha256 : '' };
@@ -51,7 +51,9 @@ export function planOldText(
   bodyBytes: number,
 ): TextPiece[] {
   if (bodyBytes <= WHOLE_BYTES) return [{ textAt: 0, bodyAt: 0, sizeBytes: bodyBytes }];
-  const kept = new Set(newManifest.entries.map((entry) => (entry.type === 'file' ? entry.sha256 : '')));
+  const kept = new Set(
+    Array.from(newManifest.entries, (entry) => (entry.type === 'file' ? entry.sha256 : '')),
+  );
   const pieces: TextPiece[] = [];
   let textAt = 0;
   for (const { start, end, sha256 } of entryPlaces(oldManifest)) {

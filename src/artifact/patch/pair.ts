@@ -3,6 +3,7 @@ import { mkdtempSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { removeTree, writeFileDurable } from '../../base/fs.ts';
 import { DEFAULT_LIMITS } from '../limits.ts';
+import { chunkFacts, type Manifest } from '../manifest.ts';
 import { patchFault } from './fault.ts';
 import { patchName } from './format.ts';
 import { makePatch, type PatchPlan, planPatch } from './make.ts';
@@ -53,7 +54,7 @@ export async function makePairPatch(
     const plan = planPatch(old, next);
     options.onPlan?.(plan);
     const patch = await makePatch(old, next, plan, options);
-    const indexBytes = next.sizeBytes - chunkBytes(next.manifest.chunks);
+    const indexBytes = next.sizeBytes - chunkBytes(next.manifest);
     const chunkedBytes = indexBytes + plan.missingCompressedBytes;
     const savedBytes = patch.savedBytes + (patch.hasIndex ? indexBytes : 0);
     const patchBytes = patch.bytes.length;
@@ -73,6 +74,6 @@ function assertPair(oldName: string, newName: string): void {
   if (oldName !== newName) throw patchFault(`an old version of '${oldName}'`, `one of '${newName}'`);
 }
 
-function chunkBytes(chunks: readonly (readonly [number, number, string])[] = []): number {
-  return chunks.reduce((sum, [, compressedBytes]) => sum + compressedBytes, 0);
+function chunkBytes(manifest: Manifest): number {
+  return chunkFacts(manifest).reduce((sum, { compressedBytes }) => sum + compressedBytes, 0);
 }

@@ -102,7 +102,7 @@ async function withLyingTable(tarball: Buffer): Promise<Buffer> {
   const stream = gunzipSync(tarball);
   const size = Number.parseInt(stream.toString('latin1', 124, 136), 8);
   const manifest = decodeManifest(stream.subarray(512, 512 + size), DEFAULT_LIMITS);
-  const { chunks = [] } = manifest;
+  const chunks = [...(manifest.chunks ?? [])];
   const body = tarball.subarray(tarball.length - chunks.reduce((sum, [, bytes]) => sum + bytes, 0));
   const wrong = chunks.with(1, [chunks[1]?.[0] ?? 0, chunks[1]?.[1] ?? 0, '0'.repeat(32)]);
   const bytes = renderManifest({ ...manifest, chunks: wrong });

@@ -74,14 +74,14 @@ async function withTable(chunks: ManifestChunk[]): Promise<Buffer> {
 
 /** The table with chunk `at` changed. */
 function changed(at: number, change: (chunk: ManifestChunk) => ManifestChunk): ManifestChunk[] {
-  return (manifest.chunks ?? []).map((chunk, each) => (each === at ? change(chunk) : chunk));
+  return [...(manifest.chunks ?? [])].map((chunk, each) => (each === at ? change(chunk) : chunk));
 }
 
 /** The table as it is, and as it is if `bytes` move from the `which` of chunk 2 to that of chunk 1. */
 function shifted(which: 0 | 1, bytes: number): ManifestChunk[] {
   const by = (chunk: ManifestChunk, more: number): ManifestChunk =>
     which === 0 ? [chunk[0] + more, chunk[1], chunk[2]] : [chunk[0], chunk[1] + more, chunk[2]];
-  return (manifest.chunks ?? []).map((chunk, at) => by(chunk, at === 1 ? bytes : at === 2 ? -bytes : 0));
+  return [...(manifest.chunks ?? [])].map((chunk, at) => by(chunk, at === 1 ? bytes : at === 2 ? -bytes : 0));
 }
 
 test('the table is of the body behind the index, chunk by chunk, to the end of the file', async () => {
@@ -99,7 +99,7 @@ test('the table is of the body behind the index, chunk by chunk, to the end of t
   }
   assert.equal(at, tarball.length);
   await check(tarball);
-  await check(await withTable(manifest.chunks ?? []));
+  await check(await withTable([...(manifest.chunks ?? [])]));
 });
 
 test('a manifest without a table stays good, and has no chunks', async () => {

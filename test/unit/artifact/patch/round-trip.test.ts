@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { chunkFacts } from '../../../../src/artifact/manifest.ts';
+import { chunkFacts, type ManifestChunk } from '../../../../src/artifact/manifest.ts';
 import { decodeDirectory, directoryBytes } from '../../../../src/artifact/patch/format.ts';
 import { makePatch, type PatchSide, planPatch } from '../../../../src/artifact/patch/make.ts';
 import { applyPatch, bufferSource, makeSide } from '../../../helpers/patch-side.ts';
@@ -79,8 +79,9 @@ describe('a patch', () => {
       ...next,
       manifest: {
         ...next.manifest,
-        chunks: next.manifest.chunks?.map(
-          ([size, , digest]) => [size, 18, digest] as [number, number, string],
+        chunks: Array.from(
+          next.manifest.chunks ?? [],
+          ([size, , digest]): ManifestChunk => [size, 18, digest],
         ),
       },
     };
