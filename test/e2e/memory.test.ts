@@ -10,10 +10,12 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createGateway, EXECUTABLE, type Gateway } from '../helpers/gateway.ts';
 import { createGatewayDisk } from '../helpers/gateway-disk.ts';
+import { makeIndexed } from '../helpers/indexed.ts';
 import { writeIndexedTarball, writePlainTarball } from '../helpers/large-tarball.ts';
 import { createMemoryCgroup, type MemoryCgroup } from '../helpers/memory-cgroup.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import { watchProcess } from '../helpers/process-watch.ts';
+import { INSTALL_OK } from '../helpers/tarball.ts';
 
 const MIB = 2 ** 20;
 const SMALL_MIB = 20;
@@ -26,6 +28,19 @@ type Kind = 'plain' | 'indexed';
 /** design.md §9, whatever the artifact is. */
 const MOST_MIB = 32;
 const APART_MIB = 4;
+
+/** As many as make a manifest of half a megabyte. */
+const FILES = 2500;
+
+/** One in twenty is another in each version. */
+function manyFiles(version: string): Record<string, string> {
+  const files: Record<string, string> = { 'install.sh': INSTALL_OK };
+  for (let at = 0; at < FILES; at++) {
+    const path = `lib/part${at % 61}/node_modules/some-package-${at % 17}/dist/file-number-${at}.js`;
+    files[path] = `${at} ${at % 20 === 0 ? version : ''} `.repeat(1000);
+  }
+  return files;
+}
 
 /** What is installed one after the other: an indexed one, then the next version of it, which comes in parts. */
 const VERSIONS: Readonly<Record<Kind, readonly string[]>> = { plain: ['p'], indexed: ['a', 'b'] };
@@ -105,6 +120,28 @@ describe('the memory of an update', () => {
       await gateway.remove();
     }
   }
+
+  test(`an update of ${FILES} files takes no more than one of a few`, async (t) => {
+    const gateway = await createGateway(platform, { command: [EXECUTABLE], serial: 'files' });
+    t.after(() => gateway.remove());
+    gateway.start();
+    for (const version of ['1', '2']) {
+      const id = `big.v${version}.tar.gz`;
+      await platform.putContent(
+        'p1',
+        id,
+        await makeIndexed({ name: 'big', version }, manyFiles(version)),
+        '',
+      );
+      const watch = watchProcess(gateway.pid());
+      await gateway.command(platform, JSON.stringify({ install: [{ name: id }] }), 300_000);
+      const { peakBytes } = await watch.stop();
+      assert.ok(gateway.active('big')?.startsWith(`${version}-`));
+      const found = `${version}: ${(peakBytes / MIB).toFixed(1)} MiB of anonymous memory at most`;
+      t.diagnostic(found);
+      assert.ok(peakBytes <= MOST_MIB * MIB, found);
+    }
+  });
 
   for (const kind of ['plain', 'indexed'] as const) {
     test(`${kind}: as much for ${LARGE_MIB} MiB as for ${SMALL_MIB}`, async (t) => {
