@@ -7,6 +7,7 @@ import type { ArtifactIndex } from '../artifact/index-guard.ts';
 import { MANIFEST_PATH, SIGNATURES_PATH } from '../artifact/manifest.ts';
 import { describeError, GweError } from '../base/errors.ts';
 import { ensureDirectory, readFileBounded } from '../base/fs.ts';
+import { releaseBuffer } from '../base/memory.ts';
 import {
   type ContentApi,
   type ContentInfo,
@@ -190,6 +191,7 @@ function guessBytes(context: AgentContext, app: string): number {
       readFileBounded(join(directory, SIGNATURES_PATH), limits.metaEntryBytes),
     ];
     const sizes = parts.map((part) => (part === undefined ? 0 : gzipSync(part).length));
+    for (const part of parts) if (part !== undefined) releaseBuffer(part);
     if (sizes[0] === 0) return FIRST_GUESS_BYTES;
     return Math.ceil(sizes.reduce((sum, size) => sum + size, 0) * 1.03) + 256;
   } catch {

@@ -5,6 +5,7 @@ import { patchFault } from '../artifact/patch/fault.ts';
 import { decodeDirectory, MOST_CHUNKS, patchName } from '../artifact/patch/format.ts';
 import { rebuildIndex } from '../artifact/patch/index-part.ts';
 import { describeError, GweError } from '../base/errors.ts';
+import { releaseBuffer } from '../base/memory.ts';
 import { type ContentApi, type ContentInfo, parseManifestDigest } from '../protocol/content.ts';
 import type { PartCounts } from '../protocol/content-part.ts';
 import { type PartialSource, partialSource } from '../protocol/partial-file.ts';
@@ -89,6 +90,8 @@ function makeIndex(
     const part = head.subarray(fact.offset, fact.offset + fact.sizeBytes);
     const { manifest, signatures } = rebuildIndex(part, fact, old, digest, limits);
     const found = indexOfEntries(manifest, signatures, tarballBytes, limits);
+    // As long as the manifest of thousands of entries, and each has been copied.
+    for (const bytes of [old, manifest]) releaseBuffer(bytes);
     if (found.kind !== 'chunks')
       throw patchFault('an index of another tarball', 'the one that was asked for');
     const offer = openOffer(found, base, source, head);
