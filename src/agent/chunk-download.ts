@@ -3,7 +3,6 @@ import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ChunkPlan, planChunks } from '../artifact/chunk-plan.ts';
 import { openUnpacking, type StreamContents } from '../artifact/extract.ts';
-import type { PlacedChunk } from '../artifact/index-bytes.ts';
 import { openTreeStream } from '../artifact/tree-stream.ts';
 import { describeError, GweError } from '../base/errors.ts';
 import type { ContentApi } from '../protocol/content.ts';
@@ -237,21 +236,22 @@ async function openSources(
   const seeds = await openSeeds(context, asked.app, chunks, options);
   const part = partDirectory(context.layout, asked.app, index.digest);
   const staged = openTreeStream(part, index.manifest, { rootPrefix: '', mayBePartial: true });
-  const earlier = firstOfEach(chunks);
+  /** The first chunk with the same content: two files may be alike, and by then it has been unpacked. */
+  const earlier = (at: number): number => chunks.first(chunks.at(at)?.digest ?? '') ?? at;
   const hasEarlier = (at: number): boolean => earlier(at) < at - MOST_AHEAD;
   const isHere = (at: number): boolean => {
-    const chunk = chunks[at];
+    const chunk = chunks.at(at);
     if (chunk === undefined) return false;
     return seeds.has(chunk) || hasEarlier(at) || staged.has(chunk.offset, chunk.sizeBytes);
   };
-  const here = chunks.map((_chunk, at) => isHere(at));
+  const here = Array.from({ length: chunks.length }, (_, at) => isHere(at));
   return {
     isHere: (at) => here[at] === true,
     stagedBytes: treeBytes(part),
     *candidates(at, into) {
-      const chunk = chunks[at];
+      const chunk = chunks.at(at);
       if (chunk === undefined) return;
-      for (const offset of new Set([chunk.offset, chunks[earlier(at)]?.offset ?? 0]))
+      for (const offset of new Set([chunk.offset, chunks.at(earlier(at))?.offset ?? 0]))
         if (staged.read(offset, into)) yield into;
       yield* seeds.candidates(chunk, into);
     },
@@ -260,13 +260,6 @@ async function openSources(
       seeds.close();
     },
   };
-}
-
-/** The first chunk with the same content: two files may be alike, and by then it has been unpacked. */
-function firstOfEach(chunks: readonly PlacedChunk[]): (at: number) => number {
-  const first = new Map<string, number>();
-  for (const [at, { digest }] of chunks.entries()) if (!first.has(digest)) first.set(digest, at);
-  return (at) => first.get(chunks[at]?.digest ?? '') ?? at;
 }
 
 function assess(

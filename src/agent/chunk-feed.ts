@@ -5,7 +5,8 @@
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { type ChunkPlan, type FetchRun, runStretch } from '../artifact/chunk-plan.ts';
-import type { PlacedChunk } from '../artifact/index-bytes.ts';
+import type { PlacedChunk } from '../artifact/chunk-table.ts';
+import type { Items } from '../artifact/json-lists.ts';
 import { GweError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { createGarbage, type Garbage, releaseBuffer } from '../base/memory.ts';
@@ -17,7 +18,7 @@ export interface FeedOptions {
   id: string;
   /** Bytes of the tarball. */
   sizeBytes: number;
-  chunks: readonly PlacedChunk[];
+  chunks: Items<PlacedChunk>;
   plan: ChunkPlan;
   /** The first bytes of the tarball, as far as they are here. */
   head: Buffer;
@@ -171,7 +172,7 @@ class Feed {
   }
 
   #chunk(at: number): PlacedChunk {
-    const chunk = this.#options.chunks[at];
+    const chunk = this.#options.chunks.at(at);
     if (chunk === undefined) throw new RangeError(`no chunk ${at}`);
     return chunk;
   }

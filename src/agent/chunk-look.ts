@@ -2,7 +2,8 @@
 
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { type IndexBytes, type PlacedChunk, readIndexBytes } from '../artifact/index-bytes.ts';
+import type { ChunkTable } from '../artifact/chunk-table.ts';
+import { type IndexBytes, readIndexBytes } from '../artifact/index-bytes.ts';
 import type { ArtifactIndex } from '../artifact/index-guard.ts';
 import { MANIFEST_PATH, SIGNATURES_PATH } from '../artifact/manifest.ts';
 import { describeError, GweError } from '../base/errors.ts';
@@ -33,7 +34,7 @@ export type Look = { head: Buffer; fetchedBytes: number; requests: number } & (
       index: ArtifactIndex;
       /** The tar stream of the index. */
       stream: Buffer;
-      chunks: readonly PlacedChunk[];
+      chunks: ChunkTable;
       /** The patch that the index was made by, instead of being fetched. */
       offer?: PatchOffer;
       /** The name of a patch that was asked for and is not there. */

@@ -1,5 +1,6 @@
 /** The chunks of a patch that is on the disk. */
-import type { PlacedChunk } from '../artifact/index-bytes.ts';
+import type { PlacedChunk } from '../artifact/chunk-table.ts';
+import type { Items } from '../artifact/json-lists.ts';
 import { openPart, type PartReader } from '../artifact/patch/apply.ts';
 import { patchFault } from '../artifact/patch/fault.ts';
 import type { PlacedPart } from '../artifact/patch/format.ts';
@@ -26,7 +27,7 @@ export function openPatch(
   context: AgentContext,
   asked: Asked,
   offer: PatchOffer,
-  chunks: readonly PlacedChunk[],
+  chunks: Items<PlacedChunk>,
 ): PatchChunks {
   return new OpenPatch(context, patchFile(context, asked), offer, chunks);
 }
@@ -34,12 +35,12 @@ export function openPatch(
 class OpenPatch implements PatchChunks {
   readonly #context: AgentContext;
   readonly #path: string;
-  readonly #chunks: readonly PlacedChunk[];
+  readonly #chunks: Items<PlacedChunk>;
   readonly #partOf = new Map<number, PlacedPart>();
   readonly #old: TreeStream;
   #open: { part: PlacedPart; reader: PartReader | undefined; next: number } | undefined;
 
-  constructor(context: AgentContext, path: string, offer: PatchOffer, chunks: readonly PlacedChunk[]) {
+  constructor(context: AgentContext, path: string, offer: PatchOffer, chunks: Items<PlacedChunk>) {
     this.#context = context;
     this.#path = path;
     this.#chunks = chunks;
@@ -97,7 +98,7 @@ class OpenPatch implements PatchChunks {
   }
 
   #skip(open: { part: PlacedPart; next: number }, reader: PartReader): void {
-    const sizeBytes = this.#chunks[open.part.chunks[open.next] ?? -1]?.sizeBytes ?? 0;
+    const sizeBytes = this.#chunks.at(open.part.chunks[open.next] ?? this.#chunks.length)?.sizeBytes ?? 0;
     reader.read(Buffer.allocUnsafe(sizeBytes), this.#old);
     open.next += 1;
   }

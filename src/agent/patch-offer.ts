@@ -1,6 +1,6 @@
 /** A patch in the content area from a version that is installed: asked for, and kept beside the index. */
 import { basename } from 'node:path';
-import type { PlacedChunk } from '../artifact/index-bytes.ts';
+import type { ChunkTable } from '../artifact/chunk-table.ts';
 import type { ArtifactIndex } from '../artifact/index-guard.ts';
 import { patchFault } from '../artifact/patch/fault.ts';
 import { decodeDirectory, type PlacedPart, patchName } from '../artifact/patch/format.ts';
@@ -24,7 +24,7 @@ import { askForHead, readKeptHead } from './patch-head.ts';
 /** The version that a patch leads to. */
 export interface PatchGoal {
   index: ArtifactIndex;
-  chunks: readonly PlacedChunk[];
+  chunks: ChunkTable;
 }
 
 export interface PatchOffer {

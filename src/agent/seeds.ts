@@ -1,6 +1,7 @@
 /** Chunks of a new version that are on the gateway already: in any version of any app. */
 import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import type { ChunkTable } from '../artifact/chunk-table.ts';
 import { BodyCutter } from '../artifact/chunker.ts';
 import type { ArtifactLimits } from '../artifact/limits.ts';
 import {
@@ -42,11 +43,6 @@ const PIECE_BYTES = 256 * 1024;
 const MOST_PLACES = 4;
 const MOST_ENTRIES = 20_000;
 
-interface Place {
-  section: IndexSection;
-  offset: number;
-}
-
 /**
  * Looks up `wanted` in the index of chunks, which is brought up to date first (and written where `mayWrite`): versions
  * of `app` come first. Throws CANCELLED.
@@ -54,33 +50,67 @@ interface Place {
 export async function openSeeds(
   context: AgentContext,
   app: string,
-  wanted: readonly ChunkFact[],
+  wanted: ChunkTable,
   options: { mayWrite: boolean; signal: AbortSignal },
 ): Promise<Seeds> {
   const sections = await currentSections(context, app, options);
-  const places = new Map<string, Place[]>(wanted.map(({ digest }) => [digest, []]));
-  for (const section of sections) {
-    for (const { digest, offset } of decodeRecords(section.records)) {
-      const found = places.get(digest);
-      if (found !== undefined && found.length < MOST_PLACES) found.push({ section, offset });
-    }
-  }
+  const places = new Places(wanted);
+  for (const [which, section] of sections.entries())
+    for (const { digest, offset } of decodeRecords(section.records)) places.add(digest, which, offset);
   const streams = new Map<IndexSection, TreeStream | undefined>();
   const open = (section: IndexSection): TreeStream | undefined => {
     if (!streams.has(section)) streams.set(section, openSection(context, section));
     return streams.get(section);
   };
   return {
-    has: ({ digest }) => (places.get(digest)?.length ?? 0) > 0,
+    has: ({ digest }) => places.has(digest),
     *candidates({ digest }, into) {
-      for (const { section, offset } of places.get(digest) ?? [])
-        if (open(section)?.read(offset, into) === true) yield into;
+      for (const [which, offset] of places.of(digest)) {
+        const section = sections[which];
+        if (section !== undefined && open(section)?.read(offset, into) === true) yield into;
+      }
     },
     close() {
       for (const stream of streams.values()) stream?.close();
       streams.clear();
     },
   };
+}
+
+/** Where on the gateway the chunks of a table seem to be, MOST_PLACES for each: a section, and a byte of its stream. */
+class Places {
+  readonly #wanted: ChunkTable;
+  readonly #counts: Uint8Array;
+  readonly #sections: Uint32Array;
+  readonly #offsets: Float64Array;
+
+  constructor(wanted: ChunkTable) {
+    this.#wanted = wanted;
+    this.#counts = new Uint8Array(wanted.length);
+    this.#sections = new Uint32Array(wanted.length * MOST_PLACES);
+    this.#offsets = new Float64Array(wanted.length * MOST_PLACES);
+  }
+
+  add(digest: string, section: number, offset: number): void {
+    const at = this.#wanted.first(digest);
+    const count = at === undefined ? MOST_PLACES : (this.#counts[at] ?? MOST_PLACES);
+    if (at === undefined || count >= MOST_PLACES) return;
+    this.#sections[at * MOST_PLACES + count] = section;
+    this.#offsets[at * MOST_PLACES + count] = offset;
+    this.#counts[at] = count + 1;
+  }
+
+  has(digest: string): boolean {
+    const at = this.#wanted.first(digest);
+    return at !== undefined && (this.#counts[at] ?? 0) > 0;
+  }
+
+  *of(digest: string): Generator<[section: number, offset: number]> {
+    const at = this.#wanted.first(digest) ?? 0;
+    if (!this.has(digest)) return;
+    for (let slot = at * MOST_PLACES; slot < at * MOST_PLACES + (this.#counts[at] ?? 0); slot++)
+      yield [this.#sections[slot] ?? 0, this.#offsets[slot] ?? 0];
+  }
 }
 
 /** One section for each version directory, those of `app` first. */

@@ -1,5 +1,6 @@
 /** Which stretches of a tarball to ask for, given the chunks that are on the gateway already. Pure. */
-import type { PlacedChunk } from './index-bytes.ts';
+import type { PlacedChunk } from './chunk-table.ts';
+import type { Items } from './json-lists.ts';
 
 /** Chunks in a row that come over the wire in one go. */
 export interface FetchRun {
@@ -24,7 +25,7 @@ export interface ChunkPlan {
  * Bytes in front of `haveBytes` of the file are here already, in whatever chunk.
  */
 export function planChunks(
-  chunks: readonly PlacedChunk[],
+  chunks: Items<PlacedChunk>,
   isHere: (index: number) => boolean,
   gapBytes: number,
   haveBytes = 0,
@@ -32,7 +33,11 @@ export function planChunks(
   const runs: FetchRun[] = [];
   let gaps = 0;
   let waiting = 0;
-  for (const [at, chunk] of chunks.entries()) {
+  let allBytes = 0;
+  let at = -1;
+  for (const chunk of chunks) {
+    at++;
+    allBytes += chunk.compressedBytes;
     if (chunk.fileOffset + chunk.compressedBytes <= haveBytes) continue;
     const last = runs.at(-1);
     if (isHere(at)) {
@@ -47,24 +52,23 @@ export function planChunks(
     }
   }
   const fetchBytes = runs.reduce((sum, run) => sum + runBytes(chunks, run, haveBytes), 0);
-  const allBytes = chunks.reduce((sum, { compressedBytes }) => sum + compressedBytes, 0);
   return { runs, fetchBytes, gapBytes: gaps, reusedBytes: allBytes - fetchBytes };
 }
 
 /** The first byte of the tarball that a run needs, and the one behind its last. */
 export function runStretch(
-  chunks: readonly PlacedChunk[],
+  chunks: Items<PlacedChunk>,
   run: FetchRun,
   haveBytes = 0,
 ): { start: number; end: number } {
-  const first = chunks[run.first];
-  const last = chunks[run.end - 1];
+  const first = chunks.at(run.first);
+  const last = run.end > 0 ? chunks.at(run.end - 1) : undefined;
   if (first === undefined || last === undefined) return { start: 0, end: 0 };
   const end = last.fileOffset + last.compressedBytes;
   return { start: Math.min(end, Math.max(first.fileOffset, haveBytes)), end };
 }
 
-function runBytes(chunks: readonly PlacedChunk[], run: FetchRun, haveBytes: number): number {
+function runBytes(chunks: Items<PlacedChunk>, run: FetchRun, haveBytes: number): number {
   const { start, end } = runStretch(chunks, run, haveBytes);
   return end - start;
 }

@@ -1,19 +1,15 @@
 /** The index of a tarball from its first bytes alone: two gzip members that hold the manifest and the signatures. */
 import { gunzipSync, inflateRawSync } from 'node:zlib';
 import { releaseBuffer } from '../base/memory.ts';
+import { ChunkTable } from './chunk-table.ts';
 import { limitFault, quote } from './faults.ts';
 import { assertTarBytes } from './gunzip.ts';
 import { type ArtifactIndex, IndexGuard } from './index-guard.ts';
 import type { ArtifactLimits } from './limits.ts';
-import { type ChunkFact, chunkFacts, MANIFEST_PATH, metaEntryHeader, SIGNATURES_PATH } from './manifest.ts';
+import { MANIFEST_PATH, metaEntryHeader, SIGNATURES_PATH } from './manifest.ts';
 import { BLOCK_BYTES, decodeHeader } from './tar-header.ts';
 import { TarReader } from './tar-reader.ts';
 import { encodeEntryHeader, paddingBytes } from './tar-writer.ts';
-
-/** A chunk, and where its gzip member starts in the tarball. */
-export interface PlacedChunk extends ChunkFact {
-  fileOffset: number;
-}
 
 /** `none`: nothing to fetch parts by, and why. `part`: so many bytes from the start are likely to be enough. */
 export type IndexBytes =
@@ -26,7 +22,7 @@ export type IndexBytes =
       stream: Buffer;
       /** Bytes of the tarball in front of the first chunk. */
       indexBytes: number;
-      chunks: PlacedChunk[];
+      chunks: ChunkTable;
     };
 
 /** Enough for the header of the first entry, however well the bytes behind it compress. */
@@ -89,9 +85,11 @@ function placeIndex(
 ): IndexBytes {
   const index = decodeIndex(stream, limits);
   if (index === undefined) return { kind: 'none', reason: `it has no ${SIGNATURES_PATH}` };
-  const facts = chunkFacts(index.manifest);
-  const indexBytes = knownBytes ?? facts.reduce((left, fact) => left - fact.compressedBytes, sizeBytes);
-  const chunks = placeChunks(facts, indexBytes);
+  const { chunks: listed = [] } = index.manifest;
+  let memberBytes = 0;
+  for (const [, compressedBytes] of listed) memberBytes += compressedBytes;
+  const indexBytes = knownBytes ?? sizeBytes - memberBytes;
+  const chunks = new ChunkTable(listed, indexBytes);
   const last = chunks.at(-1);
   if (last === undefined) return { kind: 'none', reason: 'its manifest has no chunks', index };
   if (indexBytes <= 0 || last.fileOffset + last.compressedBytes !== sizeBytes)
@@ -193,13 +191,4 @@ function decodeIndex(stream: Buffer, limits: ArtifactLimits): ArtifactIndex | un
   reader.write(stream);
   guard.stream(stream);
   return reader.entries === 2 ? guard.index : undefined;
-}
-
-function placeChunks(facts: readonly ChunkFact[], indexBytes: number): PlacedChunk[] {
-  let fileOffset = indexBytes;
-  return facts.map((fact) => {
-    const placed = { ...fact, fileOffset };
-    fileOffset += fact.compressedBytes;
-    return placed;
-  });
 }

@@ -7,11 +7,11 @@ import { createGunzip, createGzip } from 'node:zlib';
 import { wrapError } from '../base/errors.ts';
 import { removeTree } from '../base/fs.ts';
 import { planChunks } from './chunk-plan.ts';
+import { ChunkTable } from './chunk-table.ts';
 import { BodyCutter } from './chunker.ts';
 import type { ArtifactContents } from './contents.ts';
 import { extractArtifact, inspectArtifact, type ReadOptions } from './extract.ts';
 import { quote } from './faults.ts';
-import type { PlacedChunk } from './index-bytes.ts';
 import { chunkDigest, chunkFacts, META_DIRECTORY } from './manifest.ts';
 import { checkChunkTable } from './members.ts';
 import { tarBytes } from './pack.ts';
@@ -110,14 +110,9 @@ export async function updateCost(
       ? await cutAsGatewaysDo(oldFile, options)
       : chunkFacts(old.index.manifest).map(({ digest }) => digest),
   );
-  let fileOffset = statistics.indexBytes;
-  const chunks = chunkFacts(index.manifest).map((fact): PlacedChunk => {
-    const placed = { ...fact, fileOffset };
-    fileOffset += fact.compressedBytes;
-    return placed;
-  });
+  const chunks = new ChunkTable(index.manifest.chunks ?? [], statistics.indexBytes);
   // What comes twice is fetched once.
-  const isHere = chunks.map(({ digest }) => had.size === had.add(digest).size);
+  const isHere = Array.from(chunks, ({ digest }) => had.size === had.add(digest).size);
   const plan = planChunks(chunks, (at) => isHere[at] === true, gapBytes);
   return {
     fetchBytes: statistics.indexBytes + plan.fetchBytes,

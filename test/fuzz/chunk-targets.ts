@@ -51,7 +51,7 @@ function readIndex(head: Buffer, sizeBytes: number): void {
     assert.ok(found.wantedBytes < LIMITS.manifestBytes + LIMITS.metaEntryBytes + 2 ** 17, 'not endless');
   }
   if (found.kind !== 'chunks') return;
-  assert.ok(found.indexBytes <= head.length && found.chunks[0]?.fileOffset === found.indexBytes);
+  assert.ok(found.indexBytes <= head.length && found.chunks.at(0)?.fileOffset === found.indexBytes);
   const plan = planChunks(found.chunks, (at) => at % 3 === 0, 8192, head.length);
   for (const run of plan.runs) {
     const { start, end } = runStretch(found.chunks, run, head.length);

@@ -85,7 +85,7 @@ function chimera(index: Buffer, rest: Buffer): Buffer {
 
 /** The chunks of `tarball`, compressed. */
 function membersOf(tarball: Buffer): Buffer[] {
-  return indexOf(tarball).chunks.map(({ fileOffset, compressedBytes }) =>
+  return Array.from(indexOf(tarball).chunks, ({ fileOffset, compressedBytes }) =>
     tarball.subarray(fileOffset, fileOffset + compressedBytes),
   );
 }
@@ -163,7 +163,7 @@ test('the signatures of one index do not do for another', async () => {
 test('a range that is answered with other bytes is refused by the chunk, and what was right before it is kept', async () => {
   await withGateway(async (rig) => {
     const good = await signed({});
-    const at = indexOf(good).chunks[6];
+    const at = indexOf(good).chunks.at(6);
     assert.ok(at !== undefined);
     rig.put('app.v2.tar.gz', flipped(good, at.fileOffset + 5000));
     const error = await assertRefused(rig, 'DOWNLOAD_DIGEST');

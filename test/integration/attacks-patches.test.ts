@@ -83,7 +83,7 @@ function patchOf(
 ): { id: string; bytes: Buffer } {
   const [from, to] = [indexOf(old), indexOf(next)];
   const fact: PartFact = {
-    chunks: to.chunks.map((_chunk, at) => at),
+    chunks: Array.from(to.chunks, (_chunk, at) => at),
     payloadBytes,
     sizeBytes: part.length,
     digest,
@@ -98,7 +98,7 @@ function patchOf(
   return { id, bytes: Buffer.concat([directory, part]) };
 }
 
-const allBytes = (): number => indexOf(next).chunks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+const allBytes = (): number => [...indexOf(next).chunks].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 
 /** The patch is fetched, and in the end the tree is the signed one. */
 async function assertHarmless({ id, bytes }: { id: string; bytes: Buffer }): Promise<void> {

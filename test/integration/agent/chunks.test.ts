@@ -14,8 +14,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { GAP_BYTES } from '../../../src/agent/chunk-download.ts';
+import type { PlacedChunk } from '../../../src/artifact/chunk-table.ts';
 import { extractArtifact } from '../../../src/artifact/extract.ts';
-import { type PlacedChunk, readIndexBytes } from '../../../src/artifact/index-bytes.ts';
+import { readIndexBytes } from '../../../src/artifact/index-bytes.ts';
 import { DEFAULT_LIMITS } from '../../../src/artifact/limits.ts';
 import { GweError } from '../../../src/base/errors.ts';
 import { createDeltaRig, type DeltaRig, listing } from '../../helpers/delta-rig.ts';
@@ -355,7 +356,7 @@ function expectedBytes(rig: DeltaRig, oldBytes: Buffer, next: Buffer): number {
   const tableOf = (bytes: Buffer): PlacedChunk[] => {
     const found = readIndexBytes(bytes, bytes.length, DEFAULT_LIMITS);
     assert.equal(found.kind, 'chunks');
-    return found.kind === 'chunks' ? found.chunks : [];
+    return found.kind === 'chunks' ? [...found.chunks] : [];
   };
   const had = new Set(tableOf(oldBytes).map(({ digest }) => digest));
   let head = 0;
