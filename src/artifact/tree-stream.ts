@@ -77,9 +77,10 @@ class ManifestStream implements TreeStream {
     const end = offset + sizeBytes;
     for (let index = this.#find(offset); (this.#starts[index] ?? end) < end; index++) {
       const entry = this.#entries.at(index);
-      const contentEnd = (this.#starts[index] ?? 0) + (entry === undefined ? 0 : headerBytes(entry));
-      const neededBytes = entry === undefined ? 0 : Math.min(contentBytes(entry), end - contentEnd);
-      if (entry === undefined || neededBytes <= 0) continue;
+      const contentAt = (this.#starts[index] ?? 0) + (entry === undefined ? 0 : headerBytes(entry));
+      const neededBytes = entry === undefined ? 0 : Math.min(contentBytes(entry), end - contentAt);
+      // Of headers and padding the manifest says all.
+      if (entry === undefined || neededBytes <= 0 || contentAt + contentBytes(entry) <= offset) continue;
       const fd = this.#descriptor(index, entry);
       if (fd === -1 || fs.fstatSync(fd).size < neededBytes) return false;
     }
