@@ -41,18 +41,20 @@ async function startExecutablePlatform(
   return { platform, url: printed.trim().replace('listening on ', '') };
 }
 
+function operate({ home, url, caFile }: Pick<World, 'home' | 'url' | 'caFile'>, args: string[]): string {
+  const env = {
+    GWE_PLATFORM_URL: url,
+    GWE_PLATFORM_TOKEN_FILE: join(home, 'platform/admin-token'),
+    GWE_PLATFORM_CA_FILE: caFile,
+  };
+  const result = runGwe(home, env, ['platform', ...args]);
+  assert.equal(result.status, 0, `gwe platform ${args.join(' ')}: ${result.stderr}`);
+  return result.stdout;
+}
+
 describe('dist/gwe against its own platform and a real supervisord', () => {
   let world: World;
-  const operator = (...args: string[]): string => {
-    const env = {
-      GWE_PLATFORM_URL: world.url,
-      GWE_PLATFORM_TOKEN_FILE: join(world.home, 'platform/admin-token'),
-      GWE_PLATFORM_CA_FILE: world.caFile,
-    };
-    const result = runGwe(world.home, env, ['platform', ...args]);
-    assert.equal(result.status, 0, `gwe platform ${args.join(' ')}: ${result.stderr}`);
-    return result.stdout;
-  };
+  const operator = (...args: string[]): string => operate(world, args);
   const read = (alias: string): string => {
     const result = JSON.parse(operator('read', PRODUCT, SERIAL, alias, '--json')) as { value: string | null };
     return result.value ?? '';
@@ -107,15 +109,10 @@ describe('dist/gwe against its own platform and a real supervisord', () => {
       join(confDirectory, 'gwe.conf'),
       `[program:gwe]\ncommand = ${EXECUTABLE} --root ${root}\nstartretries = 1000000\nredirect_stderr = true\nstdout_logfile = ${root}/var/log/gwe.log\n`,
     );
-    world = {
-      home,
-      root,
-      caFile: certificates.caFile,
-      platform,
-      url,
-      supervisord: await startSupervisord(root),
-    };
-    operator('device', 'add', PRODUCT, SERIAL);
+    const { caFile } = certificates;
+    // Before gwe asks for a key: refused one, it would ask again a minute later.
+    operate({ home, url, caFile }, ['device', 'add', PRODUCT, SERIAL]);
+    world = { home, root, caFile, platform, url, supervisord: await startSupervisord(root) };
   });
   after(async () => {
     await world.supervisord.stop();
