@@ -19,14 +19,15 @@ export interface IdleScriptValues {
 }
 
 /**
- * A constant, so that no value is ever read as a part of it. A trap does its work itself instead of leaving a note, so
- * that a signal that comes just before `wait` is not slept over; and just before `exec`, where a trap would come too
+ * A constant, so that no value is ever read as a part of it. A trap ends the nap itself instead of leaving a note only, so
+ * that a signal that comes just before `wait` is not slept over. It does not go on to `exec`: what came at the same
+ * moment has its trap run after this one, and SIGTERM would be lost. Just before `exec`, where a trap would come too
  * late, signals have their usual effect again. `sleep` gets no descriptor of ours: had the shell been killed, it would
  * hold the pipe to the log. It is ended by SIGKILL: in the moment before it is sleep(1) it is a copy of the shell, which
- * would take another signal for its own and drop it. It is waited for, or it would stay behind as a zombie of the gwe
- * to come.
+ * would take another signal for its own and drop it. It is waited for, also behind a `wait` that a signal cut short, or it
+ * would stay behind as a zombie of the gwe to come.
  */
-const IDLE_SCRIPT = `seconds=$1 lock=$2 memory=$3 mark=$4 before=$5 after=$6 nap=
+const IDLE_SCRIPT = `seconds=$1 lock=$2 memory=$3 mark=$4 before=$5 after=$6 nap= why=
 shift 6
 rest() { [ -z "$nap" ] || { kill -KILL "$nap"; wait "$nap"; } 2>/dev/null; }
 end() {
@@ -37,21 +38,22 @@ end() {
 	exit 0
 }
 wake() {
-	trap '' HUP USR1 USR2
-	rest
-	export GWE_WOKEN="$1"
-	shift
-	trap - TERM INT
-	exec "$@"
+	why=signal
+	[ -z "$nap" ] || kill -KILL "$nap" 2>/dev/null
 }
 trap end TERM INT
-trap 'wake signal "$@"' HUP USR1 USR2
-[ -e "$mark" ] && wake signal "$@"
+trap wake HUP USR1 USR2
+[ ! -e "$mark" ] || wake
 sleep "$seconds" </dev/null >/dev/null 2>&1 &
 nap=$!
-wait "$nap"
+[ -z "$why" ] || wake
+wait "$nap" 2>/dev/null
+trap '' HUP USR1 USR2
+wait "$nap" 2>/dev/null
 nap=
-wake time "$@"
+export GWE_WOKEN="\${why:-time}"
+trap - TERM INT
+exec "$@"
 `;
 
 export const IDLE_SHELL = '/bin/sh';

@@ -85,7 +85,7 @@ for (const shell of SHELLS) {
     const nap = await untilAsleep(sleeper);
     sleeper.child.kill('SIGHUP');
     assert.equal(await sleeper.ended, 0, sleeper.stderr());
-    assert.equal(sleeper.stdout(), 'signal \n');
+    assert.deepEqual([sleeper.stdout(), sleeper.stderr()], ['signal \n', '']);
     assert.ok(!existsSync(`/proc/${nap}`));
   });
 
@@ -97,6 +97,15 @@ for (const shell of SHELLS) {
     assert.match(sleeper.stderr(), /^before \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.000Z after\n$/);
     assert.equal(sleeper.stdout(), '');
     assert.ok(!existsSync(sleeper.lock) && !existsSync(sleeper.memory) && !existsSync(`/proc/${nap}`));
+  });
+
+  test(`${by}: SIGTERM ends it also where SIGHUP came at the same moment`, async () => {
+    const sleeper = sleep(shell, 600);
+    const nap = await untilAsleep(sleeper);
+    for (const signal of ['SIGSTOP', 'SIGHUP', 'SIGTERM', 'SIGCONT'] as const) sleeper.child.kill(signal);
+    assert.equal(await sleeper.ended, 0, sleeper.stderr());
+    assert.equal(sleeper.stdout(), '');
+    assert.ok(!existsSync(sleeper.lock) && !existsSync(`/proc/${nap}`));
   });
 
   test(`${by}: a mark left before it slept wakes it`, async () => {
