@@ -123,6 +123,7 @@ export async function downloadChunks(
   const unpacking = openUnpacking(part, {
     limits: artifactLimits(context.settings()),
     admit: createAdmission(context, { name: asked.app, version: asked.version }),
+    keepsIndex: true,
   });
   try {
     unpacking.write(look.stream);

@@ -8,7 +8,7 @@ import { type ArtifactContents, ContentsCollector } from './contents.ts';
 import { CANONICAL_MTIME_S, type TarEntry } from './entries.ts';
 import { quote } from './faults.ts';
 import { type GunzipOptions, gunzipFile } from './gunzip.ts';
-import { type Admit, IndexGuard } from './index-guard.ts';
+import { type Admit, IndexGuard, type IndexGuardOptions } from './index-guard.ts';
 import { type TarHandlers, TarReader } from './tar-reader.ts';
 
 export type { ArtifactContents } from './contents.ts';
@@ -89,9 +89,9 @@ export interface ArtifactStream {
   end(): StreamContents;
 }
 
-function openStream(options: Pick<ReadOptions, 'limits' | 'admit'>, handlers: TarHandlers): ArtifactStream {
+function openStream(options: IndexGuardOptions, handlers: TarHandlers): ArtifactStream {
   const collector = new ContentsCollector();
-  const guard = new IndexGuard(options.limits, options.admit ?? (() => undefined));
+  const guard = new IndexGuard(options);
   const reader = new TarReader(
     {
       entry(entry, directories) {
@@ -145,10 +145,7 @@ export interface UnpackingStream extends Pick<ArtifactStream, 'write'> {
  * interrupted: what it left is compared and written over in place, so that nothing is there twice. Otherwise as
  * `extractArtifact`.
  */
-export function openUnpacking(
-  directory: string,
-  options: Pick<ReadOptions, 'limits' | 'admit'>,
-): UnpackingStream {
+export function openUnpacking(directory: string, options: IndexGuardOptions): UnpackingStream {
   ensureDirectory(directory);
   const sync = createSyncBehind();
   const writer = new TreeWriter(directory, { goesOn: true, sync });

@@ -179,7 +179,7 @@ function consumedBytes(raw: unknown): number {
 
 /** By the same rules as in a full download; `undefined` if more than the two entries is there. */
 function decodeIndex(stream: Buffer, limits: ArtifactLimits): ArtifactIndex | undefined {
-  const guard = new IndexGuard(limits, () => undefined);
+  const guard = new IndexGuard({ limits, keepsIndex: true });
   const reader = new TarReader(
     {
       entry: (entry) => guard.entry(entry),

@@ -36,27 +36,63 @@ export type Admit = (index: ArtifactIndex | undefined) => void;
 /** Headers, padding, and what the chunk that ends the signatures holds behind them. */
 const EARLY_SLACK_BYTES = 128 * 1024;
 
-const NO_BYTES = Buffer.alloc(0);
 const EMPTY_SHA256 = createHash('sha256').digest('hex');
+
+/** The bytes of one entry, put together from the pieces that they come in. */
+class Content {
+  readonly #sizeBytes: number;
+  readonly #mayKeep: boolean;
+  #bytes: Buffer = Buffer.alloc(0);
+  #doneBytes = 0;
+
+  /** `mayKeep`: one piece that is all of it is not copied. */
+  constructor(sizeBytes: number, mayKeep: boolean) {
+    this.#sizeBytes = sizeBytes;
+    this.#mayKeep = mayKeep;
+  }
+
+  get bytes(): Buffer {
+    return this.#bytes;
+  }
+
+  take(piece: Buffer): void {
+    if (this.#mayKeep && piece.length === this.#sizeBytes) {
+      this.#bytes = piece;
+      return;
+    }
+    if (this.#doneBytes === 0) this.#bytes = Buffer.allocUnsafe(this.#sizeBytes);
+    this.#doneBytes += piece.copy(this.#bytes, this.#doneBytes);
+  }
+}
 
 type State =
   | { at: 'start' }
   | { at: 'plain' }
-  | { at: 'manifest'; bytes: Buffer; doneBytes: number }
-  | { at: 'signatures'; bytes: Buffer; doneBytes: number; manifestBytes: Buffer; manifest: Manifest }
+  | { at: 'manifest'; content: Content }
+  | { at: 'signatures'; content: Content; manifestBytes: Buffer; manifest: Manifest }
   | { at: 'entries'; index: ArtifactIndex; matcher: StreamMatcher; next: number };
+
+export interface IndexGuardOptions {
+  limits: ArtifactLimits;
+  /** Default: everything may pass. */
+  admit?: Admit | undefined;
+  /** Buffers up to the end of the index stay as they are: what is in them is not copied. */
+  keepsIndex?: boolean | undefined;
+}
 
 export class IndexGuard {
   readonly #limits: ArtifactLimits;
   readonly #admit: Admit;
+  readonly #keepsIndex: boolean;
   #state: State = { at: 'start' };
   /** The stream so far, until there is a manifest to hold it to. Bounded by the limits of its two entries. */
   #early: Buffer[] = [];
   #earlyBytes = 0;
 
-  constructor(limits: ArtifactLimits, admit: Admit) {
+  constructor({ limits, admit = () => undefined, keepsIndex = false }: IndexGuardOptions) {
     this.#limits = limits;
     this.#admit = admit;
+    this.#keepsIndex = keepsIndex;
   }
 
   get index(): ArtifactIndex | undefined {
@@ -70,24 +106,24 @@ export class IndexGuard {
     else if (state.at === 'plain') assertNotReserved(entry.path);
     else if (state.at === 'signatures') {
       this.#expectMeta(entry, SIGNATURES_PATH, this.#limits.metaEntryBytes);
-      state.bytes = Buffer.allocUnsafe(entry.sizeBytes);
+      state.content = this.#content(entry);
     } else if (state.at === 'entries') this.#expectListed(state, entry);
   }
 
   data(chunk: Buffer): void {
     const state = this.#state;
-    if (state.at === 'manifest' || state.at === 'signatures')
-      state.doneBytes += chunk.copy(state.bytes, state.doneBytes);
+    if (state.at === 'manifest' || state.at === 'signatures') state.content.take(chunk);
   }
 
   fileEnd(): void {
     const state = this.#state;
     if (state.at === 'manifest') {
-      const { bytes: manifestBytes } = state;
+      const { bytes: manifestBytes } = state.content;
       const manifest = decodeManifest(manifestBytes, this.#limits);
-      this.#state = { at: 'signatures', bytes: NO_BYTES, doneBytes: 0, manifestBytes, manifest };
+      this.#state = { at: 'signatures', content: new Content(0, false), manifestBytes, manifest };
     } else if (state.at === 'signatures') {
-      const { bytes: signatureBytes, manifest, manifestBytes } = state;
+      const { manifest, manifestBytes } = state;
+      const { bytes: signatureBytes } = state.content;
       const signatures = decodeSignatures(signatureBytes);
       const index = { manifest, digest: manifestDigest(manifestBytes), signatures };
       this.#admit(index);
@@ -119,9 +155,14 @@ export class IndexGuard {
   /** Extension headers without end could stand in front of an entry; in front of gwe's own there are none. */
   #keepEarly(chunk: Buffer): void {
     this.#earlyBytes += chunk.length;
-    if (this.#earlyBytes <= this.#mostEarlyBytes()) this.#early.push(Buffer.from(chunk));
+    if (this.#earlyBytes <= this.#mostEarlyBytes())
+      this.#early.push(this.#keepsIndex ? chunk : Buffer.from(chunk));
     else if (this.#state.at === 'start') this.#early = [];
     else throw this.#tooLate(SIGNATURES_PATH);
+  }
+
+  #content({ sizeBytes }: TarEntry): Content {
+    return new Content(sizeBytes, this.#keepsIndex);
   }
 
   #mostEarlyBytes(): number {
@@ -137,7 +178,7 @@ export class IndexGuard {
       // What was let go of could not be compared any more.
       if (this.#earlyBytes > this.#mostEarlyBytes()) throw this.#tooLate(MANIFEST_PATH);
       this.#expectMeta(entry, MANIFEST_PATH, this.#limits.manifestBytes);
-      this.#state = { at: 'manifest', bytes: Buffer.allocUnsafe(entry.sizeBytes), doneBytes: 0 };
+      this.#state = { at: 'manifest', content: this.#content(entry) };
       return;
     }
     this.#state = { at: 'plain' };

@@ -85,7 +85,7 @@ function withChecksums(input: Buffer): Buffer {
 }
 
 function readTar(stream: Buffer, chunkBytes: number): void {
-  const guard = new IndexGuard(LIMITS, () => undefined);
+  const guard = new IndexGuard({ limits: LIMITS });
   const reader = new TarReader(
     {
       entry(entry, directories) {
