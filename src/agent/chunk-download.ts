@@ -5,6 +5,7 @@ import { type ChunkPlan, planChunks } from '../artifact/chunk-plan.ts';
 import { openUnpacking, type StreamContents } from '../artifact/extract.ts';
 import { openTreeStream } from '../artifact/tree-stream.ts';
 import { describeError, GweError } from '../base/errors.ts';
+import { releaseBuffer } from '../base/memory.ts';
 import type { ContentApi } from '../protocol/content.ts';
 import type { PartCounts } from '../protocol/content-part.ts';
 import { partDirectory } from '../store/versions.ts';
@@ -120,13 +121,15 @@ export async function downloadChunks(
   );
   const { assessment, patch } = prepared;
   const { plan, sizeBytes } = assessment;
+  const early = Buffer.from(look.head.subarray(look.chunks.at(0)?.fileOffset));
+  releaseBuffer(look.head); // Its index has been read, and is long where there are many chunks.
   const unpacking = openUnpacking(part, {
     limits: artifactLimits(context.settings()),
     admit: createAdmission(context, { name: asked.app, version: asked.version }),
     keepsIndex: true,
   });
   try {
-    unpacking.write(look.stream);
+    for (const piece of look.stream) unpacking.write(piece);
     function* candidates(at: number, into: Buffer): Generator<Buffer> {
       yield* sources.candidates(at, into);
       if (patch?.read(at, into) === true) yield into;
@@ -136,7 +139,7 @@ export async function downloadChunks(
       moreBytes += bytes;
       permitMore(context, asked, assessment, { bytes, moreBytes });
     };
-    const feed = { api, id: asked.contentId, sizeBytes, chunks: look.chunks, plan, head: look.head, permit };
+    const feed = { api, id: asked.contentId, sizeBytes, chunks: look.chunks, plan, early, permit };
     const sink = (bytes: Buffer): Promise<void> | undefined => {
       unpacking.write(bytes);
       return unpacking.room();
@@ -245,9 +248,9 @@ async function openSources(
     if (chunk === undefined) return false;
     return seeds.has(chunk) || hasEarlier(at) || staged.has(chunk.offset, chunk.sizeBytes);
   };
-  const here = Array.from({ length: chunks.length }, (_, at) => isHere(at));
+  const here = Uint8Array.from({ length: chunks.length }, (_, at) => (isHere(at) ? 1 : 0));
   return {
-    isHere: (at) => here[at] === true,
+    isHere: (at) => here[at] === 1,
     stagedBytes: treeBytes(part),
     *candidates(at, into) {
       const chunk = chunks.at(at);

@@ -20,8 +20,8 @@ export interface FeedOptions {
   sizeBytes: number;
   chunks: Items<PlacedChunk>;
   plan: ChunkPlan;
-  /** The first bytes of the tarball, as far as they are here. */
-  head: Buffer;
+  /** Of the first chunks what is here: it came with the index. */
+  early: Buffer;
   /** Fills `into` with what may be the chunk, from each place in turn. */
   candidates(index: number, into: Buffer): Iterable<Buffer>;
   /** The next one waits for a promise that it returns. */
@@ -80,9 +80,12 @@ class Feed {
   readonly #counts: FeedCounts;
   /** One for the whole feed: a run of a few chunks would never reach what is worth a collection. */
   readonly #garbage = createGarbage('major');
+  /** Where the first chunk starts in the tarball. */
+  readonly #bodyAt: number;
 
   constructor(options: FeedOptions, counts: FeedCounts) {
     this.#options = options;
+    this.#bodyAt = options.chunks.at(0)?.fileOffset ?? 0;
     this.#counts = counts;
   }
 
@@ -105,7 +108,7 @@ class Feed {
         }
         this.#counts.changedChunks += behind - at;
         const run = { first: at, end: behind };
-        const { start, end: stop } = runStretch(this.#options.chunks, run, this.#options.head.length);
+        const { start, end: stop } = runStretch(this.#options.chunks, run, this.#haveBytes);
         this.#options.permit?.(stop - start);
         await this.fetch(run);
         at = behind;
@@ -120,9 +123,8 @@ class Feed {
   /** Chunks in a row, over the wire. */
   async fetch(run: FetchRun): Promise<void> {
     if (run.first === run.end) return;
-    const { head, chunks } = this.#options;
-    const { start, end } = runStretch(chunks, run, head.length);
-    const pieces = this.#pieces(head.subarray(this.#chunk(run.first).fileOffset, start), start, end);
+    const { start, end } = runStretch(this.#options.chunks, run, this.#haveBytes);
+    const pieces = this.#pieces(this.#early(this.#chunk(run.first).fileOffset, start), start, end);
     const gather = new Gather(pieces, this.#garbage);
     const ahead: Promise<Buffer | undefined>[] = [];
     let done = run.first;
@@ -171,28 +173,38 @@ class Feed {
     });
   }
 
+  /** So many bytes of the tarball are here from its start. */
+  get #haveBytes(): number {
+    return this.#bodyAt + this.#options.early.length;
+  }
+
+  /** Bytes of the tarball that came with the index. */
+  #early(from: number, to: number): Buffer {
+    return this.#options.early.subarray(from - this.#bodyAt, Math.max(from, to) - this.#bodyAt);
+  }
+
   #chunk(at: number): PlacedChunk {
     const chunk = this.#options.chunks.at(at);
     if (chunk === undefined) throw new RangeError(`no chunk ${at}`);
     return chunk;
   }
 
-  #isInHead(at: number): boolean {
+  #isEarly(at: number): boolean {
     const { fileOffset, compressedBytes } = this.#chunk(at);
-    return fileOffset + compressedBytes <= this.#options.head.length;
+    return fileOffset + compressedBytes <= this.#haveBytes;
   }
 
   /** Bytes of a chunk that have not come with the index. */
   #bytesBehindHead(at: number): number {
     const { fileOffset, compressedBytes } = this.#chunk(at);
     const end = fileOffset + compressedBytes;
-    return end - Math.min(end, Math.max(fileOffset, this.#options.head.length));
+    return end - Math.min(end, Math.max(fileOffset, this.#haveBytes));
   }
 
   async #load(at: number): Promise<Buffer | undefined> {
-    const { head, candidates } = this.#options;
+    const { candidates } = this.#options;
     const { fileOffset, compressedBytes, sizeBytes, digest } = this.#chunk(at);
-    if (this.#isInHead(at)) return this.#inflate(at, head.subarray(fileOffset, fileOffset + compressedBytes));
+    if (this.#isEarly(at)) return this.#inflate(at, this.#early(fileOffset, fileOffset + compressedBytes));
     const into = Buffer.allocUnsafe(sizeBytes);
     for (const bytes of candidates(at, into)) if ((await digestOf(bytes)) === digest) return bytes;
     releaseBuffer(into);

@@ -32,8 +32,8 @@ export type Look = { head: Buffer; fetchedBytes: number; requests: number } & (
   | {
       kind: 'chunks';
       index: ArtifactIndex;
-      /** The tar stream of the index. */
-      stream: Buffer;
+      /** The tar stream of the index, in pieces that stay as they are. */
+      stream: readonly Buffer[];
       chunks: ChunkTable;
       /** The patch that the index was made by, instead of being fetched. */
       offer?: PatchOffer;

@@ -25,11 +25,11 @@ export interface IdleScriptValues {
  * late, signals have their usual effect again. `sleep` gets no descriptor of ours: had the shell been killed, it would
  * hold the pipe to the log. It is ended by SIGKILL: in the moment before it is sleep(1) it is a copy of the shell, which
  * would take another signal for its own and drop it. It is waited for, also behind a `wait` that a signal cut short, or it
- * would stay behind as a zombie of the gwe to come.
+ * would stay behind as a zombie of the gwe to come. `$!` knows it from its first moment on; no variable would.
  */
-const IDLE_SCRIPT = `seconds=$1 lock=$2 memory=$3 mark=$4 before=$5 after=$6 nap= why=
+const IDLE_SCRIPT = `seconds=$1 lock=$2 memory=$3 mark=$4 before=$5 after=$6 why= up=
 shift 6
-rest() { [ -z "$nap" ] || { kill -KILL "$nap"; wait "$nap"; } 2>/dev/null; }
+rest() { [ -n "$up" ] || [ -z "$!" ] || { kill -KILL "$!"; wait "$!"; } 2>/dev/null; }
 end() {
 	trap '' TERM INT HUP USR1 USR2
 	rest
@@ -39,18 +39,17 @@ end() {
 }
 wake() {
 	why=signal
-	[ -z "$nap" ] || kill -KILL "$nap" 2>/dev/null
+	[ -z "$!" ] || kill -KILL "$!" 2>/dev/null
 }
 trap end TERM INT
 trap wake HUP USR1 USR2
 [ ! -e "$mark" ] || wake
 sleep "$seconds" </dev/null >/dev/null 2>&1 &
-nap=$!
 [ -z "$why" ] || wake
-wait "$nap" 2>/dev/null
+wait "$!" 2>/dev/null
 trap '' HUP USR1 USR2
-wait "$nap" 2>/dev/null
-nap=
+wait "$!" 2>/dev/null
+up=yes
 export GWE_WOKEN="\${why:-time}"
 trap - TERM INT
 exec "$@"

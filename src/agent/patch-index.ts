@@ -90,8 +90,8 @@ function makeIndex(
     const part = head.subarray(fact.offset, fact.offset + fact.sizeBytes);
     const { manifest, signatures } = rebuildIndex(part, fact, old, digest, limits);
     const found = indexOfEntries(manifest, signatures, tarballBytes, limits);
-    // As long as the manifest of thousands of entries, and each has been copied.
-    for (const bytes of [old, manifest]) releaseBuffer(bytes);
+    // As long as the manifest of thousands of entries.
+    releaseBuffer(old);
     if (found.kind !== 'chunks')
       throw patchFault('an index of another tarball', 'the one that was asked for');
     const offer = openOffer(found, base, source, head);

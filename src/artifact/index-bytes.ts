@@ -18,8 +18,8 @@ export type IndexBytes =
   | {
       kind: 'chunks';
       index: ArtifactIndex;
-      /** The tar stream of both entries. */
-      stream: Buffer;
+      /** The tar stream of both entries, in pieces. The manifest is read from them: they must stay as they are. */
+      stream: readonly Buffer[];
       /** Bytes of the tarball in front of the first chunk. */
       indexBytes: number;
       chunks: ChunkTable;
@@ -50,8 +50,7 @@ export function readIndexBytes(head: Buffer, sizeBytes: number, limits: Artifact
   const second = inflateMember(rest, limits.metaEntryBytes + 2 * BLOCK_BYTES);
   if (second === 'part') return more(head, first.memberBytes, mostBytes);
   if (second === undefined) return { kind: 'none', reason: 'its signatures are not by themselves' };
-  const stream = Buffer.concat([first.output, second.output]);
-  releaseBuffer(first.output);
+  const stream = [first.output, second.output];
   return placeIndex(stream, sizeBytes, first.memberBytes + second.memberBytes, limits);
 }
 
@@ -65,10 +64,7 @@ export function indexOfEntries(
   sizeBytes: number,
   limits: ArtifactLimits,
 ): IndexBytes {
-  const stream = Buffer.concat([
-    ...entryBytes(MANIFEST_PATH, manifest),
-    ...entryBytes(SIGNATURES_PATH, signatures),
-  ]);
+  const stream = [...entryBytes(MANIFEST_PATH, manifest), ...entryBytes(SIGNATURES_PATH, signatures)];
   return placeIndex(stream, sizeBytes, undefined, limits);
 }
 
@@ -78,7 +74,7 @@ function entryBytes(path: string, content: Buffer): Buffer[] {
 }
 
 function placeIndex(
-  stream: Buffer,
+  stream: readonly Buffer[],
   sizeBytes: number,
   knownBytes: number | undefined,
   limits: ArtifactLimits,
@@ -94,7 +90,8 @@ function placeIndex(
   if (last === undefined) return { kind: 'none', reason: 'its manifest has no chunks', index };
   if (indexBytes <= 0 || last.fileOffset + last.compressedBytes !== sizeBytes)
     return { kind: 'none', reason: 'its chunks do not make up the file', index };
-  assertTarBytes(stream.length + last.offset + last.sizeBytes, sizeBytes, limits);
+  const streamBytes = stream.reduce((sum, piece) => sum + piece.length, 0);
+  assertTarBytes(streamBytes + last.offset + last.sizeBytes, sizeBytes, limits);
   return { kind: 'chunks', index, stream, indexBytes, chunks };
 }
 
@@ -178,7 +175,7 @@ function consumedBytes(raw: unknown): number {
 }
 
 /** By the same rules as in a full download; `undefined` if more than the two entries is there. */
-function decodeIndex(stream: Buffer, limits: ArtifactLimits): ArtifactIndex | undefined {
+function decodeIndex(stream: readonly Buffer[], limits: ArtifactLimits): ArtifactIndex | undefined {
   const guard = new IndexGuard({ limits, keepsIndex: true });
   const reader = new TarReader(
     {
@@ -188,7 +185,9 @@ function decodeIndex(stream: Buffer, limits: ArtifactLimits): ArtifactIndex | un
     },
     limits,
   );
-  reader.write(stream);
-  guard.stream(stream);
+  for (const piece of stream) {
+    reader.write(piece);
+    guard.stream(piece);
+  }
   return reader.entries === 2 ? guard.index : undefined;
 }

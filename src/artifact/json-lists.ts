@@ -56,14 +56,23 @@ export function splitLists(bytes: Buffer, most: Readonly<Record<string, number>>
 /** `undefined` for a list without an end. */
 function itemStarts(bytes: Buffer, list: number, key: string, mostItems: number): Uint32Array | undefined {
   if (bytes[list + 1] === CLOSE_LIST) return Uint32Array.of(list + 2);
-  const starts: number[] = [];
-  for (let at = list + 1; ; at++) {
-    if (starts.push(at) > mostItems)
+  let starts = new Uint32Array(64);
+  for (let [at, count] = [list + 1, 0]; ; at++) {
+    if (count === mostItems)
       throw formatFault(`a manifest whose ${quote(key)} is wrong (too long)`, `at most ${mostItems} items`);
+    if (count + 1 === starts.length) starts = copyOf(starts, 2 * starts.length);
+    starts[count++] = at;
     at = endOfValue(bytes, at);
     if (bytes[at] === COMMA) continue;
-    return bytes[at] === CLOSE_LIST ? Uint32Array.from([...starts, at + 1]) : undefined;
+    starts[count] = at + 1;
+    return bytes[at] === CLOSE_LIST ? copyOf(starts.subarray(0, count + 1), count + 1) : undefined;
   }
+}
+
+function copyOf(numbers: Uint32Array, length: number): Uint32Array<ArrayBuffer> {
+  const copy = new Uint32Array(length);
+  copy.set(numbers);
+  return copy;
 }
 
 /** The byte behind the value that begins at `start`. */
