@@ -4,7 +4,7 @@ import { type Clock, createSystemClock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { BUILD_TIME_S } from '../base/version.ts';
-import { loadEngineConfig, loadGatewayConfig } from '../config/files.ts';
+import { createEngineConfigReader, loadGatewayConfig } from '../config/files.ts';
 import { type ContentApi, createContentApi } from '../protocol/content.ts';
 import { parseHttpDate } from '../protocol/status.ts';
 import { createTransport, type Transport, type TransportSettings } from '../protocol/transport.ts';
@@ -46,7 +46,8 @@ const SUPERVISOR_TIMEOUT_MS = 30_000;
 export function composeContext(options: ComposeOptions): AgentContext {
   const { layout, log, env, gweVersion } = options;
   const clock = createSystemClock();
-  const settings = orLastGood(() => loadEngineConfig(layout.engineConfig).values, log);
+  const engineConfig = createEngineConfigReader(layout.engineConfig);
+  const settings = orLastGood(() => engineConfig().values, log);
   const supervisor = (timeoutMs?: number) =>
     createSupervisorClient({
       socketPath: findSupervisorSocket(env, layout.root, settings().supervisorSocket),

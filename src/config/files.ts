@@ -67,7 +67,27 @@ export function renderGatewayConfig(path: string, changes: Partial<DeviceConfig>
 }
 
 export function loadEngineConfig(path: string): LoadedConfig<EngineSettings> {
-  const text = readTextBounded(path, LARGEST_CONFIG_BYTES) ?? FRESH_ENGINE_CONFIG;
+  return decodeEngineConfig(path, readEngineConfig(path));
+}
+
+/**
+ * Reads the file at each call, and decodes it where it is another one than before: in an update it is asked for hundreds
+ * of times, and hardly ever is.
+ */
+export function createEngineConfigReader(path: string): () => LoadedConfig<EngineSettings> {
+  let last: LoadedConfig<EngineSettings> | undefined;
+  return () => {
+    const text = readEngineConfig(path);
+    if (last?.text !== text) last = decodeEngineConfig(path, text);
+    return last;
+  };
+}
+
+function readEngineConfig(path: string): string {
+  return readTextBounded(path, LARGEST_CONFIG_BYTES) ?? FRESH_ENGINE_CONFIG;
+}
+
+function decodeEngineConfig(path: string, text: string): LoadedConfig<EngineSettings> {
   const document = parseIni(text);
   const problems = document.problems.map((found) => `${path}:${found.line}: ${found.message}`);
   const values: Record<string, SettingValue> = {};
