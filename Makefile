@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 NODE := .cache/runtime/bin/node
 PACKAGES := node_modules/.gwe-lock
 
-.PHONY: help build check test fuzz demo dist test-targets test-faults test-signals bench bench-check bench-delta clean executables runtime supervisor compiler faketime readers peers agents
+.PHONY: help build check test fuzz demo sandbox dist test-targets test-faults test-fleet test-signals test-console console-shots bench bench-check bench-delta bench-fleet clean executables runtime supervisor compiler faketime readers loads database objects peers agents browser
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -11,26 +11,40 @@ help: ## list these targets
 build: runtime ## dist/gwe for this machine's CPU
 	@$(NODE) build.mjs
 
-check: runtime ## types (also against the oldest runtime that ships), lint, format, architecture
+check: runtime ## types (also against the oldest runtime that ships), lint, format, architecture, sizes
 	@node_modules/.bin/tsc -p .
 	@node_modules/.bin/tsc -p src/packaging/tsconfig.node20.json
+	@node_modules/.bin/tsc -p src/console
 	@node_modules/.bin/biome check .
 	@$(NODE) --test --test-reporter=dot test/unit/architecture.test.ts
+	@$(NODE) test/measure-code.mjs
 
-test: check supervisor compiler faketime readers build ## everything: check, then the unit, integration, conformance, e2e and fault tests
-	@$(NODE) test/run.mjs unit integration conformance e2e fault
+test: check supervisor compiler faketime readers database objects browser build ## everything: check, then the unit, integration, conformance, console, fleet, e2e and fault tests
+	@$(NODE) test/run.mjs unit integration conformance console fleet e2e fault
 
 test-faults: supervisor compiler build ## the fault tests in full: every kill point, crash state and random round (under an hour)
 	@$(NODE) test/faults.mjs
 
+test-fleet: database runtime ## a platform killed 35 times under load on each database, and the database of three (ten minutes)
+	@GWE_FLEET=full $(NODE) test/run.mjs fleet outages
+
 test-signals: supervisor build ## 1,000 signals at random moments while gwe goes to sleep and gets up (half an hour)
 	@GWE_FAULTS=full $(NODE) --test test/e2e/handover.test.ts
+
+test-console: runtime browser ## the web console in a real browser, all of its tests (`make test` has the first)
+	@$(NODE) test/run.mjs console console-all
+
+console-shots: runtime browser ## pictures of the pages of the web console, into dist/console-shots
+	@$(NODE) --no-warnings test/console-shots.ts
 
 fuzz: runtime ## every decoder of outside bytes, GWE_FUZZ_SECONDS (600) for each; prints the inputs tried
 	@$(NODE) --no-warnings test/fuzz/run.ts $(TARGETS)
 
-demo: supervisor build ## an update from upload to rollback, on this machine, in half a minute
-	@$(NODE) test/demo/run.ts
+demo: supervisor $(if $(FLEET),database objects) build ## an update from upload to rollback, on this machine, in half a minute; FLEET=1: on two platforms, PostgreSQL and Swift
+	@FLEET=$(FLEET) $(NODE) --no-warnings test/demo/run.ts
+
+sandbox: supervisor build ## a platform, a supervisord and a gateway, and a shell to play with them
+	@$(NODE) test/demo/sandbox.ts
 
 dist: executables ## executables, checksums and artifacts for every target, into dist/, and their sizes
 	@$(NODE) src/packaging/dist.mjs
@@ -48,6 +62,9 @@ bench-check: supervisor peers agents build ## the same, and fails where a figure
 bench-delta: peers build ## updates between real pairs of versions: bytes on the wire and time, beside other tools
 	@$(NODE) --no-warnings test/bench/delta/run.ts $(if $(ONLY),--only '$(ONLY)')
 	@$(NODE) --no-warnings test/bench/delta/patches.ts $(if $(ONLY),--only '$(ONLY)')
+
+bench-fleet: database loads build ## check-ins of 100,000 gateways on one platform, beside nginx, a minimal server and pgbench
+	@$(NODE) --no-warnings test/bench/fleet/run.ts
 
 clean: ## remove what the build made (the runtimes stay in .cache/runtimes)
 	rm -rf dist .cache/build .cache/test
@@ -72,6 +89,18 @@ agents: $(PACKAGES)
 
 faketime: $(PACKAGES)
 	@node src/packaging/setup.mjs faketime
+
+loads: $(PACKAGES)
+	@node src/packaging/setup.mjs loads
+
+database: $(PACKAGES)
+	@node src/packaging/setup.mjs database
+
+objects: $(PACKAGES)
+	@node src/packaging/setup.mjs objects
+
+browser: $(PACKAGES)
+	@node src/packaging/setup.mjs browser
 
 readers: $(PACKAGES)
 	@node src/packaging/setup.mjs readers

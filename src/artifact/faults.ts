@@ -1,6 +1,9 @@
 /** The ways to refuse an artifact, each naming the entry and what was expected. */
 import { GweError } from '../base/errors.ts';
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is the purpose
+export const CONTROL: RegExp = /[\x00-\x1f\x7f-\x9f]/;
+
 /** A path as one printable, bounded word: it comes from outside. */
 export function quote(text: string): string {
   const shown = text.length > 200 ? `${text.slice(0, 120)}...${text.slice(-60)}` : text;
@@ -15,7 +18,7 @@ export function formatFault(found: string, expected: string, cause?: unknown): G
   return new GweError('ARTIFACT_FORMAT', `cannot read tarball: ${found}, expected ${expected}`, { cause });
 }
 
-/** One entry asks for something that gwe does not unpack. */
+/** One entry needs something that gwe does not unpack. */
 export function entryFault(path: string, found: string, expected: string): GweError {
   return new GweError('ARTIFACT_ENTRY', `cannot unpack entry ${quote(path)}: ${found}, expected ${expected}`);
 }

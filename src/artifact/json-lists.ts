@@ -4,14 +4,14 @@
  */
 import { formatFault, quote } from './faults.ts';
 
-/** What readers need of a list. An array is one; another may make each item anew whenever it is asked for. */
+/** What readers need of a list. An array is one; another may create each item when it is needed. */
 export interface Items<T> extends Iterable<T> {
   readonly length: number;
   /** As that of an array: `undefined` outside, and from the end if negative. */
   at(index: number): T | undefined;
 }
 
-export interface SplitText {
+interface SplitText {
   /** The object with these lists empty. */
   rest: Buffer;
   /** Of each list that is there: where its items begin, and last the byte behind the end of the list. */
@@ -96,7 +96,7 @@ function endOfString(bytes: Buffer, start: number): number {
   return at + 1;
 }
 
-/** The items of a list in `bytes`, made anew from their text whenever they are asked for. */
+/** The items of a list in `bytes`, decoded again from their text each time. */
 export class TextItems<T> implements Items<T> {
   readonly #bytes: Buffer;
   readonly #starts: Uint32Array;

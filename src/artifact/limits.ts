@@ -1,4 +1,7 @@
-/** What an artifact may cost the gateway. Every limit holds while streaming, before anything of that size is allocated. */
+/**
+ * What an artifact may cost the gateway. Every limit holds while streaming, before anything of that size is
+ * allocated.
+ */
 
 export interface ArtifactLimits {
   /** Bytes of the `.tar.gz` file. */
@@ -7,7 +10,7 @@ export interface ArtifactLimits {
   unpackedBytes: number;
   /** Tar bytes per compressed byte of the whole file: what tells a decompression bomb from software. */
   ratio: number;
-  /** Tar bytes up to which the ratio is not looked at: a small file of zeros is no bomb. */
+  /** Tar bytes up to which the ratio is not checked: a small file of zeros is not a bomb. */
   ratioFloorBytes: number;
   /** Headers in the archive, extension headers included. */
   entries: number;

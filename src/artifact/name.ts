@@ -1,4 +1,4 @@
-/** `NAME.vVERSION.tar.gz`: the content id, the file name and the identity of an artifact (spec §4.5). */
+/** `NAME.vVERSION.tar.gz`: the content id, the file name and the identity of an artifact (one-platform.md §4.5). */
 import { GweError } from '../base/errors.ts';
 
 export interface ArtifactName {
@@ -6,8 +6,11 @@ export interface ArtifactName {
   version: string;
 }
 
+/** Every object has properties of these names, and some cannot be keys in a JSON file: records are kept by app name. */
+const PROPERTIES: readonly string[] = [...Object.getOwnPropertyNames(Object.prototype), 'prototype'];
+
 /** Both end up in paths and in program entries, so neither may hold `/`, `%`, `]`, `:`, `;` or white space. */
-const NAME = '[A-Za-z0-9_][A-Za-z0-9_+-]{0,63}';
+const NAME = `(?!(?:${PROPERTIES.join('|')})(?:\\.|$))[A-Za-z0-9_][A-Za-z0-9_+-]{0,63}`;
 const VERSION = '[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}';
 const CONTENT_ID = new RegExp(`^(${NAME})\\.v(${VERSION})\\.tar\\.gz$`);
 
@@ -17,7 +20,7 @@ export const APP_VERSION_PATTERN = new RegExp(`^${VERSION}$`);
 /** gwe's own app: its tarball updates gwe itself, and no other app may take the name. */
 export const RESERVED_APP_NAME = 'gwe';
 
-/** A set of keys to trust instead of those there are; nothing of it is run. */
+/** A set of keys to trust instead of the present ones; nothing in it is run. */
 export const KEYS_APP_NAME = 'gwe-keys';
 
 /** The parts of a content id, or `undefined` if it is not one. */
@@ -35,7 +38,8 @@ export function parseArtifactName(contentId: string): ArtifactName {
   throw new GweError(
     'ARTIFACT_NAME',
     `cannot use tarball name ${JSON.stringify(contentId.slice(0, 160))}: expected NAME.vVERSION.tar.gz, ` +
-      'NAME of letters, digits, _ + - and VERSION of these and . (64 characters each at most)',
+      'NAME of letters, digits, _ + - and VERSION of these and . (64 characters each at most); ' +
+      `NAME may not be ${PROPERTIES[0]}, __proto__ or another name that every JavaScript object has`,
   );
 }
 

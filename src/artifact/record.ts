@@ -1,7 +1,7 @@
-/** What gwe remembers of an artifact that it has unpacked. */
+/** What gwe remembers about an artifact that it has unpacked. */
 import * as v from 'valibot';
 
-/** What the platform said of a content item when it was fetched: the same facts mean the same bytes. */
+/** What the platform said about a content item when it was fetched: the same facts mean the same bytes. */
 export const ContentFactsSchema = v.object({ sizeBytes: v.number(), updated: v.number(), meta: v.string() });
 export type ContentFacts = v.InferOutput<typeof ContentFactsSchema>;
 
@@ -15,5 +15,7 @@ export const VersionRecordSchema = v.object({
   hasProgram: v.boolean(),
   content: v.optional(ContentFactsSchema),
   installedAtMs: v.number(),
+  /** Ids of the keys that were trusted and had signed it while it was committed here. */
+  signers: v.optional(v.array(v.string())),
 });
 export type VersionRecord = v.InferOutput<typeof VersionRecordSchema>;

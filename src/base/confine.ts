@@ -1,7 +1,7 @@
 /** Resource limits for a child, by the shell that every gateway has: setrlimit is out of a Node program's reach. */
 
 /** 0 is no limit. */
-export interface ResourceLimits {
+interface ResourceLimits {
   cpuS: number;
   /** Of the address space of each process. */
   memoryBytes: number;

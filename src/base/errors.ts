@@ -1,8 +1,5 @@
 /** The one error type, and the one table that says what each code means for retries and outcomes. */
 
-/** When trying again can help: never, at the next check-in, or soon with growing pauses. */
-export type RetryClass = 'never' | 'next-check-in' | 'backoff';
-
 /** What is true on the gateway after an update attempt ended. */
 export type Outcome =
   | 'installed'
@@ -13,69 +10,80 @@ export type Outcome =
   | 'rollback-failed';
 
 /**
- * Every error code, with its retry class. The code's first word is the area it comes from.
+ * Every error code. The code's first word is the area it comes from. `transient` marks faults of the network or the
+ * platform that pass without intervention: the same request may work soon.
  * `rejected` marks faults of the artifact or the command itself: another try of the same bytes cannot help.
  */
 export const ERROR_CODES = {
-  USAGE_BAD_OPTION: { retry: 'never', rejected: false },
-  USAGE_BAD_VALUE: { retry: 'never', rejected: false },
-  USAGE_MISSING: { retry: 'never', rejected: false },
-  CONFIG_INVALID: { retry: 'never', rejected: false },
-  CONFIG_NO_IDENTITY: { retry: 'never', rejected: false },
-  CONFIG_UNWRITABLE: { retry: 'next-check-in', rejected: false },
-  PROTOCOL_OFFLINE: { retry: 'backoff', rejected: false },
-  PROTOCOL_UNAUTHORIZED: { retry: 'next-check-in', rejected: false },
-  PROTOCOL_REFUSED: { retry: 'next-check-in', rejected: false },
-  PROTOCOL_BUSY: { retry: 'backoff', rejected: false },
-  PROTOCOL_GARBAGE: { retry: 'backoff', rejected: false },
-  PROTOCOL_TOO_LARGE: { retry: 'next-check-in', rejected: false },
-  COMMAND_INVALID: { retry: 'never', rejected: true },
-  DOWNLOAD_NOT_FOUND: { retry: 'never', rejected: false },
-  DOWNLOAD_REFUSED: { retry: 'never', rejected: false },
-  DOWNLOAD_INCOMPLETE: { retry: 'backoff', rejected: false },
-  DOWNLOAD_CHANGED: { retry: 'backoff', rejected: false },
-  DOWNLOAD_TOO_LARGE: { retry: 'never', rejected: true },
-  DOWNLOAD_DIGEST: { retry: 'never', rejected: true },
-  ARTIFACT_NAME: { retry: 'never', rejected: true },
-  ARTIFACT_FORMAT: { retry: 'never', rejected: true },
-  ARTIFACT_ENTRY: { retry: 'never', rejected: true },
-  ARTIFACT_LIMIT: { retry: 'never', rejected: true },
-  ARTIFACT_LAYOUT: { retry: 'never', rejected: true },
+  USAGE_BAD_OPTION: { transient: false, rejected: false },
+  USAGE_BAD_VALUE: { transient: false, rejected: false },
+  USAGE_MISSING: { transient: false, rejected: false },
+  CONFIG_INVALID: { transient: false, rejected: false },
+  CONFIG_NO_IDENTITY: { transient: false, rejected: false },
+  CONFIG_UNWRITABLE: { transient: false, rejected: false },
+  PROTOCOL_OFFLINE: { transient: true, rejected: false },
+  PROTOCOL_UNAUTHORIZED: { transient: false, rejected: false },
+  PROTOCOL_REFUSED: { transient: false, rejected: false },
+  PROTOCOL_BUSY: { transient: true, rejected: false },
+  PROTOCOL_GARBAGE: { transient: true, rejected: false },
+  PROTOCOL_TOO_LARGE: { transient: false, rejected: false },
+  COMMAND_INVALID: { transient: false, rejected: true },
+  /** Another app of a command whose apps are installed together was at fault. */
+  COMMAND_TOGETHER: { transient: false, rejected: false },
+  DOWNLOAD_NOT_FOUND: { transient: false, rejected: false },
+  DOWNLOAD_REFUSED: { transient: false, rejected: false },
+  DOWNLOAD_INCOMPLETE: { transient: true, rejected: false },
+  DOWNLOAD_CHANGED: { transient: true, rejected: false },
+  DOWNLOAD_TOO_LARGE: { transient: false, rejected: true },
+  DOWNLOAD_DIGEST: { transient: false, rejected: true },
+  ARTIFACT_NAME: { transient: false, rejected: true },
+  ARTIFACT_FORMAT: { transient: false, rejected: true },
+  ARTIFACT_ENTRY: { transient: false, rejected: true },
+  ARTIFACT_LIMIT: { transient: false, rejected: true },
+  ARTIFACT_LAYOUT: { transient: false, rejected: true },
   /** The tar stream is not the one that its manifest describes. */
-  ARTIFACT_MANIFEST: { retry: 'never', rejected: true },
+  ARTIFACT_MANIFEST: { transient: false, rejected: true },
   /** Unsigned, or not signed by those whom this gateway trusts. */
-  ARTIFACT_UNTRUSTED: { retry: 'never', rejected: true },
+  ARTIFACT_UNTRUSTED: { transient: false, rejected: true },
   /** Signed once, and overtaken since: a lower release, or expired. */
-  ARTIFACT_STALE: { retry: 'never', rejected: true },
+  ARTIFACT_STALE: { transient: false, rejected: true },
   /** For another app, CPU or gwe. */
-  ARTIFACT_UNSUITABLE: { retry: 'never', rejected: true },
-  ARTIFACT_BUILD: { retry: 'never', rejected: false },
-  /** A patch that is none, or not the one asked for: chunks do without it. */
-  ARTIFACT_PATCH: { retry: 'never', rejected: false },
-  ARTIFACT_REFUSED: { retry: 'never', rejected: true },
+  ARTIFACT_UNSUITABLE: { transient: false, rejected: true },
+  ARTIFACT_BUILD: { transient: false, rejected: false },
+  /** Not a patch, or not the requested one: gwe fetches chunks instead. */
+  ARTIFACT_PATCH: { transient: false, rejected: false },
+  ARTIFACT_REFUSED: { transient: false, rejected: true },
   /** The month's data budget does not allow it now. */
-  BUDGET_SPENT: { retry: 'next-check-in', rejected: false },
-  STORE_NO_SPACE: { retry: 'next-check-in', rejected: false },
-  STORE_IO: { retry: 'next-check-in', rejected: false },
-  STORE_LOCKED: { retry: 'next-check-in', rejected: false },
-  INSTALL_FAILED: { retry: 'never', rejected: false },
-  INSTALL_TIMEOUT: { retry: 'never', rejected: false },
-  INSTALL_INTERRUPTED: { retry: 'never', rejected: false },
-  SUPERVISOR_UNREACHABLE: { retry: 'next-check-in', rejected: false },
-  SUPERVISOR_REFUSED: { retry: 'never', rejected: false },
-  SUPERVISOR_PROGRAM_INVALID: { retry: 'never', rejected: true },
-  SUPERVISOR_FOREIGN_PROGRAM: { retry: 'never', rejected: true },
-  SUPERVISOR_UNHEALTHY: { retry: 'never', rejected: false },
-  JOURNAL_UNREADABLE: { retry: 'never', rejected: false },
-  JOURNAL_LOOP: { retry: 'never', rejected: false },
-  PLATFORM_STATE: { retry: 'never', rejected: false },
-  CANCELLED: { retry: 'never', rejected: false },
-} as const satisfies Record<string, { retry: RetryClass; rejected: boolean }>;
+  BUDGET_SPENT: { transient: false, rejected: false },
+  STORE_NO_SPACE: { transient: false, rejected: false },
+  STORE_READ_ONLY: { transient: false, rejected: false },
+  STORE_IO: { transient: false, rejected: false },
+  /** Something is mounted in what was to be removed. */
+  STORE_MOUNTED: { transient: false, rejected: false },
+  STORE_LOCKED: { transient: false, rejected: false },
+  INSTALL_FAILED: { transient: false, rejected: false },
+  INSTALL_TIMEOUT: { transient: false, rejected: false },
+  SUPERVISOR_UNREACHABLE: { transient: false, rejected: false },
+  SUPERVISOR_REFUSED: { transient: false, rejected: false },
+  SUPERVISOR_PROGRAM_INVALID: { transient: false, rejected: true },
+  SUPERVISOR_FOREIGN_PROGRAM: { transient: false, rejected: true },
+  SUPERVISOR_UNHEALTHY: { transient: false, rejected: false },
+  JOURNAL_UNREADABLE: { transient: false, rejected: false },
+  JOURNAL_LOOP: { transient: false, rejected: false },
+  PLATFORM_STATE: { transient: false, rejected: false },
+  /** What it keeps everything in does not answer, and will again. */
+  PLATFORM_UNAVAILABLE: { transient: true, rejected: false },
+  /** The tables of a platform are of another version; `facts` has `found` and `expected`. */
+  PLATFORM_SCHEMA: { transient: false, rejected: false },
+  /** A platform takes no writes for a while. */
+  PLATFORM_READ_ONLY: { transient: true, rejected: false },
+  CANCELLED: { transient: false, rejected: false },
+} as const satisfies Record<string, { transient: boolean; rejected: boolean }>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
 /** Small printable details of an error. Never secrets. */
-export type Facts = Readonly<Record<string, string | number | boolean>>;
+type Facts = Readonly<Record<string, string | number | boolean>>;
 
 /**
  * The error that everything in gwe throws on purpose.
@@ -85,15 +93,22 @@ export class GweError extends Error {
   override readonly name = 'GweError';
   readonly code: ErrorCode;
   readonly facts: Facts;
+  /** `its last line: ...`: what a program printed may be a secret, and is for files and people that may read such. */
+  readonly said: string | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { cause?: unknown; facts?: Facts } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; facts?: Facts; said?: string | undefined } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.facts = options.facts ?? {};
+    this.said = options.said;
   }
 
-  get retry(): RetryClass {
-    return ERROR_CODES[this.code].retry;
+  get isTransient(): boolean {
+    return ERROR_CODES[this.code].transient;
   }
 
   /** Whether the artifact or the command itself is at fault. */
@@ -134,10 +149,27 @@ export function wrapError(error: unknown, code: ErrorCode, message: string): Gwe
   if (systemCode(error) === 'ENOSPC' || systemCode(error) === 'EDQUOT') {
     return new GweError('STORE_NO_SPACE', `${message}: no space left on the file system`, { cause: error });
   }
+  if (systemCode(error) === 'EROFS') {
+    return new GweError('STORE_READ_ONLY', `${message}: the file system is read-only`, { cause: error });
+  }
   return new GweError(code, `${message}: ${describeError(error)}`, { cause: error });
 }
 
-/** Ends the process on a broken invariant; the journal recovers at the next start. */
-export function assertNever(value: never): never {
-  throw new Error(`unexpected value ${JSON.stringify(value)}`);
+const DISK_FAULTS: ReadonlySet<ErrorCode> = new Set([
+  'STORE_NO_SPACE',
+  'STORE_READ_ONLY',
+  'STORE_IO',
+  'CONFIG_UNWRITABLE',
+]);
+
+/** Whether the disk takes nothing now: it is full, read-only or failing. What was to be written may pass later. */
+export function isDiskFault(error: unknown): error is GweError {
+  return error instanceof GweError && DISK_FAULTS.has(error.code);
+}
+
+const DISK_ERRORS = ['EIO', 'ENOSPC', 'EDQUOT', 'EROFS'];
+
+/** Whether the system said so of the disk, whatever the error was wrapped in: nobody else is at fault. */
+export function isDiskError(error: unknown): boolean {
+  return DISK_ERRORS.includes(systemCode(error) ?? '');
 }

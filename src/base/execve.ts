@@ -1,5 +1,5 @@
 /** Becoming another program under the same pid. */
-import { existsSync } from 'node:fs';
+import { existsSync, readlinkSync } from 'node:fs';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 type Execve = (file: string, args: readonly string[], env: Environment) => never;
@@ -11,6 +11,12 @@ type Execve = (file: string, args: readonly string[], env: Environment) => never
 export function findExecve(): Execve | undefined {
   const { execve } = process as unknown as { execve?: Execve };
   return execve?.bind(process);
+}
+
+/** Goes to `/` where the working directory has been removed: a shell that starts in one complains at each start. */
+export function leaveRemovedDirectory(): void {
+  // Asks the kernel: the runtime caches the directory.
+  if (!existsSync(readlinkSync('/proc/self/cwd'))) process.chdir('/');
 }
 
 /** The path of gwe as an executable of its own; `undefined` when a runtime runs it from its sources or its bundle. */

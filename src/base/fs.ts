@@ -1,17 +1,22 @@
-/** The only module that writes durable files. Everything is synchronous: order on the disk is the point. */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { dirname, join } from 'node:path';
-import { GweError, systemCode, wrapError } from './errors.ts';
+import { GweError, isDiskFault, systemCode, wrapError } from './errors.ts';
+
+/** The only module that writes durable files. Everything is synchronous: order on the disk is the point. */
 
 /** Every temporary name of ours starts so, then comes our pid; `sweepTemporaries` removes what a crash left. */
 const TEMPORARY_PREFIX = '.gwe-tmp-';
+/** Of one name, directories that were found in its place. */
+const MOST_ASIDE = 20;
+const DIGEST_READ_BYTES = 128 * 1024;
 
-function temporaryBeside(path: string): string {
+/** Beside `path`, for a file that a rename will put there. */
+export function temporaryPath(path: string): string {
   return join(dirname(path), `${TEMPORARY_PREFIX}${process.pid}-${randomBytes(6).toString('hex')}`);
 }
 
-/** Whether another process is writing this temporary right now (its pid may also be used anew: it stays, then). */
+/** Whether another process is writing this temporary right now (its pid may also have been reused: then it stays). */
 function isInUse(name: string): boolean {
   const pid = /^(\d+)-/.exec(name.slice(TEMPORARY_PREFIX.length))?.[1];
   return pid !== undefined && Number(pid) !== process.pid && fs.existsSync(`/proc/${pid}`);
@@ -20,28 +25,40 @@ function isInUse(name: string): boolean {
 /** What is left of a write that failed. That it cannot be removed either (a read-only disk) is not the news. */
 function removeQuietly(temporary: string): void {
   try {
-    fs.rmSync(temporary, { force: true });
+    unlinkIfThere(temporary);
   } catch {
     // The next start sweeps it.
   }
 }
 
+export interface FileAccess {
+  mode: number;
+  /** Another group than that of this process. */
+  gid?: number;
+}
+
 /**
  * Replaces `path` by `data`: temporary in the same directory, write, fsync, rename, fsync of the directory.
- * After a crash the file holds either the old or the new content. The mode is `mode`, whatever the umask.
+ * After a crash the file holds either the old or the new content. The mode is as given, whatever the umask.
  */
-export function writeFileDurable(path: string, data: string | Uint8Array, mode = 0o644): void {
-  const temporary = temporaryBeside(path);
+export function writeFileDurable(
+  path: string,
+  data: string | Uint8Array,
+  access: number | FileAccess = 0o644,
+): void {
+  const temporary = temporaryPath(path);
+  const { mode, gid }: FileAccess = typeof access === 'number' ? { mode: access } : access;
   try {
     const fd = fs.openSync(temporary, 'wx', mode);
     try {
+      if (gid !== undefined) fs.fchownSync(fd, -1, gid);
       fs.fchmodSync(fd, mode);
       fs.writeFileSync(fd, data);
       fs.fsyncSync(fd);
     } finally {
       fs.closeSync(fd);
     }
-    fs.renameSync(temporary, path);
+    replaceWith(temporary, path);
     fsyncDirectory(dirname(path));
   } catch (error) {
     removeQuietly(temporary);
@@ -49,8 +66,39 @@ export function writeFileDurable(path: string, data: string | Uint8Array, mode =
   }
 }
 
+/** A damaged file system may show a directory where a file was: it is moved aside, whatever is in it. */
+function replaceWith(temporary: string, path: string): void {
+  try {
+    fs.renameSync(temporary, path);
+  } catch (error) {
+    if (systemCode(error) !== 'EISDIR') throw error;
+    moveAside(path);
+    fs.renameSync(temporary, path);
+  }
+}
+
 /**
- * Writes `data` over the bytes of `path` from `offset` on, which must be there: no space is asked for, so it works on a
+ * Moves a damaged file out of the way, durably, and returns its new path: `PATH.unreadable`, with a
+ * number where a directory has that name.
+ */
+export function moveAside(path: string): string {
+  const aside = `${path}.unreadable`;
+  for (let number = 0; ; number++) {
+    const to = number === 0 ? aside : `${aside}-${number}`;
+    try {
+      fs.renameSync(path, to);
+      fsyncDirectory(dirname(path));
+      return to;
+    } catch (error) {
+      const isTaken = ['EISDIR', 'ENOTDIR', 'ENOTEMPTY', 'EEXIST'].includes(systemCode(error) ?? '');
+      if (!isTaken || number === MOST_ASIDE)
+        throw wrapError(error, 'STORE_IO', `cannot move '${path}' aside`);
+    }
+  }
+}
+
+/**
+ * Writes `data` over the bytes of `path` from `offset` on, which must exist: it takes no space, so it works on a
  * full disk. A crash may leave part of it: the reader needs a checksum.
  */
 export function overwriteDurable(path: string, offset: number, data: Uint8Array): void {
@@ -69,11 +117,26 @@ export function overwriteDurable(path: string, offset: number, data: Uint8Array)
 }
 
 /**
+ * A new file (0600) that holds `room`, open at its beginning: for who writes over it later, on a disk that may be
+ * full.
+ */
+export function createReserved(path: string, room: string): number {
+  const fd = fs.openSync(path, 'wx', 0o600);
+  try {
+    fs.writeSync(fd, room, 0);
+    return fd;
+  } catch (error) {
+    fs.closeSync(fd);
+    throw wrapError(error, 'STORE_IO', `cannot write '${path}'`);
+  }
+}
+
+/**
  * Makes `to` a copy of `from`, in bounded memory: temporary beside it, fsync, rename, fsync of the directory. After a
  * crash `to` is what it was, or whole.
  */
 export function copyFileDurable(from: string, to: string, mode: number): void {
-  const temporary = temporaryBeside(to);
+  const temporary = temporaryPath(to);
   try {
     fs.copyFileSync(from, temporary, fs.constants.COPYFILE_EXCL);
     const fd = fs.openSync(temporary, 'r+');
@@ -93,7 +156,7 @@ export function copyFileDurable(from: string, to: string, mode: number): void {
 
 /** Makes `link` point at `target` (kept as given), atomically whether or not the link exists. */
 export function swapLink(target: string, link: string): void {
-  const temporary = temporaryBeside(link);
+  const temporary = temporaryPath(link);
   try {
     fs.symlinkSync(target, temporary);
     fs.renameSync(temporary, link);
@@ -115,10 +178,21 @@ export function renameDurable(from: string, to: string): void {
   }
 }
 
-/** Removes a file durably; one that is not there is fine. */
+/** A missing one is fine. The runtime's `rmSync` reports a read-only disk without its code. */
+export function unlinkIfThere(path: string): void {
+  try {
+    fs.unlinkSync(path);
+  } catch (error) {
+    // On a read-only disk the kernel refuses before it looks.
+    if (fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined) throw error;
+  }
+}
+
+/** Removes a file durably; one that is not there is fine, and a directory in its place is moved aside. */
 export function removeFileDurable(path: string): void {
   try {
-    fs.rmSync(path, { force: true });
+    if (fs.lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true) moveAside(path);
+    else unlinkIfThere(path);
     fsyncDirectory(dirname(path));
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return;
@@ -126,11 +200,25 @@ export function removeFileDurable(path: string): void {
   }
 }
 
-/** Removes a directory tree, also one that holds directories without write permission. */
-export function removeTree(path: string): void {
+/** As `removeFileDurable`; false where the disk does not let it go. */
+export function removeIfPossible(path: string): boolean {
   try {
-    fs.rmSync(path, { recursive: true, force: true, maxRetries: 2 });
+    removeFileDurable(path);
+    return true;
   } catch (error) {
+    if (isDiskFault(error)) return false;
+    throw error;
+  }
+}
+
+/** Removes the directory if nothing is in it; false if something is, or is mounted there. */
+export function removeEmptyDirectory(path: string): boolean {
+  try {
+    fs.rmdirSync(path);
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return true;
+    if (['ENOTEMPTY', 'EEXIST', 'EBUSY', 'ENOTDIR'].includes(systemCode(error) ?? '')) return false;
     throw wrapError(error, 'STORE_IO', `cannot remove '${path}'`);
   }
 }
@@ -147,13 +235,31 @@ export function fsyncDirectory(path: string): void {
 /** Makes every directory up to `path` durably, each of mode `mode`. */
 export function ensureDirectory(path: string, mode = 0o755): void {
   try {
-    const first = fs.mkdirSync(path, { recursive: true, mode });
+    const first = makeDirectories(path, mode);
     if (first === undefined) return;
     // Each new name stands in the directory above it, and is lost with a power cut until that one is synced.
     for (let at = path; at.length >= first.length; at = dirname(at)) fsyncDirectory(dirname(at));
   } catch (error) {
     throw wrapError(error, 'STORE_IO', `cannot create directory '${path}'`);
   }
+}
+
+/** Returns the first one that was made. One by one: the runtime reports a read-only disk below as ENOENT. */
+function makeDirectories(path: string, mode: number): string | undefined {
+  if (isDirectory(path)) return undefined;
+  const first = dirname(path) === path ? undefined : makeDirectories(dirname(path), mode);
+  try {
+    fs.mkdirSync(path, { mode });
+    return first ?? path;
+  } catch (error) {
+    // Another process was faster.
+    if (systemCode(error) === 'EEXIST' && isDirectory(path)) return first;
+    throw error;
+  }
+}
+
+function isDirectory(path: string): boolean {
+  return fs.statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /**
@@ -190,7 +296,34 @@ export function readTextBounded(path: string, limitBytes: number): string | unde
   return readFileBounded(path, limitBytes)?.toString('utf8');
 }
 
-export interface DiskSpace {
+/** sha256 in hex of a file that is no link, in bounded memory. Throws what the file system says. */
+export function digestFile(path: string): string {
+  return digestWith(Buffer.allocUnsafeSlow(DIGEST_READ_BYTES), path);
+}
+
+/** `digestFile` for many files: one buffer for all, since one for each would wait for the collector by the hundred. */
+export function createFileDigester(): (path: string) => string {
+  let chunk: Buffer | undefined;
+  return (path) => {
+    chunk ??= Buffer.allocUnsafeSlow(DIGEST_READ_BYTES);
+    return digestWith(chunk, path);
+  };
+}
+
+function digestWith(chunk: Buffer, path: string): string {
+  const hash = createHash('sha256');
+  const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
+  try {
+    for (let bytes = fs.readSync(fd, chunk); bytes > 0; bytes = fs.readSync(fd, chunk)) {
+      hash.update(chunk.subarray(0, bytes));
+    }
+  } finally {
+    fs.closeSync(fd);
+  }
+  return hash.digest('hex');
+}
+
+interface DiskSpace {
   freeBytes: number;
   totalBytes: number;
   freeInodes: number;
@@ -234,7 +367,7 @@ export function assertWritable(path: string, sizeBytes: number): void {
 /** Removes temporaries that a crash left directly in `directory`; returns how many. */
 export function sweepTemporaries(directory: string): number {
   const left = listDirectory(directory).filter((name) => name.startsWith(TEMPORARY_PREFIX) && !isInUse(name));
-  for (const name of left) removeTree(join(directory, name));
+  for (const name of left) removeQuietly(join(directory, name));
   return left.length;
 }
 

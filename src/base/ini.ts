@@ -17,7 +17,7 @@ export interface IniSection {
   entries: IniEntry[];
 }
 
-export interface IniProblem {
+interface IniProblem {
   line: number;
   message: string;
 }

@@ -1,5 +1,5 @@
 /**
- * A lock file that names its owner by pid, start time and boot id, so that a dead owner is known.
+ * A lock file that names its owner by pid, start time and boot id, so that a dead owner is recognized.
  * It appears complete or not at all: written under a private name, then linked into place.
  */
 import { randomBytes } from 'node:crypto';
@@ -7,7 +7,7 @@ import { linkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { GweError, systemCode, wrapError } from './errors.ts';
-import { ensureDirectory, readTextBounded } from './fs.ts';
+import { ensureDirectory, readTextBounded, removeFileDurable } from './fs.ts';
 import { bootId, readProcessStat } from './process.ts';
 
 export interface LockOwner {
@@ -22,28 +22,37 @@ export interface Lock {
 }
 
 /**
- * Takes the lock `path`, or says who holds it. A lock of a process that is gone is taken over. `isOurs`: this process
- * took it before it became the program that it is now, and goes on holding it.
+ * Takes the lock `path`, or says who holds it. The lock of a dead process is taken over. `isOurs`: this process
+ * took it before it became the present program, and keeps holding it.
  */
 export function acquireLock(path: string, purpose: string, isOurs = false): Lock | { heldBy: LockOwner } {
   ensureDirectory(dirname(path));
   const mine = currentOwner(purpose);
+  if (isOurs && isDeepStrictEqual(readOwner(path), mine)) return { release: () => releaseLock(path, mine) };
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
   try {
     writeFileSync(temporary, JSON.stringify(mine), { flag: 'wx', mode: 0o644 });
     for (let tries = 0; tries < 10; tries++) {
       if (tryLink(temporary, path)) return { release: () => releaseLock(path, mine) };
       const owner = readOwner(path);
-      if (isOurs && isDeepStrictEqual(owner, mine)) return { release: () => releaseLock(path, mine) };
       if (owner !== undefined && isAlive(owner)) return { heldBy: owner };
       removeStale(path);
     }
   } catch (error) {
     throw wrapError(error, 'STORE_IO', `cannot take lock '${path}'`);
   } finally {
-    rmSync(temporary, { force: true });
+    removeQuietly(temporary);
   }
   throw new GweError('STORE_LOCKED', `cannot take lock '${path}': others keep taking it`);
+}
+
+/** On a read-only disk it is not there, and cannot be removed either. */
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // What went wrong before is the news.
+  }
 }
 
 /** Who holds the lock now, if anybody alive does. */
@@ -64,7 +73,7 @@ function tryLink(temporary: string, path: string): boolean {
 
 /**
  * Takes a dead owner's lock away. Between reading and removing, a living owner may have taken it: what was moved
- * is looked at again, and a living owner's lock is put back.
+ * is checked again, and a living owner's lock is put back.
  */
 function removeStale(path: string): void {
   const aside = `${path}.stale.${process.pid}.${randomBytes(4).toString('hex')}`;
@@ -75,12 +84,12 @@ function removeStale(path: string): void {
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error;
   } finally {
-    rmSync(aside, { force: true });
+    removeFileDurable(aside);
   }
 }
 
 function releaseLock(path: string, mine: LockOwner): void {
-  if (JSON.stringify(readOwner(path)) === JSON.stringify(mine)) rmSync(path, { force: true });
+  if (JSON.stringify(readOwner(path)) === JSON.stringify(mine)) removeQuietly(path);
 }
 
 function currentOwner(purpose: string): LockOwner {

@@ -16,14 +16,14 @@ export interface Logger {
 }
 
 export interface LoggerOptions {
-  /** The least that is written; a function is asked for each line. */
+  /** The lowest level that is written; a function is called for each line. */
   level: LogLevel | (() => LogLevel);
   format: 'text' | 'json';
   clock: Pick<Clock, 'wallMs'>;
   write(line: string): void;
 }
 
-/** What stands before and after the time in a line of `event`; two empty texts where the level leaves it out. */
+/** The text before and after the time in a line of `event`; two empty texts if the level is not logged. */
 export function renderAround(
   options: Pick<LoggerOptions, 'level' | 'format'>,
   level: LogLevel,
@@ -45,11 +45,8 @@ export function createLogger(options: LoggerOptions, base: LogFields = {}): Logg
     if (LOG_LEVELS.indexOf(level) < threshold()) return;
     const record = { ...base, ...fields };
     const time = new Date(options.clock.wallMs()).toISOString();
-    options.write(
-      options.format === 'json'
-        ? renderJson(time, level, event, record, message)
-        : renderText(time, level, event, record, message),
-    );
+    const line: Line = { time, level, event, fields: record, message };
+    options.write(options.format === 'json' ? renderJson(line) : renderText(line));
   };
   return {
     debug: (event, fields, message) => emit('debug', event, fields, message),
@@ -60,23 +57,19 @@ export function createLogger(options: LoggerOptions, base: LogFields = {}): Logg
   };
 }
 
-function renderJson(
-  time: string,
-  level: LogLevel,
-  event: string,
-  fields: LogFields,
-  message?: string,
-): string {
+interface Line {
+  time: string;
+  level: LogLevel;
+  event: string;
+  fields: LogFields;
+  message: string | undefined;
+}
+
+function renderJson({ time, level, event, fields, message }: Line): string {
   return `${JSON.stringify({ time, level, event, ...fields, msg: message })}\n`;
 }
 
-function renderText(
-  time: string,
-  level: LogLevel,
-  event: string,
-  fields: LogFields,
-  message?: string,
-): string {
+function renderText({ time, level, event, fields, message }: Line): string {
   let line = `${time} ${level.toUpperCase().padEnd(5)} ${event}`;
   for (const [key, value] of Object.entries(fields)) {
     if (value !== undefined) line += ` ${key}=${quoteIfNeeded(String(value))}`;

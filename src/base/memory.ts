@@ -11,34 +11,23 @@ export function collectGarbage(): void {
  * Told of every buffer that has been used up. V8 counts what its own heap holds and lets the memory behind buffers
  * pile up to tens of megabytes; a minor collection now and then costs next to nothing and gives it back.
  */
-export interface Garbage {
+interface Garbage {
   add(bytes: number): void;
 }
 
-/** A major one costs forty times as much, and has little to do where `releaseBuffer` works. */
-const COLLECT_EVERY_BYTES = {
-  minor: 1024 * 1024,
-  major: (canRelease() ? 6 : 3) * 1024 * 1024,
-};
+const COLLECT_EVERY_BYTES = 1024 * 1024;
 
-function canRelease(): boolean {
-  return 'transfer' in ArrayBuffer.prototype;
-}
-
-/**
- * One for each stream of bytes. Costs nothing until the first megabytes have gone through. A minor collection is enough
- * for buffers that are used up at once; those that wait for others outlive a few, and only a major one takes them.
- */
-export function createGarbage(type: keyof typeof COLLECT_EVERY_BYTES = 'minor'): Garbage {
+/** One for each stream of bytes that are used up at once. Costs nothing until the first megabyte has gone through. */
+export function createGarbage(): Garbage {
   let waitingBytes = 0;
   let collect: Collect | undefined;
   return {
     add(bytes) {
       waitingBytes += bytes;
-      if (waitingBytes < COLLECT_EVERY_BYTES[type]) return;
+      if (waitingBytes < COLLECT_EVERY_BYTES) return;
       waitingBytes = 0;
       collect ??= findCollector();
-      collect({ type });
+      collect({ type: 'minor' });
     },
   };
 }
@@ -62,4 +51,41 @@ export function releaseBuffer(buffer: Buffer): void {
   if (memory.byteLength === Buffer.poolSize && buffer.length < memory.byteLength) return;
   const transfer: unknown = Reflect.get(memory, 'transfer');
   if (typeof transfer === 'function') Reflect.apply(transfer, memory, [0]);
+}
+
+/** Bytes that come in pieces, kept in one buffer: a list of small ones would cost many times what they hold. */
+export interface ByteCollector {
+  /** False, and nothing is kept of them, if there would be more than the limit. */
+  add(bytes: Buffer): boolean;
+  sizeBytes(): number;
+  /** A view of what has come, good until more is added. */
+  bytes(): Buffer;
+  clear(): void;
+}
+
+const FIRST_BYTES = 1024;
+
+export function createByteCollector(limitBytes: number): ByteCollector {
+  let kept = Buffer.alloc(0);
+  let size = 0;
+  const grow = (wanted: number): void => {
+    const grown = Buffer.alloc(Math.min(Math.max(wanted, kept.length * 2, FIRST_BYTES), limitBytes));
+    kept.copy(grown, 0, 0, size);
+    kept = grown;
+  };
+  return {
+    add(bytes) {
+      const wanted = size + bytes.length;
+      if (wanted > limitBytes) return false;
+      if (wanted > kept.length) grow(wanted);
+      bytes.copy(kept, size);
+      size = wanted;
+      return true;
+    },
+    sizeBytes: () => size,
+    bytes: () => kept.subarray(0, size),
+    clear() {
+      size = 0;
+    },
+  };
 }

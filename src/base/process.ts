@@ -1,33 +1,29 @@
 /** The only module that starts processes. Always an argument array, never a shell string. */
-import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import type { Writable } from 'node:stream';
 import type { Clock } from './clock.ts';
 import { GweError, systemCode } from './errors.ts';
 
 /** How a child ended; exactly one of these. */
-export type ProcessEnd =
+type ProcessEnd =
   | { kind: 'exit'; code: number }
   | { kind: 'signal'; signal: string }
   | { kind: 'timeout'; afterMs: number }
   | { kind: 'cancelled' };
 
-export interface RunOptions {
+interface RunOptions {
+  /** `/` by default: the directory that gwe was started in may be gone, and many programs end then. */
   cwd?: string;
   /** The whole environment of the child: nothing is inherited unless it is in here. */
   env: Readonly<Record<string, string>>;
   timeoutMs: number;
-  /** How long a group may go on after SIGTERM before SIGKILL. */
+  /** How long a group may live after SIGTERM before it gets SIGKILL. */
   graceMs?: number;
   /** Combined stdout and stderr kept: the first and last halves of this many bytes. */
   captureBytes: number;
-  /** The same for `log` of the result; none without it. */
-  logBytes?: number;
-  /** Whom the child runs as, without further groups; needs root. Default: the user that gwe has. */
-  user?: { uid: number; gid: number };
   signal?: AbortSignal;
   clock: Clock;
-  /** Called once with the pid of the group's leader, before anything is awaited. */
-  onStart?(pid: number): void;
 }
 
 export interface RunResult {
@@ -35,11 +31,7 @@ export interface RunResult {
   output: string;
   /** Bytes printed that `output` leaves out. */
   droppedBytes: number;
-  /** As `output`, and longer: for a file. */
-  log: string;
   durationMs: number;
-  /** Processes of the group that were still alive when the leader ended; they have been ended. */
-  leftBehind: number;
 }
 
 const DRAIN_MS = 500;
@@ -53,29 +45,21 @@ export async function runProcess(argv: readonly string[], options: RunOptions): 
   if (command === undefined) throw new GweError('INSTALL_FAILED', 'cannot start a process: no command given');
   const startedMs = options.clock.monotonicMs();
   const capture = createCapture(options.captureBytes);
-  const log = createCapture(options.logBytes ?? 0);
-  const add = (chunk: Buffer): void => {
-    capture.add(chunk);
-    log.add(chunk);
-  };
   const stdio: StdioOptions = ['ignore', 'pipe', 'pipe'];
-  const { cwd, env, user } = options;
-  const child = spawn(command, args, { cwd, env: { ...env }, stdio, detached: true, ...user });
-  child.stdout?.on('data', add);
-  child.stderr?.on('data', add);
+  const { cwd = '/', env } = options;
+  const child = spawn(command, args, { cwd, env: { ...env }, stdio, detached: true });
+  child.stdout?.on('data', capture.add);
+  child.stderr?.on('data', capture.add);
   const pid = await started(child, command);
-  await tell(options, pid);
   const end = await waitForEnd(child, pid, options);
-  const leftBehind = await endGroup(pid, options.graceMs ?? 2000, options.clock);
+  await endGroup(pid, options.graceMs ?? 2000, options.clock);
   await drained(child, options.clock);
   child.stdout?.destroy();
   child.stderr?.destroy();
   return {
     end,
     ...capture.result(),
-    log: (options.logBytes ?? 0) === 0 ? '' : log.result().output,
     durationMs: Math.round(options.clock.monotonicMs() - startedMs),
-    leftBehind,
   };
 }
 
@@ -103,14 +87,69 @@ export async function runInteractive(
   return options.signal?.aborted ? { kind: 'cancelled' } : end;
 }
 
-/** A caller that cannot take note of the pid would never know of the group: it is ended. */
-async function tell(options: RunOptions, pid: number): Promise<void> {
-  try {
-    options.onStart?.(pid);
-  } catch (error) {
-    await endGroup(pid, 0, options.clock);
-    throw error;
-  }
+/**
+ * Gives `text` to a program that shows it on our terminal, and waits for its end. False if there is no such program.
+ */
+export function showByProgram(
+  argv: readonly [string, ...string[]],
+  text: string,
+  env: Readonly<Record<string, string | undefined>>,
+): boolean {
+  const [command, ...args] = argv;
+  const { error } = spawnSync(command, args, {
+    input: text,
+    stdio: ['pipe', 'inherit', 'inherit'],
+    env: { ...env },
+  });
+  // One that was left before the end (EPIPE) has shown what was wanted.
+  return error === undefined || !['ENOENT', 'EACCES'].includes(systemCode(error) ?? '');
+}
+
+/** A process that lives on without gwe. */
+export interface DetachedProcess {
+  pid: number;
+  /** Its stdin, where `stdin` is `pipe`. */
+  stdin: Writable | null;
+  /** Resolves when it ends while gwe is still there. */
+  exited: Promise<void>;
+}
+
+/**
+ * Starts `argv` in a session of its own with the descriptors `files` as 1, 2, ... Whoever ends gwe does not end it.
+ * Throws INSTALL_FAILED if it cannot be started.
+ */
+export async function startDetached(
+  argv: readonly [string, ...string[]],
+  options: {
+    cwd: string;
+    env: Readonly<Record<string, string>>;
+    stdin: 'pipe' | number;
+    files: readonly (number | 'ignore')[];
+    /** Whom it runs as, without further groups; needs root. Default: the user that gwe has. */
+    user?: { uid: number; gid: number } | undefined;
+  },
+): Promise<DetachedProcess> {
+  const [command, ...args] = argv;
+  const { cwd, env, stdin, files, user } = options;
+  const stdio: StdioOptions = [stdin, ...files];
+  const child = spawn(command, args, { cwd, env: { ...env }, stdio, detached: true, ...user });
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  // Its end may come before what gwe writes to it.
+  child.stdin?.on('error', () => undefined);
+  const pid = await started(child, command);
+  return { pid, stdin: child.stdin, exited };
+}
+
+/** Makes a named pipe, which Node cannot. Throws INSTALL_FAILED where the gateway has no mkfifo, or no room for one. */
+export function makeFifo(path: string, env: Readonly<Record<string, string>>): void {
+  const made = spawnSync('mkfifo', ['-m', '600', path], {
+    env: { ...env },
+    encoding: 'utf8',
+    timeout: 10_000,
+  });
+  if (made.status === 0) return;
+  const found = made.error?.message ?? made.stderr.trim().slice(0, 300);
+  throw new GweError('INSTALL_FAILED', `cannot make the pipe '${path}' for the output of a script: ${found}`);
 }
 
 /**
@@ -156,7 +195,7 @@ export async function runFilter(
   return { end: options.signal?.aborted ? { kind: 'cancelled' } : end, output: Buffer.concat(chunks) };
 }
 
-/** Waits for the rest of the output; a daemon that left the group may hold the pipe open for ever, so not for long. */
+/** Waits for the rest of the output; a daemon that left the group may hold the pipe open forever, so not for long. */
 async function drained(child: ChildProcess, clock: Clock): Promise<void> {
   const done = new AbortController();
   child.once('close', () => done.abort());
@@ -212,7 +251,7 @@ async function waitForEnd(child: ChildProcess, pid: number, options: RunOptions)
 }
 
 /** SIGTERM, a grace period, SIGKILL, until no process of group `pgid` is left. Returns how many there were. */
-export async function endGroup(pgid: number, graceMs: number, clock: Clock): Promise<number> {
+async function endGroup(pgid: number, graceMs: number, clock: Clock): Promise<number> {
   const before = groupMembers(pgid).length;
   if (before === 0) return 0;
   signalGroup(pgid, 'SIGTERM');
@@ -234,36 +273,30 @@ function signalGroup(pgid: number, signal: NodeJS.Signals): void {
 
 /** Pids of the living (not zombie) members of a process group, from /proc. */
 export function groupMembers(pgid: number): number[] {
+  return livingProcesses()
+    .filter((stat) => stat.pgid === pgid)
+    .map((stat) => stat.pid);
+}
+
+/** Every process that is there and no zombie, from /proc. */
+export function livingProcesses(): ProcessStat[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map((name) => readProcessStat(Number(name)))
     .filter((stat) => stat !== undefined)
-    .filter((stat) => stat.pgid === pgid && stat.state !== 'Z' && stat.state !== 'X')
-    .map((stat) => stat.pid);
+    .filter(isLiving);
 }
 
-/** Process groups that have a living member whose environment at its start (`NAME=value` each) is such a one. */
-export function groupsByEnvironment(isWanted: (environment: readonly string[]) => boolean): number[] {
-  const groups = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && isWanted(readEnvironment(name)))
-    .map((name) => readProcessStat(Number(name))?.pgid)
-    .filter((pgid) => pgid !== undefined);
-  return [...new Set(groups)];
-}
-
-/** Empty for a process that is gone, a zombie, or another user's. */
-function readEnvironment(pid: string): string[] {
-  try {
-    return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0');
-  } catch {
-    return [];
-  }
+export function isLiving({ state }: ProcessStat): boolean {
+  return state !== 'Z' && state !== 'X';
 }
 
 export interface ProcessStat {
   pid: number;
   state: string;
+  ppid: number;
   pgid: number;
+  session: number;
   /** Clock ticks after boot at which it started: with the boot id, a pid's identity. */
   startTicks: string;
 }
@@ -277,7 +310,15 @@ export function readProcessStat(pid: number): ProcessStat | undefined {
     return undefined;
   }
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return { pid, state: fields[0] ?? '?', pgid: Number(fields[2]), startTicks: fields[19] ?? '0' };
+  const [state = '?', ppid, pgid, session] = fields;
+  return {
+    pid,
+    state,
+    ppid: Number(ppid),
+    pgid: Number(pgid),
+    session: Number(session),
+    startTicks: fields[19] ?? '0',
+  };
 }
 
 /** The kernel's id of this boot. */

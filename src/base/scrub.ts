@@ -24,9 +24,9 @@ export const HEEDED_BY_RUNTIME: readonly string[] = [
 ];
 
 /**
- * These are heeded only when the runtime comes to what they are about, and not at all once they have gone: it looks for
- * NODE_TLS_REJECT_UNAUTHORIZED at each connection and for modules of NODE_PATH never in an executable; SSL_CERT_* count
- * with an option that only other variables of the list could set.
+ * These take effect only when the runtime reaches what they are about, and not at all once they are removed: it looks
+ * for NODE_TLS_REJECT_UNAUTHORIZED at each connection and for modules of NODE_PATH never in an executable; SSL_CERT_*
+ * count with an option that only other variables of the list could set.
  */
 const INERT_WHEN_GONE: readonly string[] = [
   'NODE_PATH',

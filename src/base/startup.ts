@@ -6,7 +6,8 @@ import { VERSION } from './version.ts';
 
 /**
  * Makes the process gwe's own: no variable of the runtime, no descriptor of somebody else, and nothing written that
- * others may write to. `args` are those behind the program's name. Returns the sentence to end with where that cannot be.
+ * others may write to. `args` are those behind the program's name. Returns the sentence to end with where that cannot
+ * be.
  */
 export function takeOverProcess(args: readonly string[]): string | undefined {
   // From source the runtime is the developer's own, and so is what the environment tells it.
@@ -28,7 +29,7 @@ function startCleanly(args: readonly string[]): string | undefined {
   const env = { ...process.env };
   for (const name of found) delete env[name];
   const execve = findExecve();
-  if (execve === undefined) return `gwe: refuses to start while ${found.join(', ')} is set: unset it`;
+  if (execve === undefined) return `gwe: cannot start while ${found.join(', ')} is set: unset it`;
   // argv[1] of an executable is its own path once more, put in by the runtime.
   return execve(process.execPath, [process.argv0, ...process.argv.slice(2)], env);
 }

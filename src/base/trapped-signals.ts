@@ -51,7 +51,7 @@ function signalPipes(): string[] {
 }
 
 /**
- * Opened anew, so that the runtime's own descriptor stays as it is. The notes are put back: libuv does not let go of a
+ * Reopened, so that the runtime's own descriptor stays as it is. The notes are put back: libuv does not let go of a
  * listener before it has seen all that were written for it, and turns in circles until then.
  */
 function readNotes(path: string): number[] {

@@ -1,19 +1,18 @@
-/** The original's way to say what to do: options without a command (spec §4.10). */
-import type { ProcessControl } from '../agent/handover.ts';
+/** The original's way to say what to do: options without a command (one-platform.md §4.10). */
+import type { ProcessControl } from '../agent/idle/handover.ts';
 import { GweError } from '../base/errors.ts';
 import { VERSION } from '../base/version.ts';
 import type { Layout } from '../store/layout.ts';
-import type { CommandIo, ParsedOptions } from './command.ts';
-import { EXIT } from './exit.ts';
-import { type CommandSummary, renderMainHelp } from './help.ts';
-import { FLAG_OPTIONS } from './options.ts';
-import { parseArguments } from './parse.ts';
-import { layoutOf } from './root.ts';
+import { COMMAND_GROUPS } from './commands.ts';
+import type { CommandIo, ParsedOptions } from './shell/command.ts';
+import { EXIT } from './shell/exit.ts';
+import { FLAG_OPTIONS } from './shell/options.ts';
+import { parseArguments } from './shell/parse.ts';
+import { layoutOf } from './shell/root.ts';
 
 export interface FlagOptions {
   /** Of the process that the agent would run in. */
   control: ProcessControl;
-  commands: readonly CommandSummary[];
 }
 
 /** A developer's actions, on files of the working directory; no gateway is touched. */
@@ -54,8 +53,8 @@ export async function runFlags(
     );
   }
   if (options.has('help')) {
-    io.stdout(renderMainHelp(FLAG_OPTIONS, flagOptions.commands));
-    return EXIT.ok;
+    const [help, pager] = await Promise.all([import('./shell/help.ts'), import('./shell/pager.ts')]);
+    return pager.showPage(io, help.renderMainHelp(COMMAND_GROUPS));
   }
   if (options.has('version')) {
     io.stdout(`${VERSION}\n`);
@@ -64,22 +63,36 @@ export async function runFlags(
   const action = requireOneAction(options);
   requireCompanions(options);
   const layout = layoutOf(io, options);
-  if (BUILD_ACTIONS.some((name) => name === action)) return runBuild(io, options, layout);
-  const configuring = await import('./configure.ts');
-  const hasSet = configuring.configure(io, options, layout);
+  const configuring = await import('./config/configure.ts');
+  const isOfThisRun = action !== undefined || SHOWS.some((name) => options.has(name));
+  const level = isOfThisRun ? configuring.readDebugLevel(options) : undefined;
+  if (BUILD_ACTIONS.some((name) => name === action)) return runBuild(io, options);
+  const hasSet = configuring.configure(io, isOfThisRun ? without(options, LEVEL) : options, layout);
   const hasShown = show(io, options, layout, configuring);
   if (action === 'install-apps') {
-    const { installApps } = await import('./install.ts');
-    return installApps(io, layout, options.list('install-apps'), options.has('json'));
+    const { installApps } = await import('./gateway/install.ts');
+    const isJson = options.has('json');
+    return installApps(io, layout, options.list('install-apps'), { isJson, level });
   }
   const area = options.text('download-latest');
   if (area !== undefined) {
-    const { downloadLatest } = await import('./download.ts');
+    const { downloadLatest } = await import('./gateway/download.ts');
     return downloadLatest(io, layout, area);
   }
   if ((hasSet || hasShown) && action !== 'once') return EXIT.ok;
-  const { runCommand } = await import('./run.ts');
-  return runCommand(io, { layout, once: action === 'once', control: flagOptions.control });
+  const { runCommand } = await import('./gateway/run.ts');
+  return runCommand(io, { layout, once: action === 'once', control: flagOptions.control, level });
+}
+
+/** With an action it is the level of that run alone: it does not stay, and takes no right to write the configuration. */
+const LEVEL = 'set-debug-level';
+
+function without(options: ParsedOptions, left: string): ParsedOptions {
+  return {
+    has: (name) => name !== left && options.has(name),
+    text: (name) => (name === left ? undefined : options.text(name)),
+    list: (name) => (name === left ? [] : options.list(name)),
+  };
 }
 
 /** Throws USAGE_BAD_OPTION for two actions, and for a developer's action beside options of a gateway. */
@@ -89,7 +102,7 @@ function requireOneAction(options: ParsedOptions): string | undefined {
   const [action] = given;
   const isBuild = BUILD_ACTIONS.some((name) => name === action);
   const ofGateway = FLAG_OPTIONS.map(({ name }) => name).filter(
-    (name) => (name.startsWith('set') && name !== 'set-debug-level') || SHOWS.includes(name),
+    (name) => (name.startsWith('set') && name !== LEVEL) || SHOWS.includes(name),
   );
   const other = isBuild ? ofGateway.find((name) => options.has(name)) : undefined;
   if (action !== undefined && other !== undefined) throw contradiction([action, other]);
@@ -112,11 +125,8 @@ function requireCompanions(options: ParsedOptions): void {
   }
 }
 
-async function runBuild(io: CommandIo, options: ParsedOptions, layout: Layout): Promise<number> {
-  // -d goes with any command (spec §4.10), but stdout belongs to the path of the tarball.
-  const { configure } = await import('./configure.ts');
-  configure({ ...io, stdout: io.stderr }, options, layout);
-  const { buildActions } = await import('./build.ts');
+async function runBuild(io: CommandIo, options: ParsedOptions): Promise<number> {
+  const { buildActions } = await import('./developer/build.ts');
   const name = options.text('app-name');
   const version = options.text('app-version');
   const file = options.text('file');
@@ -124,7 +134,7 @@ async function runBuild(io: CommandIo, options: ParsedOptions, layout: Layout): 
   if (options.has('create-buildfile')) {
     return buildActions.createBuildfile(io, { ...named, ...(file === undefined ? {} : { file }) });
   }
-  const signer = (await import('./signing.ts')).readSigner(io, options, 'sign-key');
+  const signer = (await import('./developer/signing.ts')).readSigner(io, options, 'sign-key');
   const signers = signer === undefined ? [] : [signer];
   const extras = { signers, patchFrom: options.list('patch-from') };
   if (options.has('build-app-tarball')) return buildActions.buildAppTarball(io, named, extras);
@@ -141,7 +151,7 @@ function show(
   io: CommandIo,
   options: ParsedOptions,
   layout: Layout,
-  { showCik, showEngineConfig, showGatewayConfig, showMacAddress }: typeof import('./configure.ts'),
+  { showCik, showEngineConfig, showGatewayConfig, showMacAddress }: typeof import('./config/configure.ts'),
 ): boolean {
   const iface = options.text('mac-address');
   const shown = [

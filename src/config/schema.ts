@@ -1,23 +1,14 @@
 /** Engine.config as one table: key, type, default, range, and the sentence that README and --help show. */
-
-export type SettingValue = string | number | boolean;
-
-export interface SettingSpec {
-  key: string;
-  type: 'whole' | 'text' | 'choice' | 'boolean';
-  default: SettingValue;
-  min?: number;
-  max?: number;
-  choices?: readonly string[];
-  /** What a text must match, and how to say it. */
-  pattern?: RegExp;
-  expected?: string;
-  help: string;
-}
+import { parseWindows } from '../base/time/windows.ts';
+import { LIMIT_SETTINGS } from './limit-settings.ts';
+import { REPORT_SETTINGS } from './report-settings.ts';
+import type { SettingSpec } from './setting.ts';
+import { SUPERVISOR_SETTINGS } from './supervisor-settings.ts';
 
 /** One year: a gateway that checks in less often than that is lost. */
-export const LONGEST_INTERVAL_S = 31_536_000;
-export const DEFAULT_UPDATE_INTERVAL_S = 14_400;
+const LONGEST_INTERVAL_S = 31_536_000;
+const DEFAULT_UPDATE_INTERVAL_S = 14_400;
+const DEFAULT_MAX_INTERVAL_S = 86_400;
 
 const MIB = 1024 * 1024;
 
@@ -29,6 +20,14 @@ export const ENGINE_SETTINGS = {
     min: 1,
     max: LONGEST_INTERVAL_S,
     help: 'seconds between check-ins (14400 is 4 h)',
+  },
+  maxIntervalS: {
+    key: 'max_interval',
+    type: 'whole',
+    default: DEFAULT_MAX_INTERVAL_S,
+    min: 1,
+    max: LONGEST_INTERVAL_S,
+    help: 'longest interval that is accepted from the platform, in seconds; one set on the gateway may be longer',
   },
   longPoll: {
     key: 'long_poll',
@@ -42,7 +41,7 @@ export const ENGINE_SETTINGS = {
     default: 300,
     min: 10,
     max: 300,
-    help: 'seconds of one long poll; less where something on the way ends silent connections sooner',
+    help: 'seconds of one long poll; set less if something on the way ends silent connections sooner',
   },
   activationRetryS: {
     key: 'act_retry_interval',
@@ -55,6 +54,7 @@ export const ENGINE_SETTINGS = {
   userAgent: {
     key: 'user_agent',
     type: 'text',
+    expected: 'one line',
     default: '',
     help: 'User-Agent header; empty: GatewayEngine-vVERSION',
   },
@@ -71,25 +71,33 @@ export const ENGINE_SETTINGS = {
     default: 5,
     min: 1,
     max: 100,
-    help: 'tries of one call to supervisord',
+    help: 'attempts at one call to supervisord',
   },
   platformUrl: {
     key: 'platform_url',
     type: 'text',
+    expected: 'URL (http, https)',
     default: '',
     help: 'URL of the platform; empty: https://PRODUCT.m2.exosite.io',
   },
   releaseUrl: {
     key: 'release_url',
     type: 'text',
+    expected: 'URL (http, https)',
     default: '',
-    help: 'URL above the release areas of --download-latest',
+    help: 'URL that the release areas of --download-latest are below',
   },
   insecureHttp: {
     key: 'insecure_http',
     type: 'boolean',
     default: false,
-    help: 'allow plain http to other hosts than this one',
+    help: 'allow plain http to hosts other than this one',
+  },
+  followContentRedirects: {
+    key: 'follow_content_redirects',
+    type: 'boolean',
+    default: false,
+    help: 'follow redirects of content whose digest or signature is known; the key is not sent along',
   },
   activationStyle: {
     key: 'activation_style',
@@ -97,6 +105,13 @@ export const ENGINE_SETTINGS = {
     default: 'triple',
     choices: ['triple', 'id'],
     help: 'what activation sends: vendor, model and serial, or the identity alone (Device2)',
+  },
+  cikGroup: {
+    key: 'cik_group',
+    type: 'text',
+    expected: 'group of /etc/group',
+    default: '',
+    help: 'group that reads Gateway.cfg, for apps that run as another user and ask gwe --gateway-cik; empty: none',
   },
   httpTimeoutS: {
     key: 'http_timeout',
@@ -109,16 +124,24 @@ export const ENGINE_SETTINGS = {
   caFile: {
     key: 'ca_file',
     type: 'text',
+    expected: 'path',
     default: '',
     help: 'PEM file of certificates trusted besides the built-in ones',
   },
   clientCertFile: {
     key: 'client_cert',
     type: 'text',
+    expected: 'path',
     default: '',
     help: 'PEM file of the TLS client certificate',
   },
-  clientKeyFile: { key: 'client_key', type: 'text', default: '', help: 'PEM file of its private key' },
+  clientKeyFile: {
+    key: 'client_key',
+    type: 'text',
+    expected: 'path',
+    default: '',
+    help: 'PEM file of its private key',
+  },
   fetchStatusFormat: {
     key: 'fetch_status_format',
     type: 'choice',
@@ -131,7 +154,7 @@ export const ENGINE_SETTINGS = {
     type: 'choice',
     default: 'text',
     choices: ['text', 'json'],
-    help: 'form of log lines',
+    help: 'format of log lines',
   },
   installTimeoutS: {
     key: 'install_timeout',
@@ -144,12 +167,23 @@ export const ENGINE_SETTINGS = {
   runAs: {
     key: 'run_as',
     type: 'text',
+    expected: 'user of /etc/passwd',
+    protects: true,
     default: '',
-    help: 'user that install.sh and health.sh run as; empty: the one that gwe has, root as a rule',
+    help: 'user that install.sh and health.sh run as; empty: the user of gwe, usually root',
+  },
+  programsAs: {
+    key: 'programs_as',
+    type: 'text',
+    expected: 'user of /etc/passwd',
+    protects: true,
+    default: '',
+    help: 'default user for programs that set none; once set, a program may run as root only if a key with powers: root signed it; empty: same as run_as',
   },
   limitCpuS: {
     key: 'limit_cpu',
     type: 'whole',
+    protects: true,
     default: 0,
     min: 0,
     max: 86_400,
@@ -158,6 +192,7 @@ export const ENGINE_SETTINGS = {
   limitMemoryBytes: {
     key: 'limit_memory',
     type: 'whole',
+    protects: true,
     default: 0,
     min: 0,
     max: 1024 * 1024 * MIB,
@@ -166,14 +201,16 @@ export const ENGINE_SETTINGS = {
   limitProcesses: {
     key: 'limit_processes',
     type: 'whole',
+    protects: true,
     default: 0,
     min: 0,
     max: 4_194_304,
-    help: 'processes that run_as may have at once, others of the same user counted; 0: no limit',
+    help: 'processes that run_as may have at once, including others of the same user; 0: no limit',
   },
   limitFileBytes: {
     key: 'limit_file_size',
     type: 'whole',
+    protects: true,
     default: 0,
     min: 0,
     max: 1024 * 1024 * MIB,
@@ -193,7 +230,7 @@ export const ENGINE_SETTINGS = {
     default: 60,
     min: 1,
     max: 3600,
-    help: 'seconds that a program may take to be RUNNING, the settle time not counted',
+    help: 'seconds that a program may take to be RUNNING, not counting the settle time',
   },
   healthTimeoutS: {
     key: 'health_timeout',
@@ -203,91 +240,27 @@ export const ENGINE_SETTINGS = {
     max: 3600,
     help: 'seconds that health.sh may take',
   },
-  supervisorSocket: {
-    key: 'supervisor_socket',
+  ...SUPERVISOR_SETTINGS,
+  ...LIMIT_SETTINGS,
+  rateLimit: {
+    key: 'rate_limit',
+    type: 'whole',
+    default: 0,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    help: 'bytes a second at which content is fetched at most; 0: as fast as it comes',
+  },
+  updateWindow: {
+    key: 'update_window',
     type: 'text',
+    protects: true,
     default: '',
-    help: "path of supervisord's socket; empty: found by itself",
-  },
-  maxArtifactBytes: {
-    key: 'max_artifact_bytes',
-    type: 'whole',
-    default: 1024 * MIB,
-    min: 1024,
-    max: Number.MAX_SAFE_INTEGER,
-    help: 'largest tarball that is downloaded',
-  },
-  maxUnpackedBytes: {
-    key: 'max_unpacked_bytes',
-    type: 'whole',
-    default: 4096 * MIB,
-    min: 1024,
-    max: Number.MAX_SAFE_INTEGER,
-    help: 'largest total of the files in a tarball',
-  },
-  maxEntries: {
-    key: 'max_entries',
-    type: 'whole',
-    default: 100_000,
-    min: 1,
-    max: 10_000_000,
-    help: 'most files, directories and links in a tarball',
-  },
-  maxRatio: {
-    key: 'max_ratio',
-    type: 'whole',
-    default: 200,
-    min: 1,
-    max: 1_000_000,
-    help: 'most bytes that each byte of a tarball may unpack to, beyond 64 MiB',
-  },
-  maxPathBytes: {
-    key: 'max_path_bytes',
-    type: 'whole',
-    default: 1024,
-    min: 64,
-    max: 4096,
-    help: 'longest path in a tarball, and longest target of a link',
-  },
-  maxPathDepth: {
-    key: 'max_path_depth',
-    type: 'whole',
-    default: 64,
-    min: 1,
-    max: 1024,
-    help: 'most names in one path of a tarball',
-  },
-  maxPathsBytes: {
-    key: 'max_paths_bytes',
-    type: 'whole',
-    default: 8 * MIB,
-    min: 1024,
-    max: 1024 * MIB,
-    help: 'bytes of all paths of a tarball together (they are kept in memory)',
-  },
-  maxHeaderBytes: {
-    key: 'max_header_bytes',
-    type: 'whole',
-    default: 64 * 1024,
-    min: 4096,
-    max: 16 * MIB,
-    help: 'largest extended header of an entry, and largest list of signatures',
-  },
-  maxManifestBytes: {
-    key: 'max_manifest_bytes',
-    type: 'whole',
-    default: 8 * MIB,
-    min: 4096,
-    max: 256 * MIB,
-    help: 'largest manifest of a tarball (about 150 bytes an entry; it is kept in memory)',
-  },
-  maxReplyBytes: {
-    key: 'max_reply_bytes',
-    type: 'whole',
-    default: 4 * MIB,
-    min: 4096,
-    max: 64 * MIB,
-    help: 'largest answer of the platform that is not content',
+    expected: 'days, times and a zone',
+    problemOf: (text: string) => {
+      const parsed = parseWindows(text);
+      return 'problem' in parsed ? parsed.problem : undefined;
+    },
+    help: "when updates that the platform asks for are installed, as 'Sat,Sun 01:00-05:00 local'; they are fetched before; empty: always",
   },
   budgetMonthBytes: {
     key: 'budget_month',
@@ -295,7 +268,7 @@ export const ENGINE_SETTINGS = {
     default: 0,
     min: 0,
     max: Number.MAX_SAFE_INTEGER,
-    help: 'bytes that gwe may use in a month, both ways together; 0: as many as it needs',
+    help: 'bytes that gwe may use in a month, sent and received together; 0: no limit',
   },
   budgetReservePercent: {
     key: 'budget_reserve',
@@ -316,40 +289,18 @@ export const ENGINE_SETTINGS = {
   metricsFile: {
     key: 'metrics_file',
     type: 'text',
+    expected: 'path',
     default: '',
     help: 'file for the metrics of each check-in in Prometheus text format; empty: none',
   },
-  maxReportBytes: {
-    key: 'max_report_bytes',
-    type: 'whole',
-    default: 60 * 1024,
-    min: 4096,
-    max: 60 * 1024,
-    help: 'largest report: output beyond it is left out',
-  },
-  maxOutputBytes: {
-    key: 'max_output_bytes',
-    type: 'whole',
-    default: 16 * 1024,
-    min: 0,
-    max: 64 * 1024,
-    help: 'bytes kept of what install.sh prints: its beginning and its end',
-  },
-  progressIntervalS: {
-    key: 'progress_interval',
-    type: 'whole',
-    default: 300,
-    min: 0,
-    max: 86_400,
-    help: 'seconds between reports of how far an update is that takes long; 0: none',
-  },
+  ...REPORT_SETTINGS,
   deltaFullAbove: {
     key: 'delta_full_above',
     type: 'whole',
     default: 90,
     min: 0,
     max: 100,
-    help: 'percent of a tarball: if more is missing on the gateway, it is fetched in one go',
+    help: 'percent of a tarball: if more than that is missing on the gateway, it is fetched whole',
   },
   deltaFallback: {
     key: 'delta_fallback',
@@ -362,10 +313,11 @@ export const ENGINE_SETTINGS = {
   requireSignatures: {
     key: 'require_signatures',
     type: 'whole',
+    protects: true,
     default: 1,
     min: 1,
     max: 32,
-    help: 'keys of keys.d that must have signed a tarball; without keys none',
+    help: 'number of trusted keys (keys.d) that must have signed a tarball; without any key, no signature is needed',
   },
   diskReserveBytes: {
     key: 'disk_reserve_bytes',
@@ -381,7 +333,7 @@ export const ENGINE_SETTINGS = {
     default: 300,
     min: 0,
     max: 86_400,
-    help: 'seconds after an update in which a crash loop still rolls back',
+    help: 'seconds after an update in which a crash loop still causes a rollback',
   },
   maxDeferralS: {
     key: 'max_deferral',
@@ -389,7 +341,7 @@ export const ENGINE_SETTINGS = {
     default: 3600,
     min: 0,
     max: 604_800,
-    help: 'seconds that an app may put an update off by a lease',
+    help: 'seconds that an app may postpone an update with a lease',
   },
   selfUpdateDeadlineS: {
     key: 'self_update_deadline',
@@ -397,7 +349,7 @@ export const ENGINE_SETTINGS = {
     default: 600,
     min: 5,
     max: 86_400,
-    help: 'seconds in which a new gwe has to come to a check-in',
+    help: 'seconds that a new gwe has for its first check-in',
   },
   keepVersions: {
     key: 'keep_versions',
@@ -405,14 +357,14 @@ export const ENGINE_SETTINGS = {
     default: 2,
     min: 2,
     max: 100,
-    help: 'versions of an app that are kept, the active one and the one before included',
+    help: 'versions of an app that are kept, including the active and the previous one',
   },
   idleHandover: {
     key: 'idle_handover',
     type: 'choice',
     default: 'auto',
     choices: ['auto', 'off'],
-    help: 'auto: between check-ins gwe lies in a shell asleep, under 1 MB, where its runtime can do that',
+    help: 'auto: between check-ins gwe sleeps as a small shell process (under 1 MB), where its runtime supports it',
   },
   idleThresholdS: {
     key: 'idle_threshold',
@@ -420,51 +372,27 @@ export const ENGINE_SETTINGS = {
     default: 30,
     min: 0,
     max: LONGEST_INTERVAL_S,
-    help: 'seconds that the next check-in must be away for that',
+    help: 'go to sleep only if the next check-in is at least this many seconds away',
   },
   setClock: {
     key: 'set_clock',
     type: 'choice',
     default: 'auto',
     choices: ['auto', 'off'],
-    help: 'auto: gwe, as root, sets a clock forward that shows a time before its own build',
+    help: 'auto: gwe, as root, sets the clock forward if it shows a time before gwe was built',
   },
 } as const satisfies Record<string, SettingSpec>;
 
+/** A choice keeps its words; anything else is as wide as its type. */
+type ValueOf<Spec extends SettingSpec> = Spec extends { choices: readonly (infer Choice)[] }
+  ? Choice
+  : Widen<Spec['default']>;
 type Widen<T> = T extends number ? number : T extends boolean ? boolean : string;
 
 /** The typed settings: one field for each row of the table. */
 export type EngineSettings = {
-  -readonly [Name in keyof typeof ENGINE_SETTINGS]: Widen<(typeof ENGINE_SETTINGS)[Name]['default']>;
+  -readonly [Name in keyof typeof ENGINE_SETTINGS]: ValueOf<(typeof ENGINE_SETTINGS)[Name]>;
 };
 
-/** The text of an option as a value of its type, or a sentence that says what was expected. */
-export function decodeSetting(
-  spec: SettingSpec,
-  text: string,
-): { value: SettingValue } | { problem: string } {
-  switch (spec.type) {
-    case 'whole': {
-      const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-      const [min, max] = [spec.min ?? 0, spec.max ?? Number.MAX_SAFE_INTEGER];
-      if (value >= min && value <= max) return { value };
-      return {
-        problem: `${spec.key}: found '${text.slice(0, 60)}', expected a whole number from ${min} to ${max}`,
-      };
-    }
-    case 'choice': {
-      const value = spec.choices?.find((choice) => choice.toLowerCase() === text.toLowerCase());
-      if (value !== undefined) return { value };
-      return {
-        problem: `${spec.key}: found '${text.slice(0, 60)}', expected one of ${spec.choices?.join(', ')}`,
-      };
-    }
-    case 'boolean':
-      if (/^(true|yes|on|1)$/i.test(text)) return { value: true };
-      if (/^(false|no|off|0)$/i.test(text)) return { value: false };
-      return { problem: `${spec.key}: found '${text.slice(0, 60)}', expected true or false` };
-    case 'text':
-      if (spec.pattern?.test(text) !== false) return { value: text };
-      return { problem: `${spec.key}: found '${text.slice(0, 60)}', expected ${spec.expected}` };
-  }
-}
+/** The settings as they are in force, and one sentence for each that protects and cannot be read. */
+export type LoadedSettings = EngineSettings & { readonly unreadable?: readonly string[] };

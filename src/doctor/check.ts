@@ -8,21 +8,23 @@ export type Status = 'ok' | 'warn' | 'fail';
 export interface Finding {
   status: Status;
   finding: string;
-  /** What to do about it. */
+  /** What to do about it, in words. */
   mend?: string;
+  /** A command that does it, as a shell takes it. */
+  run?: string;
 }
 
 export interface Check {
-  /** Short and stable: scripts go by it. */
+  /** Short and stable: scripts rely on it. */
   id: string;
-  /** An error thrown is a `fail`; its text then holds the mend. */
+  /** An error thrown is a `fail`; its text then holds the remedy. */
   run(): Finding | Promise<Finding>;
 }
 
 export type Result = Finding & { id: string };
 
 /** Nothing hangs: after this a check has failed. */
-export const DEADLINE_MS = 10_000;
+const DEADLINE_MS = 10_000;
 
 /** Carries all of them out at once, each within `deadlineMs`; the results are in the order of `checks`. */
 export function runChecks(
@@ -39,7 +41,7 @@ async function runCheck(check: Check, clock: Clock, deadlineMs: number): Promise
     (): Finding => ({
       status: 'fail',
       finding: `no answer within ${deadlineMs / 1000} s`,
-      mend: 'what is asked here hangs; see whether the network or the disk does',
+      mend: 'this check hangs; see whether the network or the disk does',
     }),
   );
   try {

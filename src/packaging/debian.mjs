@@ -48,6 +48,18 @@ export const FAKETIME_NEEDS = [{ probe: 'faketime', package: 'faketime' }];
 /** bsdtar unpacks what gwe packs; GNU tar, Python and busybox are there already. */
 export const READER_NEEDS = [{ probe: 'bsdtar', package: 'libarchive-tools' }];
 
+/** Shells whose completion is driven, beside bash, and what renders the manual pages. */
+export const SHELL_NEEDS = [
+  { probe: 'zsh', package: 'zsh' },
+  { probe: 'fish', package: 'fish' },
+  // A terminal of any size, whose screen can be read.
+  { probe: 'tmux', package: 'tmux' },
+  { probe: 'groff', package: 'groff-base' },
+];
+
+/** A SOCKS5 proxy, to be gone through. */
+export const PROXY_NEEDS = [{ probe: 'microsocks', package: 'microsocks' }];
+
 /** What gwe is measured against. */
 export const PEER_NEEDS = ['curl', 'zsync', 'casync', 'bsdiff', 'xdelta3', 'zstd', 'rsync'].map((name) => ({
   probe: name,
@@ -62,6 +74,29 @@ export const AGENT_NEEDS = [
   { probe: 'rauc', package: 'rauc' },
   { probe: 'dbus-daemon', package: 'dbus' },
   { probe: 'mksquashfs', package: 'squashfs-tools' },
+];
+
+/** A database server of the tests' own: they start it, and it ends with them. */
+export const DATABASE_NEEDS = [{ probe: 'pg_ctlcluster', package: 'postgresql' }];
+
+/** An S3 store of the tests' own: OpenStack Swift on one node, and what it keeps its sessions in. */
+export const OBJECTS_NEEDS = [
+  ...['proxy', 'account', 'container', 'object'].map((name) => ({
+    probe: `swift-${name}-server`,
+    package: `swift-${name}`,
+  })),
+  { probe: 'memcached', package: 'memcached' },
+];
+
+/** The web console is tried in a browser. */
+export const BROWSER_NEEDS = [{ probe: 'chromium', package: 'chromium' }];
+
+/** What plays gateways in the bench of a fleet, and a server to be measured beside. */
+export const LOAD_NEEDS = [
+  { probe: 'gcc', package: 'gcc' },
+  { probe: '/usr/include/openssl/ssl.h', package: 'libssl-dev' },
+  { probe: 'nginx', package: 'nginx-light' },
+  { probe: 'curl', package: 'curl' },
 ];
 
 /** The fault tests preload a small C library into gwe. */
@@ -105,9 +140,26 @@ function withoutStartingServices(action) {
   }
 }
 
+/** What each package of Swift has beside the server itself. */
+const SWIFT_SERVICES = {
+  proxy: [],
+  account: ['-auditor', '-reaper', '-replicator'],
+  container: ['-auditor', '-reconciler', '-replicator', '-sharder', '-sync', '-updater'],
+  object: ['-auditor', '-reconstructor', '-replicator', '-updater'],
+};
+
 /** Packages that would have a system service run at every boot, and what keeps it from that. */
 const SERVICES = {
   supervisor: [['update-rc.d', 'supervisor', 'disable']],
+  postgresql: [['update-rc.d', 'postgresql', 'disable']],
+  'nginx-light': [['update-rc.d', 'nginx', 'disable']],
+  memcached: [['update-rc.d', 'memcached', 'disable']],
+  ...Object.fromEntries(
+    Object.entries(SWIFT_SERVICES).map(([part, suffixes]) => [
+      `swift-${part}`,
+      ['', ...suffixes].map((suffix) => ['update-rc.d', `swift-${part}${suffix}`, 'disable']),
+    ]),
+  ),
   swupdate: [
     ['update-rc.d', 'swupdate', 'disable'],
     ['systemctl', '--quiet', 'disable', 'swupdate.socket', 'swupdate-progress.service'],

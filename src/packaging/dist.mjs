@@ -2,11 +2,11 @@
 import * as fs from 'node:fs';
 import { basename, join } from 'node:path';
 import { DEFAULT_LIMITS } from '../artifact/limits.ts';
+import { packIndexed } from '../artifact/make/pack-indexed.ts';
+import { planPaths } from '../artifact/make/plan-tree.ts';
 import { renderArtifactName } from '../artifact/name.ts';
-import { packIndexed } from '../artifact/pack-indexed.ts';
-import { planPaths } from '../artifact/plan-tree.ts';
 import { fileDigest, remembered } from './cache.mjs';
-import { CACHE, DIST, ROOT, RUNTIMES, say, VERSION } from './project.mjs';
+import { CACHE, DIST, ROOT, RUNTIMES, releaseOf, say, VERSION } from './project.mjs';
 
 const INSTALL_SCRIPT = join(ROOT, 'src/packaging/artifact-install.sh');
 
@@ -16,10 +16,11 @@ async function packTarget(target) {
   const facts = {
     name: 'gwe',
     version: `${VERSION}-${target}`,
+    release: releaseOf(VERSION),
     architectures: [target.replace(/^linux-/, '')],
   };
   const tarball = join(DIST, renderArtifactName(facts));
-  const inputs = ['chunked', ...[executable, INSTALL_SCRIPT].map(fileDigest)].join('-');
+  const inputs = ['chunked', facts.release, ...[executable, INSTALL_SCRIPT].map(fileDigest)].join('-');
   await remembered(basename(tarball), inputs, tarball, async () => {
     const stage = fs.mkdtempSync(join(CACHE, 'build', 'stage-'));
     try {

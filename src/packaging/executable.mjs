@@ -1,9 +1,11 @@
-/** Bundle -> one executable per target: strip the target's Node, let pkg put the bundle into it. */
+/** Bundle -> one executable per target: strip the target's Node, let pkg put the bundle into it, take locale data out. */
 import * as fs from 'node:fs';
 import { basename, join } from 'node:path';
 import { build } from 'esbuild';
 import { digest, fileDigest, remembered } from './cache.mjs';
+import { consoleFiles } from './console.mjs';
 import { emulationNeeds, ensureInstalled, strippingNeeds } from './debian.mjs';
+import { withoutSpareData } from './locale-data.mjs';
 import {
   CACHE,
   emulatorFor,
@@ -19,7 +21,7 @@ import {
 import { ensureHostRuntime, shippedRuntime } from './runtimes.mjs';
 
 /** Raised when the steps below change in a way that their inputs do not show. */
-const RECIPE = 6;
+const RECIPE = 9;
 
 /**
  * pkg looks for a runtime by the CPU named, and makes the blob by one for this machine's CPU. Naming the shipped one by
@@ -27,16 +29,28 @@ const RECIPE = 6;
  */
 const FOREIGN_LABEL = process.arch === 'arm64' ? 'x64' : 'arm64';
 
-/** The bundled agent, as text. The same sources give the same text wherever the checkout lies. */
-export async function bundle() {
+/**
+ * The bundled agent, as text. The same sources give the same text wherever the checkout lies. `release: false` is gwe as
+ * it runs from source, without a version of its own.
+ */
+export async function bundle({ release = true } = {}) {
   const thread = await bundled('src/artifact/patch/thread.ts', {});
+  const version = { GWE_VERSION: JSON.stringify(VERSION), GWE_BUILD_TIME: String(sourceTime()) };
   return bundled('src/main.ts', {
-    GWE_VERSION: JSON.stringify(VERSION),
-    GWE_BUILD_TIME: String(sourceTime()),
+    ...(release ? version : {}),
     // A thread has no file to start from: it is given its program as text.
     GWE_PATCH_THREAD: JSON.stringify(thread),
+    // Text twice over: it is parsed when somebody opens a page.
+    GWE_CONSOLE: JSON.stringify(JSON.stringify(await consoleFiles())),
   });
 }
+
+/** What node-fetch brings for runtimes without web streams: to look whether they are there loads them. */
+const WITHOUT_POLYFILLS = {
+  name: 'without-polyfills',
+  setup: (builder) =>
+    builder.onLoad({ filter: /\/fetch-blob\/streams\.cjs$/ }, () => ({ contents: '', loader: 'js' })),
+};
 
 async function bundled(entryPoint, define) {
   const result = await build({
@@ -52,6 +66,7 @@ async function bundled(entryPoint, define) {
     minify: true,
     legalComments: 'none',
     logLevel: 'warning',
+    plugins: [WITHOUT_POLYFILLS],
     define,
   });
   return result.outputFiles[0].text;
@@ -72,6 +87,8 @@ export async function makeExecutable(target, text, output) {
     const work = fs.mkdtempSync(join(CACHE, 'build', `${target}-`));
     try {
       const made = await injectBundle(work, target, runtime, text);
+      // Last: stripping and injecting expect a file as the linker left it.
+      fs.writeFileSync(made, withoutSpareData(fs.readFileSync(made), fs.readFileSync(runtime.path)));
       fs.chmodSync(made, 0o755);
       fs.renameSync(made, output);
     } finally {
@@ -95,8 +112,18 @@ async function injectBundle(work, target, runtime, text) {
   fs.writeFileSync(job.bundle, text);
   const node = await ensureHostRuntime();
   const env = { ...process.env, HOME: work, TMPDIR: work, NODE_OPTIONS: '' };
-  run(node, ['src/packaging/pkg-sea.mjs', JSON.stringify(job)], { env });
+  runQuietly(node, ['src/packaging/pkg-sea.mjs', JSON.stringify(job)], env);
   return job.output;
+}
+
+/** What pkg says names a CPU that nothing is made for (FOREIGN_LABEL): it is shown only where pkg fails. */
+function runQuietly(command, args, env) {
+  try {
+    run(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  } catch (error) {
+    process.stderr.write(`${error.stdout ?? ''}${error.stderr ?? ''}`);
+    throw error;
+  }
 }
 
 /** The path at which pkg looks for a runtime, with the marks that keep it from downloading one. */

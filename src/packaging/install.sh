@@ -10,6 +10,27 @@ fail() {
 	exit 1
 }
 
+# What root runs from here nobody else may be able to change: /tmp is everybody's.
+me=$(id -u)
+require_own() {
+	for listed in "$(ls -ldn "$1")" "$(ls -ldnL "$1")"; do
+		set -f
+		# shellcheck disable=SC2086
+		set -- "$1" $listed
+		set +f
+		case $4 in
+		0 | "$me") ;;
+		*) fail "'$1' belongs to uid $4, expected root: copy everything into a new directory of root's, and run it there" ;;
+		esac
+		case $2:$5 in
+		l* | d????????t*) continue ;;
+		????????w* | ?????w*:[1-9]*) fail "'$1' may be changed by others (mode $2): chmod go-w it, in a directory of root's" ;;
+		esac
+	done
+}
+require_own "$here"
+[ ! -f "$0" ] || require_own "$0"
+
 # The executable: dist/'s name for this machine, or plain gwe.
 machine=$(uname -m)
 case $machine in
@@ -25,6 +46,8 @@ fi
 executable=$here/gwe-$target
 [ -f "$executable" ] || executable=$here/gwe
 [ -f "$executable" ] || fail "there is no gwe-$target and no gwe beside it in '$here'"
+
+require_own "$executable"
 
 # Its libraries, each with the Debian package that brings it.
 missing=
@@ -60,9 +83,12 @@ if [ ! -d "$here/apps_to_install" ]; then
 	echo "no apps_to_install beside install.sh: no apps to install"
 	exit 0
 fi
+require_own "$here/apps_to_install"
 set --
 for tarball in "$here"/apps_to_install/*.tar.gz; do
-	if [ -f "$tarball" ]; then set -- "$@" "$tarball"; fi
+	[ -f "$tarball" ] || continue
+	require_own "$tarball"
+	set -- "$@" "$tarball"
 done
 [ $# -gt 0 ] || { echo "apps_to_install is empty: no apps to install" && exit 0; }
 "$executable" --install-apps "$@"

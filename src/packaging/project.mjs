@@ -13,6 +13,15 @@ const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 /** The version of gwe; package.json is its only source. */
 export const VERSION = manifest.version;
 
+/** Of a version of gwe, a number that grows with it: a signed gwe of before is not installed over a later one. */
+export function releaseOf(version) {
+  const parts = /^(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?![\d.])/.exec(version);
+  if (parts === null)
+    throw new Error(`cannot make a release of version '${version}': expected MAJOR.MINOR.PATCH`);
+  const [, major, minor, patch] = parts.map(Number);
+  return (major * 10_000 + minor) * 10_000 + patch;
+}
+
 /** Target -> npm package, version and sha512 integrity of its Node: the pins of package.json. */
 export const RUNTIMES = manifest.gwe.runtimes;
 

@@ -1,11 +1,17 @@
 /** Set-up steps for the Makefile: `setup.mjs STEP...`; each is quick when its work is already done. */
 import {
   AGENT_NEEDS,
+  BROWSER_NEEDS,
   COMPILER_NEEDS,
+  DATABASE_NEEDS,
   ensureInstalled,
   FAKETIME_NEEDS,
+  LOAD_NEEDS,
+  OBJECTS_NEEDS,
   PEER_NEEDS,
+  PROXY_NEEDS,
   READER_NEEDS,
+  SHELL_NEEDS,
   SUPERVISOR_NEEDS,
 } from './debian.mjs';
 import { say } from './project.mjs';
@@ -15,9 +21,17 @@ const STEPS = {
   runtime: ensureHostRuntime,
   supervisor: () => ensureInstalled(SUPERVISOR_NEEDS, 'running apps (tests, demo)'),
   faketime: () => ensureInstalled(FAKETIME_NEEDS, 'giving gwe a wrong clock (tests)'),
-  readers: () => ensureInstalled(READER_NEEDS, 'unpacking with other programs (tests)'),
+  readers: () =>
+    ensureInstalled(
+      [...READER_NEEDS, ...PROXY_NEEDS, ...SHELL_NEEDS],
+      'unpacking, proxies and shells of other programs (tests)',
+    ),
   peers: () => ensureInstalled(PEER_NEEDS, 'measuring gwe against other tools'),
   agents: installAgents,
+  loads: () => ensureInstalled(LOAD_NEEDS, 'measuring a platform under load'),
+  database: () => ensureInstalled(DATABASE_NEEDS, 'keeping a platform in PostgreSQL (tests)'),
+  objects: () => ensureInstalled(OBJECTS_NEEDS, 'keeping content in an S3 store (tests)'),
+  browser: () => ensureInstalled(BROWSER_NEEDS, 'looking at the console in a browser (tests)'),
   compiler: () => ensureInstalled(COMPILER_NEEDS, 'cutting gwe off at every call (tests)'),
 };
 

@@ -1,6 +1,6 @@
 /**
- * The wire text of the device API: form bodies (spec §1.2-1.4, §1.6) and the CSV of content lists and info (§2.3).
- * Pure text in, values out; used by the agent, by the embedded platform and by the command line.
+ * The wire text of the device API: form bodies (one-platform.md §1.2-1.4, §1.6) and the CSV of content lists and info
+ * (§2.3). Pure text in, values out; used by the agent, by the embedded platform and by the command line.
  */
 
 export type FormPair = readonly [name: string, value: string];
@@ -60,8 +60,8 @@ export function decodeNames(query: string): string[] {
   return splitForm(query).map((part) => part.name);
 }
 
-/** What content info tells of one item. */
-export interface ContentInfo {
+/** What content info says about one item. */
+interface ContentInfo {
   contentType: string;
   sizeBytes: number;
   /** Unix seconds of the last upload. */
@@ -78,7 +78,9 @@ export function renderContentInfo(info: ContentInfo, isProtected?: boolean): str
 
 const INFO = /^([^,]*),(\d{1,15}),(\d{1,12}),(.*)$/s;
 
-/** The device form of content info, or `undefined` if the text is not one. Everything behind the third comma is meta. */
+/**
+ * The device form of content info, or `undefined` if the text is not one. Everything behind the third comma is meta.
+ */
 export function parseContentInfo(text: string): ContentInfo | undefined {
   const match = INFO.exec(text.replace(/\r?\n$/, ''));
   if (match === null) return undefined;

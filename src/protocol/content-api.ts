@@ -1,11 +1,18 @@
-/** The content area as a device sees it (spec §2.3): list, info, and opening an item or a range of it. */
+/** The content area as a device sees it (one-platform.md §2.3): list, info, and opening an item or a range of it. */
 import type { Clock } from '../base/clock.ts';
 import { GweError } from '../base/errors.ts';
+import { isSuccess, statusError } from './answer.ts';
 import { parseContentInfo, parseContentList } from './codec.ts';
+import {
+  type ByteRange,
+  type ContentRange,
+  matchRange,
+  parseContentRange,
+  renderRange,
+} from './content-range.ts';
 import type { Digest } from './digest.ts';
-import { type ByteRange, type ContentRange, matchRange, parseContentRange, renderRange } from './range.ts';
-import { isSuccess, statusError } from './status.ts';
-import type { StreamResponse, Transport, TransportResponse } from './transport.ts';
+import type { StreamResponse, Transport, TransportResponse } from './transport-types.ts';
+import type { Pace } from './wire/pace.ts';
 
 export interface ContentInfo {
   type: string;
@@ -24,25 +31,31 @@ export interface ContentApi {
   cik(): string | undefined;
   product: ContentProduct;
   clock: Clock;
+  /** Whether content may be fetched where the platform sends to; `isPinned`: its digest is known. Never without it. */
+  mayBeElsewhere?(isPinned: boolean): boolean;
   /** Largest answer that is not content. */
   maxReplyBytes: number;
+  /** How fast content may come. */
+  pace?: Pace;
+}
+
+/** What is taken of one answer, and until when. */
+interface ReplyLimits {
+  maxBytes: number;
+  signal?: AbortSignal | undefined;
 }
 
 /** Whose content: vendor and model in the query (One Platform, Murano), or the key alone says it (Device2). */
-export interface ContentProduct {
+interface ContentProduct {
   vendor: string;
   model: string;
   style: 'triple' | 'id';
 }
 
 export function createContentApi(
-  transport: Transport,
-  cik: () => string | undefined,
-  product: ContentProduct,
-  clock: Clock,
-  maxReplyBytes: number = MAX_LIST_BYTES,
+  parts: Omit<ContentApi, 'maxReplyBytes'> & { maxReplyBytes?: number },
 ): ContentApi {
-  return { transport, cik, product, clock, maxReplyBytes };
+  return { maxReplyBytes: MAX_LIST_BYTES, ...parts };
 }
 
 const MAX_LIST_BYTES = 1024 * 1024;
@@ -52,12 +65,12 @@ const MAX_INFO_BYTES = 16 * 1024;
 /** The ids this device may fetch. Throws as `statusError` and the transport say. */
 export async function listContent(api: ContentApi, signal?: AbortSignal): Promise<string[]> {
   const doing = 'list content';
-  const response = await get(api, doing, [], api.maxReplyBytes, signal);
+  const response = await get(api, doing, [], { maxBytes: api.maxReplyBytes, signal });
   if (!isSuccess(response.status)) throw statusError(doing, response, api.clock.wallMs());
   return parseContentList(response.body.toString('utf8'));
 }
 
-/** The facts of one item, or `undefined` if there is none of that id. PROTOCOL_GARBAGE if they cannot be read. */
+/** The info of one item, or `undefined` if no item has that id. PROTOCOL_GARBAGE if they cannot be read. */
 export async function contentInfo(
   api: ContentApi,
   id: string,
@@ -68,7 +81,8 @@ export async function contentInfo(
     ['id', id],
     ['info', 'true'],
   ] as const;
-  const response = await get(api, doing, query, Math.min(MAX_INFO_BYTES, api.maxReplyBytes), signal);
+  const maxBytes = Math.min(MAX_INFO_BYTES, api.maxReplyBytes);
+  const response = await get(api, doing, query, { maxBytes, signal });
   if (response.status === 404 || response.status === 204) return undefined;
   if (!isSuccess(response.status)) throw statusError(doing, response, api.clock.wallMs());
   const info = parseContentInfo(response.body.toString('utf8'));
@@ -101,7 +115,9 @@ export function parseMetaDigest(meta: string): Digest | undefined {
 
 const META_MANIFEST_DIGEST = /(?:^|[\s;,|])MANIFEST-SHA256:([0-9a-f]{64})(?![0-9a-f])/i;
 
-/** The digest of the manifest of an indexed tarball, `MANIFEST-SHA256:<hex>`, that an uploader left in the meta text. */
+/**
+ * The digest of the manifest of an indexed tarball, `MANIFEST-SHA256:<hex>`, that an uploader left in the meta text.
+ */
 export function parseManifestDigest(meta: string): string | undefined {
   return META_MANIFEST_DIGEST.exec(meta)?.[1]?.toLowerCase();
 }
@@ -114,7 +130,7 @@ export function openContent(
   api: ContentApi,
   id: string,
   range: ByteRange | undefined,
-  signal?: AbortSignal,
+  { signal, isPinned = false }: { signal?: AbortSignal | undefined; isPinned?: boolean | undefined } = {},
 ): Promise<StreamResponse> {
   return api.transport.stream({
     method: 'GET',
@@ -124,6 +140,7 @@ export function openContent(
       ...(range === undefined ? {} : { Range: renderRange(range) }),
     },
     purpose: 'download',
+    ...(api.mayBeElsewhere?.(isPinned) === true ? { mayBeElsewhere: true } : {}),
     ...(signal === undefined ? {} : { signal }),
   });
 }
@@ -136,8 +153,7 @@ export async function readContentRange(
   api: ContentApi,
   id: string,
   range: ByteRange,
-  maxBytes: number,
-  signal?: AbortSignal,
+  { maxBytes, signal }: ReplyLimits,
 ): Promise<{ bytes: Buffer; range: ContentRange }> {
   const doing = `fetch ${renderRange(range)} of content '${id}'`;
   const response = await api.transport.request({
@@ -178,13 +194,12 @@ async function get(
   api: ContentApi,
   doing: string,
   query: readonly (readonly [string, string])[],
-  maxBytes: number,
-  signal: AbortSignal | undefined,
+  { maxBytes, signal }: ReplyLimits,
 ): Promise<TransportResponse> {
   return api.transport.request({
     method: 'GET',
     path: contentPath(api.product, query),
-    headers: { 'X-Exosite-CIK': requireKey(api, doing) },
+    headers: { 'X-Exosite-CIK': requireKey(api, doing), 'Cache-Control': 'no-cache' },
     purpose: 'download',
     maxBytes,
     ...(signal === undefined ? {} : { signal }),

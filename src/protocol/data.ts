@@ -1,16 +1,18 @@
-/** Reading and writing a device's aliases (spec §1.2-1.5, §1.7). */
+/** Reading and writing a device's aliases (one-platform.md §1.2-1.5, §1.7). */
 import type { Clock } from '../base/clock.ts';
 import { GweError } from '../base/errors.ts';
-import { decodeForm, encodeForm, encodeNames, type FormPair } from './codec.ts';
-import { isSuccess, parseHttpDate, statusError } from './status.ts';
-import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
+import { isSuccess, parseHttpDate, statusError } from './answer.ts';
+import { encodeForm, encodeNames, type FormPair } from './codec.ts';
+import { createFormSieve, type FormSieve } from './form-sieve.ts';
+import type { Transport, TransportRequest, TransportResponse } from './transport-types.ts';
+import type { WritePace } from './wire/write-pace.ts';
 
-export interface ReadResult {
-  /** Only aliases that were asked for; one that was never written is absent. */
+interface ReadResult {
+  /** Only aliases that were requested; one that was never written is absent. */
   values: ReadonlyMap<string, string>;
-  /** The platform answered 404: one of the aliases is not defined there (spec §1.3). Worth one warning. */
+  /** The platform answered 404: one of the aliases is not defined there (one-platform.md §1.3). Worth one warning. */
   isUndefined: boolean;
-  /** The platform's clock when it answered, Unix seconds; absent where it does not tell. */
+  /** The platform's clock when it answered, Unix seconds; absent if it does not say. */
   dateS?: number;
 }
 
@@ -38,17 +40,19 @@ export interface DataApi {
   readTimestamp(): Promise<number>;
 }
 
-export interface DataApiOptions {
+interface DataApiOptions {
   clock: Pick<Clock, 'wallMs'>;
   /** For every call that is not given one of its own. */
   signal?: AbortSignal;
-  /** Keep one for as long as the process lives, so that a server's ways are found out once. */
+  /** Keep one for the life of the process, so that the behaviour of a server is found out once. */
   hybrid?: HybridMemory;
+  /** Keep one for as long as the process lives. Without it nothing waits for its turn. */
+  pace?: WritePace;
   /** Largest answer; MAX_REPLY_BYTES unless told otherwise. */
   maxReplyBytes?: number;
 }
 
-/** What was found out about a server. */
+/** What is known about a server. */
 export interface HybridMemory {
   /** Whether a POST with a query both writes and reads. */
   state: 'unproven' | 'works' | 'refused';
@@ -64,14 +68,18 @@ const ALIAS_PATH = '/onep:v1/stack/alias';
 const FORM_TYPE = 'application/x-www-form-urlencoded; charset=utf-8';
 
 /**
- * A command of 64 KiB is the largest that gwe takes, but a value may hold 1 MiB (spec §1.2) and percent-encoding
- * trebles it at worst. Every value that a platform can hold gets through, so that an oversized command is reported and
- * cleared instead of failing every check-in.
+ * A value may hold 1 MiB (one-platform.md §1.2), and percent-encoding trebles it at worst: what is not ours passes
+ * by.
  */
-export const MAX_REPLY_BYTES = 4 * 1024 * 1024;
+const MAX_REPLY_BYTES = 4 * 1024 * 1024;
+/**
+ * Of the values that were asked for, as they are on the wire. A command of 64 KiB is the largest that gwe takes,
+ * trebled by percent-encoding. A larger one is reported and cleared unread.
+ */
+const MAX_VALUE_BYTES = 256 * 1024;
 
 export const MAX_LONG_POLL_MS = 300_000;
-/** How long the answer to a long poll may be late. */
+/** How late the answer to a long poll may be. */
 const LONG_POLL_GRACE_MS = 30_000;
 
 /** Statuses by which a server shows that it does not know a POST with a query: after these, write and read apart. */
@@ -83,6 +91,9 @@ const NO_HYBRID = new Set([400, 404, 405, 501]);
  */
 const DOUBT_EVERY = 8;
 
+/** A proxy that answers from its cache would cause a command to be carried out twice. */
+const NO_CACHE = { 'Cache-Control': 'no-cache' };
+
 export function createDataApi(
   transport: Transport,
   cik: () => string | undefined,
@@ -90,25 +101,25 @@ export function createDataApi(
 ): DataApi {
   const { clock, hybrid: memory = createHybridMemory() } = options;
 
-  const send: Send = (doing, request, signal = options.signal) =>
-    transport.request({
-      ...request,
-      headers: { 'X-Exosite-CIK': requireKey(cik(), doing), ...request.headers },
-      maxBytes: options.maxReplyBytes ?? MAX_REPLY_BYTES,
-      ...(signal === undefined ? {} : { signal }),
-    });
-
+  const send = sender(transport, cik, options);
   const readAliases = async (names: readonly string[], signal?: AbortSignal): Promise<ReadResult> => {
     const doing = `read ${quoteNames(names)}`;
-    const response = await send(doing, { method: 'GET', path: readPath(names), purpose: 'read' }, signal);
-    if (response.status === 404) return { values: new Map(), isUndefined: true };
-    const values = decodeValues(doing, expectSuccess(doing, response, clock), names);
+    const sieve = createFormSieve(names, MAX_VALUE_BYTES);
+    const request = { method: 'GET', path: readPath(names), purpose: 'read', sieve } as const;
+    const response = await send(doing, request, signal);
+    // A platform says it in few words (one-platform.md §6.16): a long page comes from something else.
+    if (response.status === 404 && response.isCut !== true) return { values: new Map(), isUndefined: true };
+    const values = valuesOf(doing, expectSuccess(doing, response, clock), sieve);
     return { values, isUndefined: false, ...dateOf(response) };
   };
 
+  const sendPaced = paced(send, options);
+
   const writeAliases = async (pairs: readonly FormPair[], signal?: AbortSignal): Promise<void> => {
-    const doing = `write ${quoteNames(pairs.map(([name]) => name))}`;
-    expectSuccess(doing, await send(doing, writeRequest(ALIAS_PATH, pairs), signal), clock);
+    const names = pairs.map(([name]) => name);
+    const doing = `write ${quoteNames(names)}`;
+    const response = await sendPaced(names, doing, writeRequest(ALIAS_PATH, pairs), signal);
+    expectNoBody(doing, expectSuccess(doing, response, clock));
   };
 
   const exchange: DataApi['exchange'] = async (writes, reads, signal) => {
@@ -118,15 +129,22 @@ export function createDataApi(
       return readAliases(reads, signal);
     };
     if (memory.state === 'refused') return apart();
-    const doing = `write ${quoteNames(writes.map(([name]) => name))} and read ${quoteNames(reads)}`;
-    const response = await send(doing, writeRequest(readPath(reads), writes), signal);
+    const names = writes.map(([name]) => name);
+    const doing = `write ${quoteNames(names)} and read ${quoteNames(reads)}`;
+    const sieve = createFormSieve(reads, MAX_VALUE_BYTES);
+    const response = await sendPaced(
+      names,
+      doing,
+      { ...writeRequest(readPath(reads), writes), sieve },
+      signal,
+    );
     if (NO_HYBRID.has(response.status)) {
       const result = await apart();
       // Remembered only now: had the plain calls failed too, the hybrid form was not what the server disliked.
       memory.state = 'refused';
       return result;
     }
-    const values = decodeValues(doing, expectSuccess(doing, response, clock), reads);
+    const values = valuesOf(doing, expectSuccess(doing, response, clock), sieve);
     if (values.size > 0) memory.state = 'works';
     if (memory.state === 'works' || memory.emptyAnswers++ % DOUBT_EVERY !== 0) {
       return { values, isUndefined: false, ...dateOf(response) };
@@ -168,11 +186,50 @@ function expectSuccess(
   throw statusError(doing, response, clock.wallMs());
 }
 
-type Send = (
-  doing: string,
-  request: Omit<TransportRequest, 'maxBytes'>,
-  signal?: AbortSignal,
-) => Promise<TransportResponse>;
+/**
+ * What has been written is answered by an empty body (one-platform.md §1.2): anything else comes from something else.
+ */
+function expectNoBody(doing: string, { status, body }: TransportResponse): void {
+  if (body.toString('latin1').trim() === '') return;
+  throw new GweError(
+    'PROTOCOL_GARBAGE',
+    `cannot ${doing}: the answer (status ${status}, ${body.length} bytes) is no answer to a write, expected an empty one`,
+    { facts: { status } },
+  );
+}
+
+/** `sieve` takes the values of the answer, where there is to be one. */
+type SentRequest = Omit<TransportRequest, 'maxBytes' | 'take'> & { sieve?: FormSieve };
+type Send = (doing: string, request: SentRequest, signal?: AbortSignal) => Promise<TransportResponse>;
+type SendPaced = (names: readonly string[], ...rest: Parameters<Send>) => ReturnType<Send>;
+
+function sender(transport: Transport, cik: () => string | undefined, options: DataApiOptions): Send {
+  return (doing, { sieve, ...request }, signal = options.signal) =>
+    transport.request({
+      ...request,
+      ...(sieve === undefined
+        ? {}
+        : { take: (chunk: Buffer) => sieve.add(chunk), takesBytes: MAX_VALUE_BYTES }),
+      headers: { 'X-Exosite-CIK': requireKey(cik(), doing), ...NO_CACHE, ...request.headers },
+      maxBytes: options.maxReplyBytes ?? MAX_REPLY_BYTES,
+      ...(signal === undefined ? {} : { signal }),
+    });
+}
+
+/** Each write waits until it is the turn of its aliases. */
+function paced(send: Send, { pace, signal: usual }: DataApiOptions): SendPaced {
+  return async (names, doing, request, signal = usual) => {
+    await pace?.turn(names, signal);
+    let isRefused = false;
+    try {
+      const response = await send(doing, request, signal);
+      isRefused = !isSuccess(response.status);
+      return response;
+    } finally {
+      if (!isRefused) pace?.wrote(names);
+    }
+  };
+}
 
 async function longPoll(
   alias: string,
@@ -182,9 +239,11 @@ async function longPoll(
 ): Promise<PollResult> {
   const doing = `wait for ${quoteNames([alias])}`;
   const timeoutMs = Math.min(Math.max(Math.round(poll.timeoutMs), 1), MAX_LONG_POLL_MS);
+  const sieve = createFormSieve([alias], MAX_VALUE_BYTES);
   const response = await send(
     doing,
     {
+      sieve,
       method: 'GET',
       path: readPath([alias]),
       purpose: 'read',
@@ -200,7 +259,7 @@ async function longPoll(
   if (response.status === 304)
     return { hasChanged: false, value: undefined, lastModified, ...dateOf(response) };
   expectSuccess(doing, response, clock);
-  const value = decodeValues(doing, response, [alias]).get(alias);
+  const value = valuesOf(doing, response, sieve).get(alias);
   return { hasChanged: value !== undefined, value, lastModified, ...dateOf(response) };
 }
 
@@ -209,8 +268,8 @@ function dateOf({ headers }: TransportResponse): { dateS?: number } {
   return ms === undefined ? {} : { dateS: Math.floor(ms / 1000) };
 }
 
-/** Unix seconds of a Last-Modified: documented as a number, sent as an HTTP-date (spec §1.5). */
-export function parseLastModified(text: string | null): number | undefined {
+/** Unix seconds of a Last-Modified: documented as a number, sent as an HTTP-date (one-platform.md §1.5). */
+function parseLastModified(text: string | null): number | undefined {
   if (text === null) return undefined;
   if (/^\d{1,11}$/.test(text)) return Number(text);
   const ms = parseHttpDate(text);
@@ -225,7 +284,7 @@ function writeRequest(path: string, pairs: readonly FormPair[]): Omit<TransportR
   return {
     method: 'POST',
     path,
-    // To empty an alias belongs to reading it.
+    // Clearing an alias is part of reading it.
     purpose: pairs.every(([, value]) => value === '') ? 'read' : 'write',
     headers: { 'Content-Type': FORM_TYPE },
     body: encodeForm(pairs),
@@ -246,21 +305,16 @@ function quoteNames(names: readonly string[]): string {
 }
 
 /** The values that were asked for. A body that names none of them (a portal's login page) is PROTOCOL_GARBAGE. */
-function decodeValues(
+function valuesOf(
   doing: string,
-  response: TransportResponse,
-  names: readonly string[],
+  { status }: TransportResponse,
+  sieve: FormSieve,
 ): ReadonlyMap<string, string> {
-  const text = response.body.toString('utf8').replace(/\r?\n$/, '');
-  if (text === '') return new Map();
-  const wanted = new Set(names);
-  const values = new Map(decodeForm(text).filter(([name]) => wanted.has(name)));
-  if (values.size === 0) {
-    throw new GweError(
-      'PROTOCOL_GARBAGE',
-      `cannot ${doing}: the answer (status ${response.status}, ${response.body.length} bytes) holds none of these aliases`,
-      { facts: { status: response.status } },
-    );
-  }
-  return values;
+  const values = sieve.values();
+  if (values.size > 0 || sieve.isEmpty()) return values;
+  throw new GweError(
+    'PROTOCOL_GARBAGE',
+    `cannot ${doing}: the answer (status ${status}) holds none of these aliases`,
+    { facts: { status } },
+  );
 }

@@ -1,7 +1,8 @@
-/** Digests of files, read in bounded memory. */
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { GweError, wrapError } from '../base/errors.ts';
+
+/** Digests of files, read in bounded memory. */
 
 export interface Digest {
   algorithm: 'sha256' | 'sha1';
@@ -24,7 +25,7 @@ export async function verifyFileDigest(file: string, digest: Digest, signal?: Ab
   );
 }
 
-export async function digestFile(
+async function digestFile(
   file: string,
   algorithm: Digest['algorithm'],
   signal?: AbortSignal,

@@ -1,8 +1,9 @@
-/** The texts behind the aliases: commands come in as anything, reports go out bounded (spec §4.2-4.4). */
+/** The texts behind the aliases: commands come in as anything, reports go out bounded (one-platform.md §4.2-4.4). */
 import * as v from 'valibot';
+import { parseWindows } from '../base/time/windows.ts';
 
-/** One tarball that a command asks for. With a `problem` it is reported and not installed. */
-export interface InstallEntry {
+/** One tarball named by a command. With a `problem` it is reported and not installed. */
+interface InstallEntry {
   /** As the command has it, cut to 160 characters. */
   contentId: string;
   problem?: string;
@@ -10,29 +11,42 @@ export interface InstallEntry {
   sha256?: string;
   /** Only when true: the reserve of the data budget may be used for it. */
   urgent?: boolean;
-  /** Nothing is to be installed: what an update printed is wanted, the last one of an app or a certain one. */
+  /** Nothing is to be installed: the output of an update is requested, the last one of an app or a given one. */
   log?: LogRequest;
 }
 
-export interface LogRequest {
+interface LogRequest {
   app?: string | undefined;
   tx?: string | undefined;
 }
 
-export type Instruction =
+/** When a command is installed, and how; older agents know none of it. */
+interface Timing {
+  /** Unix seconds: fetched now, installed then. */
+  notBefore?: number;
+  /** As `parseWindows` reads it. */
+  window?: string;
+  /** All apps or none. */
+  isTogether?: true;
+}
+
+type Instruction =
   /** Nothing to do: the alias is empty. */
   | { kind: 'none' }
-  /** In the command's order, logs last; other keys than `name`, `sha256` and `urgent` are ignored. */
-  | { kind: 'install'; entries: InstallEntry[] }
+  /**
+   * In the command's order, logs last; other keys than `name`, `sha256` and `urgent` are ignored. `id` is what its
+   * writer calls it, where that is a word.
+   */
+  | ({ kind: 'install'; entries: InstallEntry[]; id?: string } & Timing)
   /** Not a command: `reason` says what was found and what was expected. */
   | { kind: 'invalid'; reason: string };
 
 /** Longest `engine_fetch` taken, in bytes of UTF-8. */
-export const MAX_INSTRUCTION_BYTES = 64 * 1024;
+const MAX_INSTRUCTION_BYTES = 64 * 1024;
 export const MAX_INSTALL_ENTRIES = 32;
 
 /** Each may be many reports. */
-export const MAX_LOG_ENTRIES = 4;
+const MAX_LOG_ENTRIES = 4;
 
 const EXPECTED = 'expected {"install": [{"name": "APP.vVERSION.tar.gz"}]} or {"logs": [{"app": "APP"}]}';
 const ENVELOPE = v.looseObject({ install: v.array(v.unknown()) });
@@ -74,7 +88,41 @@ export function decodeInstruction(
     return invalid(`${install.length} entries, more than ${MAX_INSTALL_ENTRIES}`);
   }
   const entries = [...install.map((entry) => decodeEntry(entry, nameProblem)), ...logs];
-  return entries.length === 0 ? { kind: 'none' } : { kind: 'install', entries };
+  if (entries.length === 0) return invalid("'install' is an empty list");
+  const { id } = parsed.output;
+  const timing = decodeTiming(parsed.output);
+  if (typeof timing === 'string') return { kind: 'invalid', reason: `cannot use engine_fetch: ${timing}` };
+  return { kind: 'install', entries, ...(isCommandId(id) ? { id } : {}), ...timing };
+}
+
+/** Ten years: what is put off for longer was not meant so. */
+const LATEST_S = 315_360_000;
+
+/** What cannot be read is never taken for a command that may be installed at once. */
+function decodeTiming(fields: Readonly<Record<string, unknown>>): Timing | string {
+  const { not_before: notBefore, window, together } = fields;
+  const timing: Timing = {};
+  if (notBefore !== undefined && notBefore !== null) {
+    const atS = typeof notBefore === 'string' ? Date.parse(notBefore) / 1000 : notBefore;
+    if (typeof atS !== 'number' || !Number.isSafeInteger(atS) || atS < 0 || atS > 2_000_000_000 + LATEST_S)
+      return `'not_before' is ${describeJson(notBefore)}, expected Unix seconds or a time such as 2026-12-01T02:00:00Z`;
+    timing.notBefore = atS;
+  }
+  if (window !== undefined && window !== null && window !== '') {
+    const parsed =
+      typeof window === 'string' ? parseWindows(window) : { problem: `'window' is ${describeJson(window)}` };
+    if ('problem' in parsed) return parsed.problem;
+    timing.window = String(window);
+  }
+  if (together === true) timing.isTogether = true;
+  else if (together !== undefined && together !== null && together !== false)
+    return `'together' is ${describeJson(together)}, expected true or false`;
+  return timing;
+}
+
+/** Short enough for every report; anything else is ignored, so that commands that have always worked still do. */
+function isCommandId(id: unknown): id is string {
+  return typeof id === 'string' && /^[A-Za-z0-9_.:-]{1,80}$/.test(id);
 }
 
 const LOG_ENTRY = v.looseObject({
@@ -140,8 +188,8 @@ function quote(text: string): string {
 }
 
 /** Shortest and longest pause between check-ins, seconds; a year is as good as never. */
-export const MIN_INTERVAL_S = 1;
-export const MAX_INTERVAL_S = 31_536_000;
+const MIN_INTERVAL_S = 1;
+const MAX_INTERVAL_S = 31_536_000;
 
 /** Decodes `update_interval`: whole seconds in plain digits. Anything else is a problem, never a guess. */
 export function decodeInterval(text: string): { seconds: number } | { problem: string } {
@@ -153,7 +201,7 @@ export function decodeInterval(text: string): { seconds: number } | { problem: s
   };
 }
 
-/** The keys of the original (spec §4.2), and whatever else there is to say. */
+/** The keys of the original (one-platform.md §4.2), and ours. */
 export interface FetchStatus {
   name: string;
   version: string;
@@ -165,7 +213,7 @@ export interface FetchStatus {
   readonly [key: string]: unknown;
 }
 
-/** Below the 64 KiB that spec §1.2 recommends, percent-encoding not counted. */
+/** Below the 64 KiB that one-platform.md §1.2 recommends, percent-encoding not counted. */
 export const MAX_FETCH_STATUS_BYTES = 60 * 1024;
 /** For every text but `info`. */
 const MAX_FIELD_BYTES = 2048;
@@ -173,7 +221,8 @@ const MAX_NOTES = 16;
 
 /**
  * The text of `fetch_status`, at most `limitBytes` (of 4096 or more): too long an `info` loses its front (the end of an
- * output says why it ended), with a marker that counts what is gone. `text` is for readers of the original's raw output.
+ * output says why it ended), with a marker that counts what is gone. `text` is for readers of the original's raw
+ * output.
  */
 export function renderFetchStatus(
   status: FetchStatus,
@@ -239,3 +288,21 @@ function keepStart(text: string, limitBytes: number): string {
   while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
   return `${bytes.toString('utf8', 0, end)}...`;
 }
+
+/**
+ * One contact with the platform: reports up, commands down, in a single hybrid request (src/protocol/README.md, "A
+ * check-in").
+ */
+
+export const FETCH_ALIAS = 'engine_fetch';
+export const INTERVAL_ALIAS = 'update_interval';
+export const STATUS_ALIAS = 'fetch_status';
+/** All that gwe reads or writes (src/protocol/README.md, "Aliases"); the others are the apps' own. */
+export const KNOWN_ALIASES = [
+  FETCH_ALIAS,
+  INTERVAL_ALIAS,
+  STATUS_ALIAS,
+  'engine_report',
+  'device_info',
+  'usage_report',
+] as const;

@@ -1,13 +1,22 @@
-/** A file that is being downloaded, and the note beside it that says of what. Both outlive the process. */
+/** A file that is being downloaded, and the note beside it that says which item it is. Both outlive the process. */
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { type Clock, createSystemClock } from '../base/clock.ts';
 import { GweError, wrapError } from '../base/errors.ts';
-import { fsyncDirectory, readTextBounded, removeFileDurable, writeFileDurable } from '../base/fs.ts';
+import {
+  fsyncDirectory,
+  readTextBounded,
+  removeFileDurable,
+  unlinkIfThere,
+  writeFileDurable,
+} from '../base/fs.ts';
 import { bootId } from '../base/process.ts';
 
-/** What the bytes in a partial file are from. There is no ETag: size and time of upload have to do (spec §2.3). */
+/**
+ * What the bytes in a partial file are from. There is no ETag: size and time of upload have to do (one-platform.md
+ * §2.3).
+ */
 export interface PartialSource {
   id: string;
   sizeBytes: number;
@@ -19,7 +28,7 @@ export interface PartialFile {
   readonly sizeBytes: number;
   /** Throws STORE_NO_SPACE or STORE_IO; what was written before stays. */
   append(chunk: Buffer): void;
-  /** Back to nothing, for a source that has to be taken from its start. */
+  /** Empties the file, for a source that has to be fetched from its start. */
   restart(): void;
   sync(): void;
   close(): void;
@@ -33,8 +42,16 @@ const NOTE = v.object({
   bootId: v.optional(v.string(), ''),
 });
 
-function notePath(path: string): string {
-  return `${path}.info`;
+const NOTE_SUFFIX = '.info';
+
+/** Where the note of a partial file is. */
+export function notePath(path: string): string {
+  return `${path}${NOTE_SUFFIX}`;
+}
+
+/** The partial file that `path` is the note of; `undefined` for what is named like no note. */
+export function noteOf(path: string): string | undefined {
+  return path.endsWith(NOTE_SUFFIX) ? path.slice(0, -NOTE_SUFFIX.length) : undefined;
 }
 
 /**
@@ -44,11 +61,17 @@ function notePath(path: string): string {
 const SYNC_EVERY_BYTES = 1024 * 1024;
 const SYNC_EVERY_MS = 500;
 
+interface PartialOptions {
+  clock?: Pick<Clock, 'monotonicMs'>;
+  /** Instead of half a second. */
+  syncEveryMs?: number;
+}
+
 /** Opens `path` where an earlier download of the same source stopped, else empty. */
 export function openPartialFile(
   path: string,
   source: PartialSource,
-  clock: Pick<Clock, 'monotonicMs'> = createSystemClock(),
+  { clock = createSystemClock(), syncEveryMs = SYNC_EVERY_MS }: PartialOptions = {},
 ): PartialFile {
   const doing = `cannot write '${path}'`;
   const guard = <T>(work: () => T): T => {
@@ -61,11 +84,10 @@ export function openPartialFile(
   const kept = readKept(path, source);
   // The note first: bytes without their own note are thrown away, a note without bytes does no harm.
   if (kept === undefined) {
-    guard(() => fs.rmSync(path, { force: true, recursive: false }));
+    guard(() => unlinkIfThere(path));
     writeNote(path, source, 0);
   }
-  const { O_RDWR, O_CREAT } = fs.constants;
-  const fd = guard(() => fs.openSync(path, O_RDWR | O_CREAT, 0o600));
+  const fd = guard(() => openOwn(path));
   let sizeBytes = kept?.sizeBytes ?? 0;
   let syncedBytes = kept?.syncedBytes ?? 0;
   let syncedAtMs = clock.monotonicMs();
@@ -91,7 +113,7 @@ export function openPartialFile(
           sizeBytes += count;
         }
       });
-      const isDue = clock.monotonicMs() - syncedAtMs >= SYNC_EVERY_MS;
+      const isDue = clock.monotonicMs() - syncedAtMs >= syncEveryMs;
       if (isDue && sizeBytes - syncedBytes >= SYNC_EVERY_BYTES) sync();
     },
     restart() {
@@ -105,6 +127,35 @@ export function openPartialFile(
   };
 }
 
+/**
+ * In a directory that others may write to (`--download-latest` writes where it is called) somebody may have put a
+ * file or a link of theirs there. To be called where `readKept` has found nothing foreign, or it has been removed.
+ */
+function openOwn(path: string): number {
+  const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
+  const how = isThere(path) ? O_RDWR | O_NOFOLLOW : O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
+  const fd = fs.openSync(path, how, 0o600);
+  if (isOurs(fs.fstatSync(fd))) return fd;
+  fs.closeSync(fd);
+  throw new GweError(
+    'STORE_IO',
+    `cannot write '${path}': it is not this user's own file, expected no other there`,
+  );
+}
+
+function isThere(path: string): boolean {
+  return fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+function isOwn(path: string): boolean {
+  const found = fs.lstatSync(path, { throwIfNoEntry: false });
+  return found !== undefined && isOurs(found);
+}
+
+function isOurs(found: fs.Stats): boolean {
+  return found.isFile() && found.nlink === 1 && found.uid === process.getuid?.();
+}
+
 /** The note tells which bytes were synced, and in which boot: within one, what was written is there, synced or not. */
 function writeNote(path: string, source: PartialSource, syncedBytes: number): void {
   const { id, sizeBytes, updated } = source;
@@ -113,15 +164,16 @@ function writeNote(path: string, source: PartialSource, syncedBytes: number): vo
 }
 
 interface Kept {
-  /** Bytes that can be gone on from. */
+  /** Bytes that a download can continue from. */
   sizeBytes: number;
   syncedBytes: number;
   isOfThisBoot: boolean;
 }
 
-/** What is there of `source`; `undefined` if it is of something else, or nothing. */
+/** What is there of `source`; `undefined` if it belongs to something else, or nothing is there. */
 function readKept(path: string, source: PartialSource): Kept | undefined {
-  const text = readTextBounded(notePath(path), 4096);
+  const isForeign = [path, notePath(path)].some((one) => isThere(one) && !isOwn(one));
+  const text = isForeign ? undefined : readTextBounded(notePath(path), 4096);
   if (text === undefined) return undefined;
   const note = v.safeParse(v.pipe(v.string(), v.parseJson(), NOTE), text);
   if (!note.success) return undefined;
@@ -139,7 +191,7 @@ export function partialBytes(path: string, source: PartialSource): number {
   return readKept(path, source)?.sizeBytes ?? 0;
 }
 
-/** What the bytes in `path` are from, by their note, and how many can be gone on from. */
+/** What the bytes in `path` are from, by their note, and how many of them a download can continue from. */
 export function partialSource(path: string): (PartialSource & { keptBytes: number }) | undefined {
   const text = readTextBounded(notePath(path), 4096);
   const note = v.safeParse(v.pipe(v.string(), v.parseJson(), NOTE), text);

@@ -1,19 +1,19 @@
-/** Obtaining a device's key (spec §2.1-2.2). The platform calls it to activate. */
+/** Obtaining a device's key (one-platform.md §2.1-2.2). The platform calls it to activate. */
 import type { Clock } from '../base/clock.ts';
 import { GweError } from '../base/errors.ts';
+import { isSuccess, statusError } from './answer.ts';
 import { encodeForm } from './codec.ts';
-import { isSuccess, statusError } from './status.ts';
-import type { Transport } from './transport.ts';
+import type { Transport } from './transport-types.ts';
 
-export interface DeviceIdentity {
+interface DeviceIdentity {
   vendor: string;
   model: string;
   serial: string;
-  /** How the platform is told who we are: vendor, model and sn (One Platform, Murano) or `id` alone (Device2). */
+  /** How we identify ourselves to the platform: vendor, model and sn (One Platform, Murano) or `id` alone (Device2). */
   style: 'triple' | 'id';
 }
 
-export type ProvisionResult =
+type ProvisionResult =
   | { kind: 'provisioned'; cik: string }
   /** No key for now. A key that is stored stays in use; ask again after the activation-retry interval. */
   | { kind: 'refused'; status: number; reason: string };
@@ -34,7 +34,7 @@ const REFUSALS: Readonly<Record<number, string>> = {
 export async function provision(
   transport: Transport,
   identity: DeviceIdentity,
-  options: { clock: Pick<Clock, 'wallMs'>; signal?: AbortSignal },
+  options: { clock: Pick<Clock, 'wallMs'>; signal?: AbortSignal; setUpSignal?: AbortSignal },
 ): Promise<ProvisionResult> {
   const { vendor, model, serial, style } = identity;
   const response = await transport.request({
@@ -53,6 +53,7 @@ export async function provision(
     purpose: 'provision',
     maxBytes: 4096,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...(options.setUpSignal === undefined ? {} : { setUpSignal: options.setUpSignal }),
   });
   const { status } = response;
   const reason = REFUSALS[status];

@@ -1,11 +1,11 @@
-/** The release area of packages (spec §4.12): AREA/latest.lnk is one line with the URL of the newest package. */
+/** The release area of packages (one-platform.md §4.12): AREA/latest.lnk is one line with the URL of the newest package. */
 import { join } from 'node:path';
 import { GweError } from '../base/errors.ts';
 import { renameDurable } from '../base/fs.ts';
 import { openPartialFile, removePartialFile } from './partial-file.ts';
-import type { Transport } from './transport.ts';
+import type { Transport } from './transport-types.ts';
 
-export interface ReleaseOptions {
+interface ReleaseOptions {
   /** `https://HOST/PATH`: areas are directories below it. */
   releaseUrl: string;
   area: string;

@@ -1,6 +1,6 @@
 /** What went wrong on a connection, in plain words. */
 import { describeError, GweError, systemCode } from '../base/errors.ts';
-import type { HttpProxy } from './transport-proxy.ts';
+import type { ForwardProxy } from './transport-proxy.ts';
 
 /** How far a connection had got. */
 export type WireStage = 'connecting' | 'proxy' | 'tls' | 'waiting' | 'receiving';
@@ -75,7 +75,7 @@ function tlsAlert(code: string): string {
 }
 
 /** The deepest string `code` in a chain of causes; AggregateError (several addresses tried) counts by its first. */
-export function errorCode(error: unknown): string | undefined {
+function errorCode(error: unknown): string | undefined {
   if (error instanceof AggregateError && error.errors.length > 0) return errorCode(error.errors[0]);
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
   return systemCode(error);
@@ -90,9 +90,7 @@ export function isNotHttp(error: unknown): boolean {
 export function offline(
   what: string,
   words: string,
-  proxy: HttpProxy | undefined,
-  cause: unknown,
-  stage: WireStage,
+  { proxy, stage, cause }: { proxy: ForwardProxy | undefined; stage: WireStage; cause?: unknown },
 ): GweError {
   const via = proxy === undefined ? '' : ` (through proxy ${proxy.label} of ${proxy.variable})`;
   const options = { facts: { stage }, ...(cause === undefined ? {} : { cause: plainCause(cause) }) };

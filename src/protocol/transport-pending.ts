@@ -1,19 +1,27 @@
 /** One request under way: which connection it has, what it costs, and what becomes of the connection afterwards. */
 import type * as tls from 'node:tls';
-import { selectProxy } from './transport-proxy.ts';
+import type { WireStage } from './transport-fault.ts';
+import type { ForwardProxy } from './transport-proxy.ts';
 import type { StreamRequest, Traffic, TransportOptions, TransportSettings } from './transport-types.ts';
-import { createWire, type Route, type TicketStore, type Wire } from './transport-wire.ts';
+import { createWire, type Route, type Wire } from './transport-wire.ts';
 
-/** Of a download that takes hours, no more than this, or what comes in such a time, goes uncounted when the power fails. */
+/**
+ * Of a download that takes hours, no more than this, or what comes in such a time, goes uncounted when the power
+ * fails.
+ */
 const WORTH_TELLING_BYTES = 1024 * 1024;
 const TELL_EVERY_MS = 500;
+/** Before these are over the request has not been sent. */
+const SET_UP: ReadonlySet<WireStage> = new Set(['connecting', 'proxy', 'tls']);
 
 export interface Context {
   settings: TransportSettings;
   options: TransportOptions;
   base: URL;
   secureContext: tls.SecureContext | undefined;
-  tickets: TicketStore;
+  proxy: ForwardProxy | undefined;
+  proxyContext: tls.SecureContext | undefined;
+  ticket: Route['ticket'];
   open: Set<Pending>;
   /** The connection that waits for another request. */
   resting: Wire | undefined;
@@ -29,7 +37,7 @@ export interface Pending {
   route: Route;
   /** Learnt on the way, for the count. */
   answer: { status?: number; isWhole: boolean };
-  /** Tells the bytes since it was last called, once they are worth it. */
+  /** Reports the bytes since it was last called, once they are worth it. */
   count(): void;
   /** Sent on a connection that had waited for it and gave no answer. */
   isStale(): boolean;
@@ -66,47 +74,75 @@ function letGo(context: Context, wire: Wire, isWhole: boolean): void {
   context.resting = wire;
 }
 
-export function createPending(context: Context, request: StreamRequest, what: string, spent: Bytes): Pending {
-  const route: Route = {
-    target: context.base,
-    proxy: selectProxy(context.base, context.settings.env),
-    secureContext: context.secureContext,
-    tickets: context.tickets,
-    setUpIdleMs: context.settings.timeoutMs,
-    probeAfterMs: context.settings.probeAfterMs,
-    idleMs: request.timeoutMs ?? context.settings.timeoutMs,
-  };
-  const [wire, isReused] = takeWire(context, request, route);
-  const cancel = (): void => wire.fail(new Cancelled());
-  request.signal?.addEventListener('abort', cancel);
-  let isFinished = false;
-  const heardBefore = wire.heardBytes();
+interface ByteCounter {
+  /** Bytes of the connection that have not been reported yet. */
+  untold(): Bytes;
+  tellWhenWorthIt(): void;
+  tellLast(): void;
+}
+
+/** Counts what the request costs; `spent` is what a first try of it has cost, which is reported with this one. */
+function countBytes(
+  { options: { clock, onTraffic } }: Pick<Context, 'options'>,
+  { purpose, path }: StreamRequest,
+  { wire, answer }: Pick<Pending, 'wire' | 'answer'>,
+  spent: Bytes,
+): ByteCounter {
   const told = { rxBytes: wire.rxBytes() - spent.rxBytes, txBytes: wire.txBytes() - spent.txBytes };
+  let toldAtMs = clock.monotonicMs();
   const untold = (): Bytes => ({
     rxBytes: wire.rxBytes() - told.rxBytes,
     txBytes: wire.txBytes() - told.txBytes,
   });
-  let toldAtMs = context.options.clock.monotonicMs();
   const tell = (isLast: boolean): void => {
-    toldAtMs = context.options.clock.monotonicMs();
+    toldAtMs = clock.monotonicMs();
     const { localAddress } = wire;
     const { rxBytes, txBytes } = untold();
-    context.options.onTraffic?.({
-      purpose: request.purpose,
-      rxBytes,
-      txBytes,
-      path: request.path,
-      ...pending.answer,
-      isLast,
-      ...(localAddress === undefined ? {} : { localAddress }),
-    });
+    const from = localAddress === undefined ? {} : { localAddress };
+    onTraffic?.({ purpose, rxBytes, txBytes, path, ...answer, isLast, ...from });
     told.rxBytes += rxBytes;
     told.txBytes += txBytes;
   };
+  return {
+    untold,
+    tellWhenWorthIt() {
+      if (clock.monotonicMs() - toldAtMs < TELL_EVERY_MS) return;
+      if (untold().rxBytes >= WORTH_TELLING_BYTES) tell(false);
+    },
+    tellLast: () => tell(true),
+  };
+}
+
+export function createPending(context: Context, request: StreamRequest, what: string, spent: Bytes): Pending {
+  const route: Route = {
+    target: context.base,
+    proxy: context.proxy,
+    proxyContext: context.proxyContext,
+    secureContext: context.secureContext,
+    ticket: context.ticket,
+    setUpIdleMs: context.settings.timeoutMs,
+    probeAfterMs: context.settings.probeAfterMs,
+    refusesLocal: context.settings.refusesLocal,
+    idleMs: request.timeoutMs ?? context.settings.timeoutMs,
+    clock: context.options.clock,
+  };
+  const [wire, isReused] = takeWire(context, request, route);
+  const cancel = (): void => wire.fail(new Cancelled());
+  const cancelSetUp = (): void => {
+    if (SET_UP.has(wire.stage)) cancel();
+  };
+  request.signal?.addEventListener('abort', cancel);
+  request.setUpSignal?.addEventListener('abort', cancelSetUp);
+  if (request.setUpSignal?.aborted === true) cancelSetUp();
+  const heardBefore = wire.heardBytes();
+  const answer: Pending['answer'] = { isWhole: false };
+  const counter = countBytes(context, request, { wire, answer }, spent);
+  let isFinished = false;
   const finishOnce = (act: () => void): void => {
     if (isFinished) return;
     isFinished = true;
     request.signal?.removeEventListener('abort', cancel);
+    request.setUpSignal?.removeEventListener('abort', cancelSetUp);
     context.open.delete(pending);
     act();
   };
@@ -114,22 +150,19 @@ export function createPending(context: Context, request: StreamRequest, what: st
     what,
     wire,
     route,
-    answer: { isWhole: false },
-    count() {
-      if (context.options.clock.monotonicMs() - toldAtMs < TELL_EVERY_MS) return;
-      if (untold().rxBytes >= WORTH_TELLING_BYTES) tell(false);
-    },
+    answer,
+    count: counter.tellWhenWorthIt,
     isStale: () =>
       isReused && wire.heardBytes() === heardBefore && !(wire.fault instanceof Cancelled) && !isFinished,
     abandon() {
-      const bytes = untold();
+      const bytes = counter.untold();
       finishOnce(cancel);
       return bytes;
     },
     finish: () =>
       finishOnce(() => {
-        tell(true);
-        letGo(context, wire, pending.answer.isWhole);
+        counter.tellLast();
+        letGo(context, wire, answer.isWhole);
       }),
   };
   return pending;

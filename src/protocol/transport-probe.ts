@@ -1,11 +1,12 @@
 /** A look at the platform's TLS, made just as a request makes it, but without a request. */
 import { TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
-import type { TransportSettings } from './transport.ts';
 import { faultWords, offline } from './transport-fault.ts';
 import { selectProxy } from './transport-proxy.ts';
-import { loadSecureContext } from './transport-tls.ts';
-import { createWire, IdleTimeout, ProxyRefusal } from './transport-wire.ts';
+import { loadTls, proxyTls } from './transport-tls.ts';
+import type { TransportSettings } from './transport-types.ts';
+import { createWire, IdleTimeout } from './transport-wire.ts';
+import { ProxyRefusal } from './wire/tunnel.ts';
 
 export interface TlsFacts {
   /** `TLSv1.3`. */
@@ -27,12 +28,14 @@ export async function probeTls(settings: TransportSettings, clock: Clock): Promi
   const wire = createWire({
     target,
     proxy,
-    secureContext: target.protocol === 'https:' ? loadSecureContext(settings) : undefined,
+    proxyContext: proxyTls(proxy, settings),
+    secureContext: target.protocol === 'https:' ? loadTls(settings, {}).secureContext : undefined,
     // A resumed session shows no certificate.
-    tickets: { load: () => undefined, save: () => undefined },
+    ticket: () => ({ keep: () => undefined }),
     setUpIdleMs: settings.timeoutMs,
     idleMs: settings.timeoutMs,
     probeAfterMs: undefined,
+    clock,
   });
   try {
     const socket = await wire.connect();
@@ -41,7 +44,8 @@ export async function probeTls(settings: TransportSettings, clock: Clock): Promi
     const fault = wire.fault ?? error;
     const isTold = fault instanceof ProxyRefusal || fault instanceof IdleTimeout;
     const words = isTold ? fault.message : faultWords(fault, wire.stage, clock.wallMs());
-    throw offline(`connect to '${target.origin}'`, words, proxy, isTold ? undefined : fault, wire.stage);
+    const cause = isTold ? undefined : fault;
+    throw offline(`connect to '${target.origin}'`, words, { proxy, stage: wire.stage, cause });
   } finally {
     wire.fail(new Error('probe done'));
   }

@@ -1,8 +1,7 @@
-/** What a transport is asked and what it answers. */
+/** The requests and answers of a transport. */
 import type { Clock } from '../base/clock.ts';
 import type { Environment } from './transport-proxy.ts';
-import type { TlsFiles } from './transport-tls.ts';
-import type { TicketStore } from './transport-wire.ts';
+import type { TicketStore, TlsFiles, Validity } from './transport-tls.ts';
 
 export interface TransportSettings extends TlsFiles {
   /** `https://HOST[:PORT]`; plain http only to this machine or with `allowInsecureHttp`. */
@@ -15,6 +14,8 @@ export interface TransportSettings extends TlsFiles {
   env: Environment;
   /** After which silence within a request TCP asks whether the other side is still there; never without it. */
   probeAfterMs?: number;
+  /** Whether the host may not be this machine or on its link: somebody else has named it. */
+  refusesLocal?: boolean;
 }
 
 export type TrafficPurpose = 'read' | 'write' | 'provision' | 'download' | 'time';
@@ -26,14 +27,24 @@ export interface StreamRequest {
   headers?: Readonly<Record<string, string>>;
   body?: string;
   purpose: TrafficPurpose;
+  /** A redirect is an answer, for who knows how to tell what was asked for from a forgery. */
+  mayBeElsewhere?: boolean;
   /** Instead of the settings' idle time once the connection is there, for a long poll. */
   timeoutMs?: number;
   signal?: AbortSignal;
+  /** Ends it as long as it has not been sent. */
+  setUpSignal?: AbortSignal;
 }
 
 export interface TransportRequest extends StreamRequest {
-  /** Longest body taken; a longer one is PROTOCOL_TOO_LARGE. */
+  /** Longest body taken; a longer one is PROTOCOL_TOO_LARGE, and cut where it comes with an error. */
   maxBytes: number;
+  /**
+   * Takes the body of an answer that is a success while it comes; the response's own is empty then. False: too large.
+   */
+  take?(chunk: Buffer): boolean;
+  /** What `take` keeps at most. */
+  takesBytes?: number;
 }
 
 export interface ResponseHeaders {
@@ -45,6 +56,8 @@ export interface TransportResponse {
   status: number;
   headers: ResponseHeaders;
   body: Buffer;
+  /** The page of an error was longer than `maxBytes`. */
+  isCut?: boolean;
 }
 
 export interface StreamResponse {
@@ -77,7 +90,7 @@ export interface Traffic {
  * PROTOCOL_REFUSED (a redirect), PROTOCOL_TOO_LARGE, CANCELLED. Any other status is a response.
  */
 export interface Transport {
-  /** A whole body in memory. It must be there within ten times the idle time, so that no trickle holds us for ever. */
+  /** A whole body in memory. It must be there within ten times the idle time, so that no trickle holds us forever. */
   request(request: TransportRequest): Promise<TransportResponse>;
   /** A stream that drips is PROTOCOL_OFFLINE with `isSlow` in its facts. */
   stream(request: StreamRequest): Promise<StreamResponse>;
@@ -88,8 +101,11 @@ export interface Transport {
 export interface TransportOptions {
   clock: Clock;
   onTraffic?(traffic: Traffic): void;
-  /** The `Date` of each answer over TLS, as it is; a plain one is nobody's word. */
-  onDate?(text: string): void;
+  /**
+   * The `Date` of each answer over TLS, as it is, and when the server's certificate is valid; over plain HTTP it is
+   * not trusted.
+   */
+  onDate?(text: string, validity: Validity | undefined): void;
   /** Where TLS tickets outlive this object; kept in memory without it. */
   tickets?: TicketStore;
 }

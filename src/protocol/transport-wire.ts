@@ -3,33 +3,37 @@ import * as http from 'node:http';
 import * as https from 'node:https';
 import * as net from 'node:net';
 import * as tls from 'node:tls';
+import type { Clock } from '../base/clock.ts';
+import { createHeadWatch } from './answer.ts';
+import { connectTo } from './transport-connect.ts';
 import type { WireStage } from './transport-fault.ts';
-import type { HttpProxy } from './transport-proxy.ts';
+import type { ForwardProxy } from './transport-proxy.ts';
+import { type SessionTicket, type Validity, validityOf } from './transport-tls.ts';
+import { ReplyReader } from './wire/reply-reader.ts';
+import { openTunnel } from './wire/tunnel.ts';
 
-/** A proxy that says more than this before its empty line is not one. */
-const MAX_PROXY_ANSWER_BYTES = 16 * 1024;
 /** How long a connection waits for another request; less where the server says that it waits less. */
 const LONGEST_REST_MS = 10_000;
 /** Longer than it can rest: a modem is not woken to keep a connection that may never be used again. */
 const PROBE_AFTER_MS = 60_000;
 
-/** Keeps the TLS session ticket of the platform, so that the next handshake is a short one. */
-export interface TicketStore {
-  load(): Buffer | undefined;
-  save(ticket: Buffer): void;
-}
-
 /** Where and how to connect. */
 export interface Route {
   target: URL;
-  proxy: HttpProxy | undefined;
+  proxy: ForwardProxy | undefined;
+  /** Present for https:// proxies; holds no client certificate, which is for the platform alone. */
+  proxyContext: tls.SecureContext | undefined;
   /** Present for https targets. */
   secureContext: tls.SecureContext | undefined;
-  tickets: TicketStore;
+  /** For a new connection. */
+  ticket(): SessionTicket;
   /** Until the connection is there; from then on `idleMs`. */
   setUpIdleMs: number;
   idleMs: number;
   probeAfterMs: number | undefined;
+  /** Whether a name may not lead to this machine or its link. */
+  refusesLocal?: boolean | undefined;
+  clock: Pick<Clock, 'sleep'>;
 }
 
 /** The state of one connection. */
@@ -53,6 +57,8 @@ export interface Wire {
   txBytes(): number;
   /** Bytes of answers so far, without what TLS and proxies add. */
   heardBytes(): number;
+  /** Of the other side's certificate, once there is TLS and where it tells. */
+  validity?: Validity;
   /** Of this end, once connected. */
   localAddress?: string;
   agent: http.Agent;
@@ -69,23 +75,38 @@ export class IdleTimeout extends Error {
   }
 }
 
-/** The proxy answered, but not with a connection. */
-export class ProxyRefusal extends Error {}
-
 /** A connection that is opened by the first request given to its `agent`. */
 export function createWire(route: Route): Wire {
-  const raw = new net.Socket();
-  let top: net.Socket = raw;
+  let raw: net.Socket | undefined;
+  let top: net.Socket | undefined;
+  const settingUp = new AbortController();
   let idleMs = route.setUpIdleMs;
   let isResting = false;
+  const reader = new ReplyReader();
+  const head = createHeadWatch();
   const timedOut = (): void => wire.fail(new IdleTimeout(idleMs));
-  // What comes before it was asked for would be taken for the answer to the next request.
+  // Bytes that come unasked would be taken for the answer to the next request.
   const spoil = (): void => wire.fail(new Error('the server sent more than its answer'));
   const connect = async (): Promise<net.Socket> => {
-    const socket = await dial(route, wire, raw, timedOut, (secure) => {
-      top = secure;
+    void route.clock.sleep(route.setUpIdleMs, settingUp.signal).then(() => raw ?? timedOut());
+    raw = await connectRaw(route, settingUp.signal);
+    settingUp.abort();
+    top = raw;
+    // Without a listener, an error between two stages would end the process.
+    raw.on('error', (error) => {
+      wire.fault ??= error;
+    });
+    const socket = await dial(route, wire, raw, {
+      timedOut,
+      secured(secure) {
+        top = secure;
+      },
+    }).catch((error: unknown) => {
+      wire.fault ??= error;
+      throw error;
     });
     idleMs = route.idleMs;
+    readThrough(socket, reader, head.add);
     return socket.setTimeout(idleMs);
   };
   const wire: Wire = {
@@ -94,46 +115,61 @@ export function createWire(route: Route): Wire {
     fail(reason) {
       wire.fault ??= reason;
       const error = reason instanceof Error ? reason : new Error(String(reason));
-      if (top !== raw) top.destroy(error);
-      raw.destroy(top === raw ? error : undefined);
+      settingUp.abort(error);
+      if (top !== raw) top?.destroy(error);
+      raw?.destroy(top === raw ? error : undefined);
     },
     reuse(nextIdleMs) {
-      if (!isResting || wire.fault !== undefined || top.destroyed || !top.readable) return false;
+      if (!isResting || reader.hasExtra || wire.fault !== undefined || !top?.readable || top.destroyed)
+        return false;
+      reader.next();
       isResting = false;
       idleMs = nextIdleMs;
       top.off('data', spoil);
+      head.begin();
       top.setTimeout(idleMs);
       wire.stage = 'waiting';
       return true;
     },
-    isResting: () => isResting,
+    isResting: () => isResting && !reader.hasExtra,
     rearm: () => {
-      top.setTimeout(idleMs);
+      top?.setTimeout(idleMs);
     },
-    rxBytes: () => raw.bytesRead,
-    txBytes: () => raw.bytesWritten,
-    heardBytes: () => top.bytesRead,
+    rxBytes: () => raw?.bytesRead ?? 0,
+    txBytes: () => raw?.bytesWritten ?? 0,
+    heardBytes: () => top?.bytesRead ?? 0,
     agent: createAgent(route, () => connect()),
     connect,
   };
   // After the agent's own listener, which ends a connection that cannot be kept.
   wire.agent.on('free', () => {
-    isResting = !top.destroyed;
-    if (isResting) top.on('data', spoil);
-  });
-  // Without a listener, an error between two stages would end the process.
-  raw.on('error', (error) => {
-    wire.fault ??= error;
+    isResting = top?.destroyed === false && head.isPlain();
+    if (isResting) top?.on('data', spoil);
   });
   return wire;
+}
+
+/** Whatever reads `socket` from now on sees what `reader` makes of it; `watch` sees the bytes that came. */
+function readThrough(socket: net.Socket, reader: ReplyReader, watch: (chunk: Buffer) => void): void {
+  const push = socket.push.bind(socket);
+  socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+    if (Buffer.isBuffer(chunk)) {
+      watch(chunk);
+      const seen = reader.take(chunk);
+      return seen.length === 0 || push(seen);
+    }
+    const kept = chunk === null ? reader.end() : Buffer.alloc(0);
+    if (kept.length > 0) push(kept);
+    return push(chunk, encoding);
+  };
 }
 
 type Connected = (error: Error | null, socket?: net.Socket) => void;
 
 /**
- * An agent that makes exactly our connection, and keeps it for the next request that it is given. The two members are assigned instead of overridden:
- * `addRequest`, the one place where a request's target can still become the absolute form that a plain-HTTP proxy
- * wants, is what every agent on npm overrides, but it has no public type.
+ * An agent that makes exactly our connection, and keeps it for the next request that it is given. The two members are
+ * assigned instead of overridden: `addRequest`, the one place where a request's target can still become the absolute
+ * form that a plain-HTTP proxy wants, is what every agent on npm overrides, but it has no public type.
  */
 function createAgent(route: Route, connect: () => Promise<net.Socket>): http.Agent {
   const options = {
@@ -156,12 +192,16 @@ function createAgent(route: Route, connect: () => Promise<net.Socket>): http.Age
     );
   };
   Object.assign(agent, { createConnection });
-  if (route.proxy !== undefined && route.secureContext === undefined)
-    useAbsoluteForm(agent, route, route.proxy);
+  if (isAsked(route)) useAbsoluteForm(agent, route, route.proxy);
   return agent;
 }
 
-function useAbsoluteForm(agent: http.Agent, route: Route, proxy: HttpProxy): void {
+/** An HTTP proxy is asked for what is not under TLS; through all others there is a tunnel. */
+function isAsked(route: Route): route is Route & { proxy: ForwardProxy } {
+  return route.proxy !== undefined && route.proxy.kind !== 'socks5' && route.secureContext === undefined;
+}
+
+function useAbsoluteForm(agent: http.Agent, route: Route, proxy: ForwardProxy): void {
   const inherited: unknown = Reflect.get(agent, 'addRequest');
   if (typeof inherited !== 'function') throw new Error('this runtime has no http.Agent.addRequest');
   const addRequest = (request: http.ClientRequest, ...rest: unknown[]): void => {
@@ -176,43 +216,47 @@ async function dial(
   route: Route,
   wire: Wire,
   raw: net.Socket,
-  timedOut: () => void,
-  climb: (socket: net.Socket) => void,
+  { timedOut, secured }: { timedOut(): void; secured(socket: net.Socket): void },
 ): Promise<net.Socket> {
   raw.setNoDelay(true);
   raw.setTimeout(route.setUpIdleMs, timedOut);
   if (route.probeAfterMs !== undefined) raw.setKeepAlive(true, route.probeAfterMs);
-  await connected(raw, route);
   if (raw.localAddress !== undefined) wire.localAddress = raw.localAddress;
-  if (route.secureContext === undefined) {
-    wire.stage = 'waiting';
-    return raw;
-  }
+  let carrier = raw;
+  const secureOver = async (secure: tls.TLSSocket): Promise<tls.TLSSocket> => {
+    secured(secure);
+    secure.on('error', (error) => {
+      wire.fault ??= error;
+    });
+    carrier.setTimeout(0);
+    secure.setTimeout(route.setUpIdleMs, timedOut);
+    await settled(secure, 'secureConnect');
+    return secure;
+  };
   if (route.proxy !== undefined) {
     wire.stage = 'proxy';
-    await openTunnel(raw, route.target, route.proxy);
+    if (route.proxyContext !== undefined)
+      carrier = await secureOver(startProxyTls(raw, route.proxy, route.proxyContext));
+    if (!isAsked(route)) {
+      await openTunnel(carrier, route.proxy, { host: hostOf(route.target), port: portOf(route.target) });
+    }
   }
-  wire.stage = 'tls';
-  const secure = startTls(raw, route, route.secureContext);
-  climb(secure);
-  secure.on('error', (error) => {
-    wire.fault ??= error;
-  });
-  raw.setTimeout(0);
-  secure.setTimeout(route.setUpIdleMs, timedOut);
-  await settled(secure, 'secureConnect');
+  if (route.secureContext !== undefined) {
+    wire.stage = 'tls';
+    const secure = await secureOver(startTls(carrier, route, route.secureContext));
+    const validity = validityOf(secure);
+    if (validity !== undefined) wire.validity = validity;
+    carrier = secure;
+  }
   wire.stage = 'waiting';
-  return secure;
+  return carrier;
 }
 
-async function connected(raw: net.Socket, route: Route): Promise<void> {
-  const { target, proxy } = route;
-  const ready = settled(raw, 'connect');
-  raw.connect({
-    host: proxy?.host ?? hostOf(target),
-    port: proxy?.port ?? portOf(target),
-  });
-  await ready;
+function connectRaw(route: Route, signal: AbortSignal): Promise<net.Socket> {
+  const { target, proxy, clock } = route;
+  if (proxy !== undefined) return connectTo(proxy.host, proxy.port, { clock, signal });
+  const { refusesLocal } = route;
+  return connectTo(hostOf(target), portOf(target), { clock, signal, refusesLocal });
 }
 
 function hostOf(url: URL): string {
@@ -224,7 +268,7 @@ function portOf(url: URL): number {
 }
 
 /** Resolves at `event`, rejects when the socket fails or closes first. */
-function settled(socket: net.Socket, event: 'connect' | 'secureConnect'): Promise<void> {
+function settled(socket: net.Socket, event: 'secureConnect'): Promise<void> {
   return new Promise((resolve, reject) => {
     const done = (act: () => void) => (): void => {
       socket.off(event, succeed);
@@ -241,9 +285,18 @@ function settled(socket: net.Socket, event: 'connect' | 'secureConnect'): Promis
   });
 }
 
+function startProxyTls(
+  raw: net.Socket,
+  { host }: ForwardProxy,
+  secureContext: tls.SecureContext,
+): tls.TLSSocket {
+  const servername = net.isIP(host) === 0 ? host : '';
+  return tls.connect({ socket: raw, host, servername, secureContext, rejectUnauthorized: true });
+}
+
 function startTls(raw: net.Socket, route: Route, secureContext: tls.SecureContext): tls.TLSSocket {
   const host = hostOf(route.target);
-  const session = route.tickets.load();
+  const ticket = route.ticket();
   const secure = tls.connect({
     socket: raw,
     host,
@@ -252,57 +305,8 @@ function startTls(raw: net.Socket, route: Route, secureContext: tls.SecureContex
     secureContext,
     // Said here because NODE_TLS_REJECT_UNAUTHORIZED changes what leaving it out means.
     rejectUnauthorized: true,
-    ...(session === undefined ? {} : { session }),
+    ...(ticket.session === undefined ? {} : { session: ticket.session }),
   });
-  secure.on('session', (ticket) => route.tickets.save(ticket));
+  secure.on('session', (bytes) => ticket.keep(bytes, secure));
   return secure;
-}
-
-/** CONNECT (RFC 9110 §9.3.6). Resolves when the proxy has opened the tunnel; reads not a byte beyond its answer. */
-async function openTunnel(raw: net.Socket, target: URL, proxy: HttpProxy): Promise<void> {
-  const authority = `${target.hostname}:${portOf(target)}`;
-  const credentials =
-    proxy.authorization === undefined ? '' : `Proxy-Authorization: ${proxy.authorization}\r\n`;
-  raw.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${credentials}\r\n`);
-  const head = await readHead(raw);
-  const status = /^HTTP\/1\.[01] (\d{3})(?: ([^\r\n]*))?/.exec(head);
-  if (status === null) throw new ProxyRefusal('the proxy answered something that is not HTTP');
-  if (status[1] === '407') throw new ProxyRefusal('the proxy wants other credentials (status 407)');
-  if (status[1]?.startsWith('2') !== true) {
-    const reason = (status[2] ?? '').replace(/[^\x20-\x7e]/g, '').slice(0, 80);
-    throw new ProxyRefusal(`the proxy refused to connect (status ${status[1]} ${reason})`.replace(' )', ')'));
-  }
-}
-
-function readHead(raw: net.Socket): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let bytes = Buffer.alloc(0);
-    const finish = (act: () => void): void => {
-      raw.off('readable', take);
-      raw.off('error', fail);
-      raw.off('close', close);
-      act();
-    };
-    const take = (): void => {
-      for (let chunk: unknown = raw.read(); Buffer.isBuffer(chunk); chunk = raw.read()) {
-        bytes = Buffer.concat([bytes, chunk]);
-        const end = bytes.indexOf('\r\n\r\n');
-        if (end !== -1) {
-          const rest = bytes.subarray(end + 4);
-          if (rest.length > 0) raw.unshift(rest);
-          finish(() => resolve(bytes.toString('latin1', 0, end)));
-          return;
-        }
-        if (bytes.length > MAX_PROXY_ANSWER_BYTES) {
-          finish(() => reject(new ProxyRefusal('the proxy answered something that is not HTTP')));
-          return;
-        }
-      }
-    };
-    const fail = (error: Error): void => finish(() => reject(error));
-    const close = (): void => fail(Object.assign(new Error('closed'), { code: 'ECONNRESET' }));
-    raw.on('readable', take);
-    raw.once('error', fail);
-    raw.once('close', close);
-  });
 }

@@ -1,19 +1,20 @@
 /**
- * HTTP to the platform. Never a redirect followed, every size bounded, every byte counted.
+ * HTTP to the platform. No redirect followed here, every size bounded, every byte counted.
  *
- * A connection whose answer came whole waits a while for the next GET: the parts of a download cost one handshake. A GET
- * to which such a connection gives no answer is sent once more on a new one, since the server may have closed the old
- * one meanwhile (RFC 9112 §9.3.1). A POST always has a new one: whether it had been carried out could not be told.
- * Nothing else is retried here.
+ * A connection whose answer came whole waits a while for the next GET: the parts of a download cost one handshake. A
+ * GET to which such a connection gives no answer is sent once more on a new one, since the server may have closed the
+ * old one meanwhile (RFC 9112 §9.3.1). A POST always has a new one: whether it had been carried out could not be
+ * told. Nothing else is retried here.
  */
 import fetch, { type Response } from 'node-fetch';
 import type { Clock } from '../base/clock.ts';
 import { GweError } from '../base/errors.ts';
-import { createGarbage } from '../base/memory.ts';
+import { createByteCollector, createGarbage } from '../base/memory.ts';
+import { isSuccess } from './answer.ts';
 import { faultWords, isNotHttp, offline } from './transport-fault.ts';
 import { type Bytes, Cancelled, type Context, createPending, type Pending } from './transport-pending.ts';
 import { isLoopbackHost, selectProxy } from './transport-proxy.ts';
-import { loadSecureContext } from './transport-tls.ts';
+import { loadTls, memoryTickets, openTicket, proxyTls } from './transport-tls.ts';
 import type {
   StreamRequest,
   Transport,
@@ -22,10 +23,9 @@ import type {
   TransportResponse,
   TransportSettings,
 } from './transport-types.ts';
-import { IdleTimeout, ProxyRefusal, type TicketStore } from './transport-wire.ts';
-
-export type * from './transport-types.ts';
-export type { TicketStore } from './transport-wire.ts';
+import { IdleTimeout } from './transport-wire.ts';
+import { isGzip, plainBody } from './wire/content-coding.ts';
+import { ProxyRefusal } from './wire/tunnel.ts';
 
 /** Idle times that a whole answer, or a stretch of a stream, may take. */
 const TRICKLE_FACTOR = 10;
@@ -35,17 +35,22 @@ const SLOWEST_BYTES_PER_S = 64;
 /** Throws CONFIG_INVALID for a base URL, certificate file or proxy that cannot work. */
 export function createTransport(settings: TransportSettings, options: TransportOptions): Transport {
   const base = checkBaseUrl(settings);
+  const trust = base.protocol === 'https:' ? loadTls(settings, settings.env) : undefined;
+  const tickets = options.tickets ?? memoryTickets();
+  const bond = `${base.origin} ${trust?.digest}`;
+  const proxy = selectProxy(base, settings.env);
   const context: Context = {
     settings,
+    proxy,
+    proxyContext: proxyTls(proxy, settings),
     options,
     base,
-    secureContext: base.protocol === 'https:' ? loadSecureContext(settings) : undefined,
-    tickets: options.tickets ?? memoryTickets(),
+    secureContext: trust?.secureContext,
+    ticket: () => openTicket(tickets, bond, options.clock),
     open: new Set(),
     resting: undefined,
     isClosed: false,
   };
-  selectProxy(base, settings.env);
   return {
     request: (request) => requestWhole(context, request),
     async stream(request) {
@@ -61,7 +66,8 @@ export function createTransport(settings: TransportSettings, options: TransportO
         opened.finish();
       };
       const { status, headers } = opened.response;
-      return { status, headers, chunks: readChunks({ ...opened, finish }), cancel: finish };
+      const chunks = bodyOf({ ...opened, finish }, true);
+      return { status, headers: plainHeaders(headers, status), chunks, cancel: finish };
     },
     close() {
       context.isClosed = true;
@@ -99,16 +105,6 @@ function checkBaseUrl(settings: TransportSettings): URL {
   return url;
 }
 
-function memoryTickets(): TicketStore {
-  let kept: Buffer | undefined;
-  return {
-    load: () => kept,
-    save(ticket) {
-      kept = ticket;
-    },
-  };
-}
-
 async function requestWhole(context: Context, request: TransportRequest): Promise<TransportResponse> {
   const idleMs = request.timeoutMs ?? context.settings.timeoutMs;
   const deadline = new AbortController();
@@ -122,14 +118,14 @@ async function requestWhole(context: Context, request: TransportRequest): Promis
     throw error;
   });
   try {
-    const body = await readBounded(exchange, request.maxBytes);
-    return { status: exchange.response.status, headers: exchange.response.headers, body };
+    const { status, headers } = exchange.response;
+    return { status, headers, ...(await readBounded(exchange, request)) };
   } finally {
     deadline.abort();
   }
 }
 
-/** What drips would hold an update, and with it the check-ins after it, for as long as the other side likes. */
+/** A trickle would hold an update, and the check-ins after it, for as long as the other side likes. */
 class TooSlow extends Error {}
 
 async function watchPace(context: Context, pending: Pending, done: AbortSignal): Promise<void> {
@@ -149,21 +145,55 @@ async function watchPace(context: Context, pending: Pending, done: AbortSignal):
   }
 }
 
-async function readBounded(exchange: Exchange, maxBytes: number): Promise<Buffer> {
-  const parts: Buffer[] = [];
+/** The beginning of an error page is enough: it says nothing about the requested data. */
+async function readBounded(
+  exchange: Exchange,
+  request: TransportRequest,
+): Promise<Pick<TransportResponse, 'body' | 'isCut'>> {
+  const { maxBytes, take } = request;
+  const kept = createByteCollector(maxBytes);
+  const isGood = isSuccess(exchange.response.status);
+  const isTaken = take !== undefined && isGood;
   let sizeBytes = 0;
-  for await (const chunk of readChunks(exchange)) {
+  for await (const chunk of bodyOf(exchange, false)) {
     sizeBytes += chunk.length;
-    if (sizeBytes > maxBytes) {
-      throw new GweError(
-        'PROTOCOL_TOO_LARGE',
-        `cannot ${exchange.what}: the answer is larger than ${maxBytes} bytes`,
-        { facts: { maxBytes, status: exchange.response.status } },
-      );
-    }
-    parts.push(chunk);
+    const isKept = isTaken ? take(chunk) : kept.add(chunk);
+    if (isKept && sizeBytes <= maxBytes) continue;
+    if (!isGood) return { body: kept.bytes(), isCut: true };
+    throw new GweError('PROTOCOL_TOO_LARGE', `cannot ${exchange.what}: ${sizeWords(sizeBytes, request)}`, {
+      facts: { maxBytes, status: exchange.response.status },
+    });
   }
-  return Buffer.concat(parts);
+  return { body: kept.bytes() };
+}
+
+function sizeWords(sizeBytes: number, { maxBytes, takesBytes = maxBytes }: TransportRequest): string {
+  if (sizeBytes > maxBytes) return `the answer is larger than ${maxBytes} bytes`;
+  return `the values that were asked for take ${sizeBytes} bytes, expected at most ${takesBytes}`;
+}
+
+/** The body as it was asked for: not compressed. */
+async function* bodyOf(exchange: Exchange, isTarball: boolean): AsyncGenerator<Buffer, void, undefined> {
+  const { response, what } = exchange;
+  const chunks = readChunks(exchange);
+  // A stretch of something compressed cannot be unpacked.
+  if (response.status === 206 || !isGzip(response.headers.get('content-encoding'))) {
+    yield* chunks;
+    return;
+  }
+  try {
+    yield* plainBody(chunks, isTarball);
+  } catch (error) {
+    if (error instanceof GweError) throw error;
+    const message = `cannot ${what}: the answer came compressed, which was not asked for, and is damaged`;
+    throw new GweError('PROTOCOL_GARBAGE', message, { cause: error });
+  }
+}
+
+/** The length of what may have been compressed is not that of the body. */
+function plainHeaders(headers: Response['headers'], status: number): Pick<Response['headers'], 'get'> {
+  if (status === 206 || !isGzip(headers.get('content-encoding'))) return headers;
+  return { get: (name) => (name.toLowerCase() === 'content-length' ? null : headers.get(name)) };
 }
 
 /** The body, chunk by chunk; the exchange ends with the loop, however that ends. */
@@ -232,10 +262,11 @@ async function send(
   });
   pending.wire.rearm();
   pending.answer.status = response.status;
-  if (context.base.protocol === 'https:') context.options.onDate?.(response.headers.get('date') ?? '');
+  if (context.base.protocol === 'https:')
+    context.options.onDate?.(response.headers.get('date') ?? '', pending.wire.validity);
   // The connection can break before anybody reads the body, and a stream's error that nobody hears ends the process.
   response.body?.on('error', () => undefined);
-  refuseRedirect(pending, response);
+  if (request.mayBeElsewhere !== true) refuseRedirect(pending, response);
   return { ...pending, response, clock: context.options.clock };
 }
 
@@ -243,14 +274,16 @@ async function send(
 function refuseRedirect(pending: Pending, response: Response): void {
   const { status } = response;
   if (status < 300 || status > 399 || status === 304) return;
+  const own = pending.route.target;
   const location = response.headers.get('location') ?? '';
-  const target = URL.canParse(location, pending.route.target.href)
-    ? new URL(location, pending.route.target.href).origin
-    : 'nowhere';
+  const target = URL.canParse(location, own.href) ? new URL(location, own.href) : undefined;
+  const advice =
+    target?.origin === own.origin
+      ? 'expected an answer there: look at what stands between'
+      : 'set the platform URL to the right host, or follow_content_redirects for content of known digest';
   throw new GweError(
     'PROTOCOL_REFUSED',
-    `cannot ${pending.what}: redirected to '${target}' (status ${status}), which gwe does not follow; ` +
-      'set the platform URL to the right host',
+    `cannot ${pending.what}: redirected to '${target?.origin ?? 'nowhere'}' (status ${status}), which gwe does not follow; ${advice}`,
     { facts: { status } },
   );
 }
@@ -259,18 +292,19 @@ function explain(pending: Pending, error: unknown, clock: Clock): GweError {
   if (error instanceof GweError) return error;
   const { wire, what, route } = pending;
   const fault = wire.fault ?? error;
+  const at = { proxy: route.proxy, stage: wire.stage };
   if (fault instanceof Cancelled) return new GweError('CANCELLED', `cannot ${what}: cancelled`);
   if (isNotHttp(fault)) {
     return new GweError('PROTOCOL_GARBAGE', `cannot ${what}: the answer is not HTTP`, { cause: fault });
   }
   if (fault instanceof IdleTimeout) {
     const words = `timeout: ${wire.stage === 'connecting' ? 'no connection within' : 'no answer or no end of it within'} ${fault.afterMs} ms`;
-    return offline(what, words, route.proxy, undefined, wire.stage);
+    return offline(what, words, at);
   }
   if (fault instanceof TooSlow) {
-    const via = offline(what, fault.message, route.proxy, undefined, wire.stage);
+    const via = offline(what, fault.message, at);
     return new GweError(via.code, via.message, { facts: { ...via.facts, isSlow: true } });
   }
-  if (fault instanceof ProxyRefusal) return offline(what, fault.message, route.proxy, undefined, wire.stage);
-  return offline(what, faultWords(fault, wire.stage, clock.wallMs()), route.proxy, fault, wire.stage);
+  if (fault instanceof ProxyRefusal) return offline(what, fault.message, at);
+  return offline(what, faultWords(fault, wire.stage, clock.wallMs()), { ...at, cause: fault });
 }

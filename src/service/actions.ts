@@ -67,13 +67,13 @@ export function textOf(path: string): string | undefined {
     : undefined;
 }
 
-/** Throws STORE_IO, with the command that mends it, if `path` is there and not of gwe. */
+/** Throws STORE_IO, with the command that corrects it, if `path` is there and not of gwe. */
 export function requireOwn(path: string, isOwn: boolean): void {
   if (isOwn || lstatSync(path, { throwIfNoEntry: false }) === undefined) return;
   throw new GweError(
     'STORE_IO',
-    `cannot write '${path}': it is there and gwe did not write it; nothing was changed; ` +
-      `to let gwe have its place: mv '${path}' '${path}.before-gwe', then run this again`,
+    `cannot write '${path}': it exists and gwe did not write it; nothing was changed; ` +
+      `to make room for gwe: mv '${path}' '${path}.before-gwe', then run this again`,
   );
 }
 

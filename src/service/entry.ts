@@ -10,7 +10,7 @@ const SERVICE_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 const PROXY_VARIABLES = ['HTTPS_PROXY', 'HTTP_PROXY', 'ALL_PROXY', 'NO_PROXY'];
 const UNIT_MARKER = '# written by gwe service install; changes are lost at the next one';
 
-export interface ServiceEnvironment {
+interface ServiceEnvironment {
   variables: Record<string, string>;
   /** Proxy variables that are set here and stay out, because files that everybody may read must hold no password. */
   leftOut: string[];
@@ -30,14 +30,14 @@ export function serviceEnvironment(layout: Layout, env: Environment): ServiceEnv
   return { variables, leftOut };
 }
 
-/** The program entry; the log and its rotation are those of every app (spec §4.7). */
+/** The program entry; the log and its rotation are those of every app (one-platform.md §4.7). */
 export function renderEntry(layout: Layout, variables: Readonly<Record<string, string>>): RenderedProgram {
   const source = [
     '[supervisord]',
     `command = ${escapePercent(layout.launcher)}`,
     'autostart = true',
     'autorestart = true',
-    // supervisord must never give gwe up (design.md §5).
+    // supervisord must never give gwe up (src/agent/README.md, "The path of an update").
     'startretries = 1000000',
     'stopwaitsecs = 30',
     `environment = ${Object.entries(variables)

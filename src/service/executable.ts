@@ -1,11 +1,11 @@
 /** gwe's own executable as a version directory: opt/gwe/apps/gwe/VERSION-DIGEST8/gwe. */
-import { createHash } from 'node:crypto';
-import { closeSync, existsSync, openSync, readSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { GweError, wrapError } from '../base/errors.ts';
-import { copyFileDurable, diskSpace, ensureDirectory, readLink, swapLink } from '../base/fs.ts';
+import { copyFileDurable, digestFile, diskSpace, ensureDirectory, readLink, swapLink } from '../base/fs.ts';
 import { runProcess } from '../base/process.ts';
+import { recordOwnVersion } from '../store/installed-store.ts';
 import {
   appDirectory,
   currentLink,
@@ -13,13 +13,13 @@ import {
   previousLink,
   versionDirectoryName,
 } from '../store/layout.ts';
-import { prune } from '../store/versions.ts';
+import { removeVersions, unneededVersions } from '../store/versions.ts';
+import { keepAsPrevious } from './previous.ts';
 import { SELF_TEST_ANSWER } from './self-test.ts';
-import { forgetStarts, readStarts } from './starts.ts';
+import { forgetStarts } from './starts.ts';
 
 export const APP = 'gwe';
 const SELF_TEST_MS = 60_000;
-const READ_BYTES = 1024 * 1024;
 /** Left free beside the copy, for the configuration and state that gwe writes. */
 const RESERVE_BYTES = 4 * 1024 * 1024;
 
@@ -31,6 +31,9 @@ export interface Executable {
   name: string;
   /** Where it will be, or is. */
   path: string;
+  version: string;
+  /** sha256 of the file, where it had to be read. */
+  digest?: string;
   /** It is in its version directory already: the running gwe was started from there, or it was copied before. */
   isInPlace: boolean;
 }
@@ -56,20 +59,22 @@ export async function planExecutable(
   const apps = appDirectory(layout, APP);
   const sizeBytes = statSync(real).size;
   if (existsSync(apps) && dirname(dirname(real)) === realpathSync(apps)) {
-    return { source: real, sizeBytes, name: basename(dirname(real)), path: real, isInPlace: true };
+    const name = basename(dirname(real));
+    return { source: real, sizeBytes, name, path: real, version, isInPlace: true };
   }
   if (!(await passesSelfTest(real, clock))) {
     throw new GweError(
       'USAGE_BAD_VALUE',
-      `cannot install '${source}': it does not pass gwe's self-test, expected the executable of gwe for this machine`,
+      `cannot install '${source}': it fails gwe's self-test, expected the executable of gwe for this machine`,
     );
   }
-  const digest = digestFile(real);
-  const name = versionDirectoryName(version, digest);
+  const digest = digestExecutable(real);
+  const name = versionDirectoryName({ version, digest });
   const path = join(apps, name, APP);
-  const isInPlace = existsSync(path) && statSync(path).size === sizeBytes && digestFile(path) === digest;
+  const isInPlace =
+    existsSync(path) && statSync(path).size === sizeBytes && digestExecutable(path) === digest;
   if (!isInPlace) requireSpace(apps, sizeBytes);
-  return { source: real, sizeBytes, name, path, isInPlace };
+  return { source: real, sizeBytes, name, path, version, digest, isInPlace };
 }
 
 /** Copies it, durably and under its own name only when whole. */
@@ -79,18 +84,18 @@ export function placeExecutable(executable: Executable): void {
 }
 
 /** Makes it `current`, the one before `previous`, and removes what is neither. Returns what was removed. */
-export function switchExecutable(layout: Layout, executable: Executable): string[] {
+export function switchExecutable(layout: Layout, executable: Executable, nowMs: number): string[] {
   const before = readLink(currentLink(layout, APP));
   if (before !== executable.name) {
-    // One that never checked in is no place to go back to, unless there is no other.
-    const isWorthKeeping =
-      readStarts(layout).confirmed === before || readLink(previousLink(layout, APP)) === undefined;
-    if (before !== undefined && isWorthKeeping) swapLink(before, previousLink(layout, APP));
+    if (before !== undefined) keepAsPrevious(layout, before);
     swapLink(executable.name, currentLink(layout, APP));
   }
+  const { version, digest } = executable;
+  if (digest !== undefined) recordOwnVersion(layout, { version, digest, installedAtMs: nowMs });
   forgetStarts(layout);
   const previous = readLink(previousLink(layout, APP));
-  return prune(layout, APP, [executable.name, ...(previous === undefined ? [] : [previous])]);
+  const keep = [executable.name, ...(previous === undefined ? [] : [previous])];
+  return removeVersions(layout, APP, unneededVersions(layout, APP, keep)).removed;
 }
 
 function requireSpace(directory: string, sizeBytes: number): void {
@@ -102,19 +107,10 @@ function requireSpace(directory: string, sizeBytes: number): void {
   );
 }
 
-/** sha256 in hex, in bounded memory. */
-function digestFile(path: string): string {
-  const hash = createHash('sha256');
-  const buffer = Buffer.alloc(READ_BYTES);
-  const fd = openSync(path, 'r');
+function digestExecutable(path: string): string {
   try {
-    for (let count = readSync(fd, buffer); count > 0; count = readSync(fd, buffer)) {
-      hash.update(buffer.subarray(0, count));
-    }
+    return digestFile(path);
   } catch (error) {
     throw wrapError(error, 'STORE_IO', `cannot read '${path}'`);
-  } finally {
-    closeSync(fd);
   }
-  return hash.digest('hex');
 }

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readLink } from '../base/fs.ts';
-import { FRESH_GATEWAY_CONFIG } from '../config/files.ts';
+import { FRESH_GATEWAY_CONFIG } from '../config/config-files.ts';
 import { act, putText, requireOwn, type ServiceOptions, textOf, withoutUpdates } from './actions.ts';
 import { type Manager, renderEntry, renderUnit, serviceEnvironment } from './entry.ts';
 import {
@@ -12,6 +12,7 @@ import {
   planExecutable,
   switchExecutable,
 } from './executable.ts';
+import { installGuard, requireOwnGuard } from './guard-hooks.ts';
 import { isLauncher, LAUNCHER } from './launcher.ts';
 import {
   checkEntry,
@@ -24,35 +25,41 @@ import {
   requireOwnFiles,
 } from './managers.ts';
 
-export interface InstallOptions extends ServiceOptions {
+interface InstallOptions extends ServiceOptions {
   manager: Manager;
   /** The executable to install, and its version. */
   source: string;
   version: string;
+  /** The original Gateway Engine may be in the place of the launcher and of the entry. */
+  takesOver?: { keepsRunning: boolean };
 }
 
 /**
- * Checks everything before it changes anything. Throws USAGE_BAD_VALUE for an executable that is none, STORE_IO or
- * SUPERVISOR_FOREIGN_PROGRAM for something in the way that is not of gwe, STORE_LOCKED in the middle of an update,
+ * Checks everything before it changes anything. Throws USAGE_BAD_VALUE for a file that is not an executable, STORE_IO
+ * or SUPERVISOR_FOREIGN_PROGRAM for something in the way that is not of gwe, STORE_LOCKED in the middle of an update,
  * STORE_NO_SPACE.
  */
 export async function installService(options: InstallOptions): Promise<void> {
   const { layout, manager } = options;
   const executable = await planExecutable(layout, options.source, options.version, options.clock);
-  await requireOwnLauncher(options);
-  requireOwnFiles(layout);
+  if (options.takesOver === undefined) {
+    await requireOwnLauncher(options);
+    requireOwnFiles(layout);
+  }
+  requireOwnGuard(layout);
   const { variables, leftOut } = serviceEnvironment(layout, options.env);
   const entry = renderEntry(layout, variables);
   checkEntry(layout, entry, options.env);
   await withoutUpdates(options, async () => {
     const isNew = await installExecutable(options, executable);
     await putText(options, layout.launcher, LAUNCHER, 0o755);
+    await installGuard(options);
     await ensureConfigured(options);
     for (const { path, text } of options.documents)
       await putText(options, join(layout.root, path), text, 0o644);
     for (const name of leftOut) {
       options.say(
-        `left out ${name}: it holds a password or unusual characters; set it for ${manager} where only root reads`,
+        `left out ${name}: it holds a password or unusual characters; set it for ${manager} where only root can read it`,
       );
     }
     if (manager === 'systemd') {
@@ -60,7 +67,7 @@ export async function installService(options: InstallOptions): Promise<void> {
       await installUnit(options, renderUnit(layout, variables), isNew);
     } else {
       if (hasOwnUnit(layout)) await removeUnit(options);
-      await installEntry(options, entry, isNew);
+      await installEntry(options, entry, { isNew, takesOver: options.takesOver });
     }
   });
 }
@@ -85,7 +92,8 @@ async function installExecutable(options: InstallOptions, executable: Executable
     return !executable.isInPlace;
   }
   await act(options, `link ${link} -> ${executable.name}`, () => {
-    for (const name of switchExecutable(layout, executable)) options.say(`remove version ${name}`);
+    for (const name of switchExecutable(layout, executable, options.clock.wallMs()))
+      options.say(`remove version ${name}`);
   });
   return true;
 }

@@ -1,13 +1,13 @@
 /** gwe under supervisord or systemd: its program entry or unit put in place and taken away. */
 import { existsSync, lstatSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname } from 'node:path';
 import { describeError, GweError } from '../base/errors.ts';
-import { ensureDirectory, removeFileDurable, swapLink } from '../base/fs.ts';
+import { ensureDirectory, removeFileDurable, swapLink, writeFileDurable } from '../base/fs.ts';
 import { runProcess } from '../base/process.ts';
-import { type Layout, programFile } from '../store/layout.ts';
-import { assertProgramConfig } from '../supervisor/check.ts';
+import { type Layout, programFile, unitFile, unitLink } from '../store/layout.ts';
 import { isOwnProgram, type RenderedProgram } from '../supervisor/program.ts';
+import { assertProgramConfig } from '../supervisor/program-check.ts';
 import { applyProgram, assertOwnProgram, groupProcesses, removeProgram } from '../supervisor/programs.ts';
 import { directoryExists, userExists } from '../supervisor/users.ts';
 import { act, putText, requireOwn, type ServiceOptions, textOf } from './actions.ts';
@@ -16,17 +16,9 @@ import { APP } from './executable.ts';
 
 const SYSTEMCTL_MS = 60_000;
 
-export function unitFile(layout: Layout): string {
-  return join(layout.unitsDirectory, 'gwe.service');
-}
-
-/** The link by which systemd starts the unit at boot. */
-function wantsLink(layout: Layout): string {
-  return join(layout.unitsDirectory, 'multi-user.target.wants', 'gwe.service');
-}
-
 export function hasOwnEntry(layout: Layout): boolean {
-  return isOwnProgram(APP, textOf(programFile(layout, APP)) ?? '');
+  const text = textOf(programFile(layout, APP));
+  return text !== undefined && isOwnProgram(APP, text);
 }
 
 export function hasOwnUnit(layout: Layout): boolean {
@@ -59,11 +51,18 @@ export function checkEntry(layout: Layout, entry: RenderedProgram, env: Environm
   );
 }
 
-/** Has supervisord run gwe by `entry`; `isNew` says that another executable than before is to run. */
+interface EntryOptions {
+  /** Another executable than before is to run. */
+  isNew: boolean;
+  /** The entry may be of the original Gateway Engine, whose install.sh may be what runs this. */
+  takesOver: { keepsRunning: boolean } | undefined;
+}
+
+/** Has supervisord run gwe by `entry`. */
 export async function installEntry(
   options: ServiceOptions,
   entry: RenderedProgram,
-  isNew: boolean,
+  { isNew, takesOver }: EntryOptions,
 ): Promise<void> {
   const { layout, supervisor } = options;
   const path = programFile(layout, APP);
@@ -81,15 +80,25 @@ export async function installEntry(
     );
     return;
   }
-  if (!options.isDryRun) await assertOwnProgram(supervisor, layout.programsDirectory, APP);
+  if (takesOver !== undefined && textOf(path) !== entry.text)
+    await act(options, `write ${path}`, () => writeFileDurable(path, entry.text, 0o644));
+  if (takesOver?.keepsRunning === true) {
+    options.say('systemd starts gwe when the running one has ended');
+    return;
+  }
+  if (!options.isDryRun) await assertOwnProgram(supervisor, layout, APP);
+  // Written and not read since: what runs is not what it says.
+  const isStale = (await supervisor.reloadConfig()).changed.includes(APP);
   const isRunning = (await groupProcesses(supervisor, APP)).some((one) => one.statename === 'RUNNING');
-  if (textOf(path) === entry.text && isRunning && !isNew) {
+  if (textOf(path) === entry.text && isRunning && !isNew && !isStale) {
     options.say(`keep ${path}`);
     options.say('keep program gwe: supervisord runs it');
     return;
   }
-  await act(options, `write ${path}, and have supervisord ${isRunning ? 'restart' : 'start'} gwe by it`, () =>
-    applyProgram(supervisor, layout.programsDirectory, APP, entry.text),
+  await act(
+    options,
+    `write ${path}, and have supervisord ${isRunning ? 'restart' : 'start'} gwe with it`,
+    () => applyProgram(supervisor, layout, { app: APP, text: entry.text }),
   );
 }
 
@@ -99,7 +108,7 @@ export async function removeEntry(options: ServiceOptions): Promise<void> {
   const path = programFile(layout, APP);
   await act(options, `stop program gwe, and remove ${path}`, async () => {
     try {
-      await removeProgram(supervisor, layout.programsDirectory, APP);
+      await removeProgram(supervisor, layout, APP);
     } catch (error) {
       if (!(error instanceof GweError) || error.code !== 'SUPERVISOR_UNREACHABLE') throw error;
       options.say(`supervisord is not running, so there is no program to stop`);
@@ -111,12 +120,12 @@ export async function removeEntry(options: ServiceOptions): Promise<void> {
 export async function installUnit(options: ServiceOptions, text: string, isNew: boolean): Promise<void> {
   const { layout } = options;
   const isWritten = await putText(options, unitFile(layout), text, 0o644);
-  if (lstatSync(wantsLink(layout), { throwIfNoEntry: false })?.isSymbolicLink() === true) {
-    options.say(`keep ${wantsLink(layout)}`);
+  if (lstatSync(unitLink(layout), { throwIfNoEntry: false })?.isSymbolicLink() === true) {
+    options.say(`keep ${unitLink(layout)}`);
   } else {
-    await act(options, `link ${wantsLink(layout)}`, () => {
-      ensureDirectory(join(layout.unitsDirectory, 'multi-user.target.wants'));
-      swapLink('../gwe.service', wantsLink(layout));
+    await act(options, `link ${unitLink(layout)}`, () => {
+      ensureDirectory(dirname(unitLink(layout)));
+      swapLink('../gwe.service', unitLink(layout));
     });
   }
   if (isWritten) await systemctl(options, 'daemon-reload');
@@ -127,14 +136,17 @@ export async function removeUnit(options: ServiceOptions): Promise<void> {
   const { layout } = options;
   if (!hasOwnUnit(layout)) return;
   await systemctl(options, 'stop', 'gwe.service');
-  for (const path of [wantsLink(layout), unitFile(layout)]) {
+  for (const path of [unitLink(layout), unitFile(layout)]) {
     await act(options, `remove ${path}`, () => removeFileDurable(path));
   }
   await systemctl(options, 'daemon-reload');
 }
 
 /** Runs systemctl where systemd runs this very root; elsewhere says that the person has to. */
-async function systemctl(options: ServiceOptions, ...args: string[]): Promise<void> {
+export async function systemctl(
+  options: Pick<ServiceOptions, 'layout' | 'isDryRun' | 'clock' | 'say'>,
+  ...args: string[]
+): Promise<void> {
   const argv = ['systemctl', ...args];
   if (options.layout.root !== '/' || !existsSync('/run/systemd/system')) {
     options.say(`to do: ${argv.join(' ')} (systemd does not run on '${options.layout.root}' now)`);

@@ -3,7 +3,7 @@
  * it has begun: taking a version back and saying so must not wait for a person to make space.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { diskSpace, ensureDirectory, removeFileDurable, writeFileDurable } from '../base/fs.ts';
 
@@ -12,25 +12,32 @@ export const BALLAST_BYTES = 128 * 1024;
 /** It is never to be what fills the disk. */
 const LEAST_FREE_BYTES = 8 * BALLAST_BYTES;
 
-export interface Ballast {
+interface Ballast {
   /** Takes the room, unless that has been done or the disk has little. Throws STORE_NO_SPACE, STORE_IO. */
   take(): void;
-  /** Gives it up. False if there is none. Throws STORE_IO. */
+  /** Deletes it. False if there is none. Throws STORE_IO. */
   release(): boolean;
 }
 
 export function createBallast(path: string): Ballast {
   return {
     take() {
-      if (existsSync(path) || diskSpace(path).freeBytes < LEAST_FREE_BYTES) return;
+      if (isWhole(path) || diskSpace(path).freeBytes < LEAST_FREE_BYTES) return;
       ensureDirectory(dirname(path));
       // A file system that compresses would hold no room for zeros.
       writeFileDurable(path, randomBytes(BALLAST_BYTES), 0o600);
     },
     release() {
       if (!existsSync(path)) return false;
+      const isFull = isWhole(path);
       removeFileDurable(path);
-      return true;
+      return isFull;
     },
   };
+}
+
+/** One that a power cut has emptied holds no room. */
+function isWhole(path: string): boolean {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat?.isFile() === true && stat.size === BALLAST_BYTES;
 }

@@ -1,11 +1,12 @@
-/**
- * Where the chunks of everything installed are: a file that says which version directory holds which chunk, and at what
- * byte of its stream. It is never trusted: what is read there counts by its digest. Missing, damaged or stale, it is made anew.
- */
 import { createHash } from 'node:crypto';
 import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { ensureDirectory, readFileBounded, writeFileDurable } from '../base/fs.ts';
+
+/**
+ * Where the chunks of everything installed are: a file that says which version directory holds which chunk, and at what
+ * byte of its stream. It is never trusted: whatever is read through it is checked against its digest. If missing, damaged or stale, it is rebuilt.
+ */
 
 /** An entry of a tree that came without a manifest, as it was when its chunks were cut. */
 const EntrySchema = v.variant('type', [
@@ -27,7 +28,6 @@ const SectionSchema = v.object({
   chunks: v.number(),
   entries: v.optional(v.array(EntrySchema)),
 });
-export type TreeEntry = v.InferOutput<typeof EntrySchema>;
 
 /** The chunks of one version. */
 export interface IndexSection extends v.InferOutput<typeof SectionSchema> {

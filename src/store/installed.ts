@@ -1,20 +1,18 @@
-/** What is installed: per app the active version, the one before, and what has been refused. */
-
-import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { ContentFactsSchema, VersionRecordSchema } from '../artifact/record.ts';
-import { GweError, wrapError } from '../base/errors.ts';
-import { ensureDirectory, readTextBounded, writeFileDurable } from '../base/fs.ts';
 
-const STATE_VERSION = 1;
-const LARGEST_STATE_BYTES = 4 * 1024 * 1024;
+/** What is installed: per app the active version, the one before, and what has been refused. */
+
 const MOST_REFUSALS = 20;
 
 const RefusalSchema = v.object({
   contentId: v.string(),
   digest: v.string(),
-  /** sha256 of the command's text: the refusal holds until this changes. */
+  /** sha256 of the command's text: the refusal holds until this changes, or for a while. */
   commandDigest: v.string(),
+  /** When it failed last, and how often under this command. */
+  failedAtMs: v.optional(v.number()),
+  failures: v.optional(v.number()),
   content: v.optional(ContentFactsSchema),
   reason: v.string(),
 });
@@ -27,43 +25,22 @@ const AppSchema = v.object({
 });
 export type InstalledApp = v.InferOutput<typeof AppSchema>;
 
-const StateSchema = v.object({ version: v.literal(STATE_VERSION), apps: v.record(v.string(), AppSchema) });
+export const InstalledSchema = v.object({ version: v.literal(1), apps: v.record(v.string(), AppSchema) });
 
 export interface InstalledStore {
-  /** Every app by name. A file that cannot be read throws JOURNAL_UNREADABLE. */
+  /** Every app by name. A damaged or missing file is rebuilt in memory from the rest of the disk. */
   all(): Readonly<Record<string, InstalledApp>>;
   get(app: string): InstalledApp;
   /** Replaces the record of one app; `undefined` forgets it. */
   set(app: string, record: InstalledApp | undefined): void;
 }
 
-export function createInstalledStore(path: string): InstalledStore {
-  const all = (): Record<string, InstalledApp> =>
-    decodeState(path, readTextBounded(path, LARGEST_STATE_BYTES));
-  return {
-    all,
-    get: (app) => all()[app] ?? { refused: [] },
-    set(app, record) {
-      const { [app]: _old, ...others } = all();
-      const apps = record === undefined ? others : { ...others, [app]: record };
-      ensureDirectory(dirname(path));
-      writeFileDurable(path, `${JSON.stringify({ version: STATE_VERSION, apps }, undefined, 1)}\n`);
-    },
-  };
-}
-
-/** `record` with one more refusal; the oldest go first. */
+/** `record` with one more refusal; the oldest go first. The same bytes under the same command have failed once more. */
 export function withRefusal(record: InstalledApp, refusal: Refusal): InstalledApp {
+  const same = record.refused.find(
+    ({ digest, commandDigest }) => digest === refusal.digest && commandDigest === refusal.commandDigest,
+  );
+  const failures = same === undefined ? 1 : (same.failures ?? 1) + 1;
   const others = record.refused.filter((other) => other.digest !== refusal.digest);
-  return { ...record, refused: [...others, refusal].slice(-MOST_REFUSALS) };
-}
-
-function decodeState(path: string, text: string | undefined): Record<string, InstalledApp> {
-  if (text === undefined) return {};
-  try {
-    return v.parse(StateSchema, JSON.parse(text)).apps;
-  } catch (error) {
-    if (error instanceof GweError) throw error;
-    throw wrapError(error, 'JOURNAL_UNREADABLE', `cannot read '${path}'`);
-  }
+  return { ...record, refused: [...others, { ...refusal, failures }].slice(-MOST_REFUSALS) };
 }

@@ -1,46 +1,128 @@
-/** Whom this gateway trusts (etc/gwe/keys.d/*.pub), and the releases that it has seen. */
-import { dirname, join } from 'node:path';
+import { lstatSync } from 'node:fs';
+import { join } from 'node:path';
 import * as v from 'valibot';
 import { quote } from '../artifact/faults.ts';
+import { KEY_POWERS, type TrustedKey } from '../artifact/manifest/policy.ts';
+import { keyId, readPublicKey } from '../artifact/manifest/signature.ts';
 import { APP_NAME_PATTERN, KEYS_APP_NAME } from '../artifact/name.ts';
-import type { TrustedKey } from '../artifact/policy.ts';
-import { keyId, readPublicKey } from '../artifact/signature.ts';
-import { describeError, GweError } from '../base/errors.ts';
 import {
-  ensureDirectory,
-  listDirectory,
-  readFileBounded,
-  readTextBounded,
-  removeFileDurable,
-  writeFileDurable,
-} from '../base/fs.ts';
+  copiesOf,
+  type EditedFormat,
+  keepEdited,
+  readEdited,
+  removeCopy,
+  removeEdited,
+  writeEdited,
+} from '../base/edited-file.ts';
+import { describeError, GweError } from '../base/errors.ts';
+import { ensureDirectory, listDirectory, readFileBounded, readTextBounded } from '../base/fs.ts';
+import { type StoredFile, storedFile } from '../base/stored-file.ts';
+
+/** Whom this gateway trusts (etc/gwe/keys.d), and the releases that it has seen. */
 
 const KEY_SUFFIX = '.pub';
-const LARGEST_KEY_BYTES = 64 * 1024;
+/** Names that somebody gives to a key, or to a copy of one: `alice.pem`, `alice.pub.bak`, `alice.pub~`. */
+const KEY_LIKE_NAME = /^[^.].*\.(pub|pem|key|der|crt|cer)([.~_-].*)?$/i;
+/** Of a key that vouches only for going back. gwe up to 2.0.0 reads no such file, and so does not trust the key. */
+const RETIRED_SUFFIX = '.retired';
+export const LARGEST_KEY_BYTES = 64 * 1024;
 const LARGEST_RELEASES_BYTES = 1024 * 1024;
+
+const KEY_FORMAT: EditedFormat = { limitBytes: LARGEST_KEY_BYTES, mode: 0o644, isSound: isKey };
+
+function isKey(text: string): boolean {
+  try {
+    decodeTrustedKey(text, '');
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 export interface KeyRing {
   /** Names of all key files, those that cannot be used included. */
   files: readonly string[];
   keys: readonly TrustedKey[];
+  /** What vouches for nothing but going back to a version that was accepted here while the key was trusted. */
+  retired: readonly TrustedKey[];
   /** One sentence for each file that is not a usable key. It vouches for nothing, and still counts as a key. */
   problems: readonly string[];
 }
 
 /** Reads the keys of `directory`. Throws STORE_IO if it is there and cannot be read. */
 export function readKeyRing(directory: string): KeyRing {
-  const files = listDirectory(directory).filter((name) => name.endsWith(KEY_SUFFIX));
+  const files = listDirectory(directory).filter((name) => isForKey(directory, name));
+  return decodeKeyRing(files, (name) => readEdited(join(directory, name), LARGEST_KEY_BYTES) ?? '');
+}
+
+/** The keys of files that are called like this. What `read` throws is a problem of its file. */
+export function decodeKeyRing(files: readonly string[], read: (name: string) => string): KeyRing {
   const keys: TrustedKey[] = [];
+  const retired: TrustedKey[] = [];
   const problems: string[] = [];
   for (const name of files) {
     try {
-      const text = readTextBounded(join(directory, name), LARGEST_KEY_BYTES) ?? '';
-      keys.push(decodeTrustedKey(text, name.slice(0, -KEY_SUFFIX.length)));
+      if (!isKeyFile(name)) throw strayKey(name);
+      const isRetired = name.endsWith(RETIRED_SUFFIX);
+      (isRetired ? retired : keys).push(decodeTrustedKey(read(name), keyName(name)));
     } catch (error) {
       problems.push(describeError(error));
     }
   }
-  return { files, keys, problems };
+  return withoutRetired({ files, keys, retired, problems });
+}
+
+export function isKeyFile(file: string): boolean {
+  return file.endsWith(KEY_SUFFIX) || file.endsWith(RETIRED_SUFFIX);
+}
+
+/** The name of the key in a file called `alice.pub`, `alice.pem` or `alice.retired`. */
+export function keyName(file: string): string {
+  return file.replace(/\.(pub|pem|retired)$/, '');
+}
+
+export function keyFile(name: string, isRetired = false): string {
+  return `${name}${isRetired ? RETIRED_SUFFIX : KEY_SUFFIX}`;
+}
+
+/** Of two files with the same key the one that allows less counts: somebody may have forgotten the other. */
+function withoutRetired(ring: KeyRing): KeyRing {
+  const isRetired = ({ id }: TrustedKey): boolean => ring.retired.some((key) => key.id === id);
+  const problems = ring.keys
+    .filter(isRetired)
+    .map(({ name, id }) => `key ${quote(name)} (${id}) is also present as retired, and counts as retired`);
+  return {
+    ...ring,
+    keys: ring.keys.filter((key) => !isRetired(key)),
+    problems: [...ring.problems, ...problems],
+  };
+}
+
+/** Whether the file was put there as a key, by its name or its content; a note beside the keys was not. */
+function isForKey(directory: string, name: string): boolean {
+  if (isKeyFile(name)) return true;
+  const path = join(directory, name);
+  if (name.startsWith('.') || lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== false)
+    return false;
+  return KEY_LIKE_NAME.test(name) || holdsKey(path);
+}
+
+function holdsKey(path: string): boolean {
+  try {
+    return /-----BEGIN [A-Z0-9 ]*KEY-----/.test(readTextBounded(path, LARGEST_KEY_BYTES) ?? '');
+  } catch (error) {
+    // Too large for a key, or no file: what it is, nobody took it for one.
+    if (error instanceof GweError) return false;
+    throw error;
+  }
+}
+
+function strayKey(name: string): GweError {
+  return new GweError(
+    'USAGE_BAD_VALUE',
+    `cannot use key ${quote(name)}: its name does not end with ${KEY_SUFFIX}, expected NAME${KEY_SUFFIX} (or NAME${RETIRED_SUFFIX}); ` +
+      'rename or remove it (until then it counts as a key that vouches for nothing)',
+  );
 }
 
 /** A sentence if there are fewer keys than have to sign. `needed` is require_signatures. */
@@ -48,30 +130,61 @@ export function lackOfKeys({ files, keys }: KeyRing, needed: number): string | u
   if (files.length === 0) return undefined;
   const many = (count: number): string => (count === 1 ? '1 key' : `${count} keys`);
   const lack = `require_signatures is ${needed}, and this gateway trusts`;
-  if (keys.length < needed) return `${lack} ${many(keys.length)}: nothing can be installed or gone back to`;
+  if (keys.length < needed) return `${lack} ${many(keys.length)}: nothing can be installed or rolled back`;
   const general = keys.filter(({ apps }) => apps === undefined || apps.includes(KEYS_APP_NAME)).length;
   if (general >= needed) return undefined;
-  return `${lack} ${many(general)} for all apps: it can take over no new set of keys (${KEYS_APP_NAME})`;
+  return `${lack} ${many(general)} for all apps: it cannot accept a new set of keys (${KEYS_APP_NAME})`;
 }
 
 /**
- * A key file: the PEM text, in front of which a line `apps: a, b` may limit the key to these apps, and lines that begin
- * with `#` say what people want to know. Throws USAGE_BAD_VALUE: a line that means nothing may be a misspelt limit.
+ * A key file: the PEM text, in front of which a line `apps: a, b` may limit the key to these apps, one `powers: root`
+ * lets it vouch for programs that run as root, and lines that begin with `#` say what people want to know. Throws
+ * USAGE_BAD_VALUE: a line that means nothing, or stands behind the PEM text, may be a limit that somebody meant.
  */
 export function decodeTrustedKey(text: string, name: string): TrustedKey {
   const publicKey = readPublicKey(text, name);
-  const head = text.slice(0, text.indexOf('-----BEGIN')).split('\n');
-  const lines = head.map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#'));
-  const limits = lines.map((line) => /^apps:(.*)$/.exec(line)?.[1]);
-  const apps = limits[0]?.split(',').map((app) => app.trim());
-  const isGood = limits.length <= 1 && limits.every((limit) => limit !== undefined);
-  if (!isGood || apps?.some((app) => !APP_NAME_PATTERN.test(app)) === true) {
-    throw new GweError(
-      'USAGE_BAD_VALUE',
-      `cannot use key ${quote(name)}: ${quote(lines.join(' ').slice(0, 80))} in front of it, expected one line 'apps: NAME, NAME' or nothing`,
-    );
-  }
-  return { id: keyId(publicKey), publicKey, name, ...(apps === undefined ? {} : { apps }) };
+  const lines = saidIn(text.slice(0, text.indexOf('-----BEGIN')));
+  const tail = saidIn(text.replace(/^[\s\S]*?-----END [A-Z0-9 ]+-----/, ''));
+  const apps = listOf('apps', lines);
+  const powers = listOf('powers', lines)?.map((power) => KEY_POWERS.find((known) => known === power));
+  const known = [apps, powers].filter((list) => list !== undefined).length;
+  const isGood = lines.length === known && apps?.every((app) => APP_NAME_PATTERN.test(app)) !== false;
+  if (!isGood || powers?.includes(undefined) === true)
+    throw badLines(name, `${saidShort(lines)} in front of it`);
+  if (tail.length > 0) throw badLines(name, `${saidShort(tail)} behind it`);
+  return {
+    id: keyId(publicKey),
+    publicKey,
+    name,
+    ...(apps === undefined ? {} : { apps }),
+    ...(powers === undefined ? {} : { powers: powers.filter((power) => power !== undefined) }),
+  };
+}
+
+/** What the line `name: a, b` lists, if it is there. */
+function listOf(name: string, lines: readonly string[]): string[] | undefined {
+  const line = lines.find((each) => each.startsWith(`${name}:`));
+  return line
+    ?.slice(name.length + 1)
+    .split(',')
+    .map((each) => each.trim());
+}
+
+/** The lines that are neither empty nor remarks. */
+function saidIn(text: string): string[] {
+  const lines = text.split(/\r\n|\n|\r/).map((line) => line.trim());
+  return lines.filter((line) => line !== '' && !line.startsWith('#'));
+}
+
+function saidShort(lines: readonly string[]): string {
+  return quote(lines.join(' ').slice(0, 80));
+}
+
+function badLines(name: string, found: string): GweError {
+  return new GweError(
+    'USAGE_BAD_VALUE',
+    `cannot use key ${quote(name)}: ${found}, expected one line 'apps: NAME, NAME' in front of it, one 'powers: root', or nothing`,
+  );
 }
 
 /**
@@ -83,9 +196,23 @@ export function replaceKeys(from: string, to: string): void {
   ensureDirectory(to);
   for (const name of names) {
     const bytes = readFileBounded(join(from, name), LARGEST_KEY_BYTES);
-    if (bytes !== undefined) writeFileDurable(join(to, name), bytes);
+    if (bytes !== undefined) writeEdited(join(to, name), bytes.toString('utf8'), KEY_FORMAT);
   }
-  for (const name of readKeyRing(to).files) if (!names.includes(name)) removeFileDurable(join(to, name));
+  for (const name of readKeyRing(to).files) if (!names.includes(name)) removeEdited(join(to, name));
+}
+
+/**
+ * Makes the last good copies of the keys in `directory`, and brings back a file that a power cut has torn; a sentence
+ * for each. The copy of a key that is gone goes too: it was revoked. Writes nothing where all is well.
+ */
+export function keepKeys(directory: string): string[] {
+  const names = listDirectory(directory);
+  for (const name of listDirectory(copiesOf(directory)))
+    if (!names.includes(name)) removeCopy(join(directory, name));
+  return names
+    .filter(isKeyFile)
+    .map((name) => keepEdited(join(directory, name), KEY_FORMAT))
+    .filter((sentence) => sentence !== undefined);
 }
 
 const ReleasesSchema = v.object({
@@ -100,17 +227,34 @@ export interface ReleaseStore {
   saw(app: string, release: number): void;
 }
 
+type Releases = v.InferOutput<typeof ReleasesSchema>;
+
+/** The higher release of both copies counts. */
+export function releaseFile(path: string): StoredFile<Releases> {
+  const merge = (file: Releases, copy: Releases): Releases => {
+    const highest = new Map(Object.entries(file.releases));
+    for (const [app, release] of Object.entries(copy.releases))
+      highest.set(app, Math.max(release, highest.get(app) ?? 0));
+    return { version: 1, releases: Object.fromEntries(highest) };
+  };
+  return storedFile(path, {
+    schema: ReleasesSchema,
+    limitBytes: LARGEST_RELEASES_BYTES,
+    copy: { merge },
+  });
+}
+
 /** A damaged file is not taken for an empty one: that would forget what protects from downgrades. */
 export function createReleaseStore(path: string): ReleaseStore {
+  const file = releaseFile(path);
   const read = (): Record<string, number> => {
-    const text = readTextBounded(path, LARGEST_RELEASES_BYTES);
-    if (text === undefined) return {};
     try {
-      return v.parse(ReleasesSchema, JSON.parse(text)).releases;
+      return file.read()?.releases ?? {};
     } catch (error) {
+      if (!(error instanceof GweError) || error.code !== 'JOURNAL_UNREADABLE') throw error;
       throw new GweError(
         'STORE_IO',
-        `cannot read '${path}': it is damaged, expected the releases seen; remove it to begin anew`,
+        `cannot read '${path}' nor its copy: damaged, expected the releases seen; remove both to start afresh`,
         { cause: error },
       );
     }
@@ -121,9 +265,7 @@ export function createReleaseStore(path: string): ReleaseStore {
       const releases = new Map(Object.entries(read()));
       if ((releases.get(app) ?? -1) >= release) return;
       releases.set(app, release);
-      ensureDirectory(dirname(path));
-      const file = { version: 1, releases: Object.fromEntries(releases) };
-      writeFileDurable(path, `${JSON.stringify(file, undefined, 1)}\n`);
+      file.write({ version: 1, releases: Object.fromEntries(releases) });
     },
   };
 }

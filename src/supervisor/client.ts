@@ -1,14 +1,15 @@
-/** supervisord's XML-RPC interface over its UNIX socket. */
-import { lstatSync } from 'node:fs';
 import { type IncomingMessage, type RequestOptions, request } from 'node:http';
-import { join } from 'node:path';
 import * as v from 'valibot';
 import type { Clock } from '../base/clock.ts';
 import { describeError, GweError, systemCode } from '../base/errors.ts';
-import { decodeResponse, encodeCall, RESPONSE_LIMIT_BYTES, type RpcValue } from './xml-rpc.ts';
+import { assertOwnListener } from './listening.ts';
+import { type HeldSocket, holdSocket } from './socket.ts';
+import type { RpcValue } from './xml-rpc.ts';
+
+/** supervisord's XML-RPC interface over its UNIX socket or its TCP port. */
 
 /** supervisord's process states (its states.py). */
-export type ProcessState =
+type ProcessState =
   | 'STOPPED'
   | 'STARTING'
   | 'RUNNING'
@@ -58,6 +59,8 @@ export interface ConfigChanges {
  * SUPERVISOR_REFUSED for any other fault; `faultOf` tells which. `group:process` or `group:*` are names as well.
  */
 export interface SupervisorClient {
+  /** Where supervisord is asked: the path of its socket, or a URL. */
+  readonly address?: string;
   getApiVersion(): Promise<string>;
   /** Of supervisord itself: `4.2.5`. */
   getVersion(): Promise<string>;
@@ -81,8 +84,9 @@ export interface SupervisorClient {
   readOwnLogTail(lengthBytes: number): Promise<string>;
 }
 
-export interface SupervisorClientOptions {
-  socketPath: string;
+interface SupervisorClientOptions {
+  /** Path of its UNIX socket, or `http://HOST:PORT`. */
+  address: string;
   username?: string;
   password?: string;
   /** For one call. */
@@ -112,6 +116,18 @@ const FAULT_NAMES: Readonly<Record<number, string>> = {
   92: 'CANT_REREAD',
 };
 
+/** Every supervisord since 3.0 knows these, if it knows any. */
+const KNOWN_SINCE_3_0: ReadonlySet<string> = new Set([
+  'getAPIVersion',
+  'getState',
+  'getAllProcessInfo',
+  'getPID',
+]);
+
+const NO_INTERFACE =
+  "its configuration has no section for RPC; add the lines '[rpcinterface:supervisor]' and " +
+  "'supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface' to its supervisord.conf, and restart supervisord";
+
 /** Calls that may be sent again although an earlier one perhaps arrived. */
 const REPEATABLE = /^(?:get|read|reloadConfig)/;
 
@@ -127,9 +143,10 @@ export function createSupervisorClient(options: SupervisorClientOptions): Superv
   const decode = async <T>(schema: v.GenericSchema<unknown, T>, pending: Promise<RpcValue>): Promise<T> => {
     const parsed = v.safeParse(schema, await pending);
     if (parsed.success) return parsed.output;
-    throw refused(options.socketPath, 'answer', `not as expected: ${v.summarize(parsed.issues)}`);
+    throw refused(options.address, 'answer', `not as expected: ${v.summarize(parsed.issues)}`);
   };
   return {
+    address: options.address,
     getApiVersion: () => decode(v.string(), call('getAPIVersion')),
     getVersion: () => decode(v.string(), call('getSupervisorVersion')),
     getReadableProcessInfo: async () => {
@@ -196,18 +213,26 @@ async function callOnce(
   params: readonly (string | number | boolean)[],
 ): Promise<RpcValue> {
   const what = params.length === 0 ? method : `${method} ${String(params[0])}`;
-  const { status, text } = await post(options, encodeCall(`supervisor.${method}`, params));
+  const target = openTarget(options);
+  // Not before there is somebody to talk to: what reads XML takes milliseconds to load.
+  const { decodeResponse, encodeCall } = await import('./xml-rpc.ts');
+  const { status, text } = await post(options, target, encodeCall(`supervisor.${method}`, params));
   if (status === 401) {
-    throw refused(options.socketPath, what, 'it wants another user name and password than gwe has');
+    throw refused(
+      options.address,
+      what,
+      'it requires a different user name and password; let gwe read its supervisord.conf, or set supervisor_username and supervisor_password to the values there',
+    );
   }
-  if (status !== 200) throw refused(options.socketPath, what, `HTTP status ${status}, expected 200`);
+  if (status !== 200) throw refused(options.address, what, `HTTP status ${status}, expected 200`);
   const response = decodeResponse(text);
   if (response.kind === 'value') return response.value;
-  if (response.kind === 'garbage')
-    throw refused(options.socketPath, what, `an answer with ${response.found}`);
+  if (response.kind === 'garbage') throw refused(options.address, what, `an answer with ${response.found}`);
   const fault = FAULT_NAMES[response.code] ?? `fault ${response.code}`;
-  if (fault === 'SHUTDOWN_STATE') throw unreachable(options.socketPath, 'it is shutting down');
-  throw refused(options.socketPath, what, `${fault}: ${response.text}`.slice(0, 600), fault);
+  if (fault === 'UNKNOWN_METHOD' && KNOWN_SINCE_3_0.has(method))
+    throw refused(options.address, what, NO_INTERFACE, fault);
+  if (fault === 'SHUTDOWN_STATE') throw unreachable(options.address, 'it is shutting down');
+  throw refused(options.address, what, `${fault}: ${response.text}`.slice(0, 600), fault);
 }
 
 interface Answer {
@@ -215,7 +240,10 @@ interface Answer {
   text: string;
 }
 
-function post(options: SupervisorClientOptions, body: string): Promise<Answer> {
+/** A response above this is refused unread. */
+const RESPONSE_LIMIT_BYTES = 1024 * 1024;
+
+function post(options: SupervisorClientOptions, target: Target, body: string): Promise<Answer> {
   const headers: Record<string, string | number> = {
     'content-type': 'text/xml',
     'content-length': Buffer.byteLength(body),
@@ -226,29 +254,22 @@ function post(options: SupervisorClientOptions, body: string): Promise<Answer> {
     headers.authorization = `Basic ${login}`;
   }
   // supervisord closes a connection after its answer; a kept one would break at its next use.
-  const target: RequestOptions = {
-    socketPath: options.socketPath,
-    path: '/RPC2',
-    method: 'POST',
-    headers,
-    agent: false,
-  };
+  const wanted: RequestOptions = { ...target.options, path: '/RPC2', method: 'POST', headers, agent: false };
   return new Promise((resolve, reject) => {
-    const sent = request(target, (response) => collect(response, resolve, fail));
+    const sent = request(wanted, (response) => collect(response, resolve, fail));
     const timer = setTimeout(
       () => fail(new Error(`no answer within ${options.timeoutMs} ms`)),
       options.timeoutMs,
     );
-    const onAbort = (): void => fail(new GweError('CANCELLED', 'cannot ask supervisord: cancelled'));
+    const onAbort = (): void => fail(cancelled());
     function fail(error: Error): void {
       clearTimeout(timer);
       sent.destroy();
-      reject(
-        error instanceof GweError ? error : unreachable(options.socketPath, describeError(error), error),
-      );
+      reject(error instanceof GweError ? error : unreachable(options.address, describeError(error), error));
     }
     sent.on('error', fail);
     sent.on('close', () => {
+      target.release();
       clearTimeout(timer);
       options.signal?.removeEventListener('abort', onAbort);
     });
@@ -256,6 +277,40 @@ function post(options: SupervisorClientOptions, body: string): Promise<Answer> {
     if (options.signal?.aborted) onAbort();
     else sent.end(body);
   });
+}
+
+interface Target {
+  options: Pick<RequestOptions, 'socketPath' | 'host' | 'port'>;
+  release(): void;
+}
+
+function openTarget({ address, signal }: SupervisorClientOptions): Target {
+  try {
+    return connectTo(address);
+  } catch (error) {
+    throw signal?.aborted ? cancelled() : unreachable(address, describeError(error), error);
+  }
+}
+
+/** Throws where nothing is there that could be supervisord's. */
+function connectTo(address: string): Target {
+  if (isUrl(address)) {
+    const { hostname, port } = new URL(address);
+    const host = hostname.replace(/^\[|\]$/g, '');
+    assertOwnListener(Number(port || 80));
+    return { options: { host, port: Number(port || 80) }, release: () => undefined };
+  }
+  const held: HeldSocket = holdSocket(address);
+  return { options: { socketPath: held.path }, release: held.release };
+}
+
+/** Whether an address of supervisord is that of its [inet_http_server]. */
+export function isUrl(address: string): boolean {
+  return address.startsWith('http://');
+}
+
+function cancelled(): GweError {
+  return new GweError('CANCELLED', 'cannot ask supervisord: cancelled');
 }
 
 function collect(
@@ -271,56 +326,30 @@ function collect(
       fail(
         new GweError(
           'SUPERVISOR_REFUSED',
-          `cannot use answer of supervisord: more than ${RESPONSE_LIMIT_BYTES} bytes`,
+          `cannot use the answer of supervisord: more than ${RESPONSE_LIMIT_BYTES} bytes`,
         ),
       );
     } else chunks.push(chunk);
   });
   response.on('error', fail);
-  response.on('aborted', () => fail(new Error('half an answer')));
+  response.on('aborted', () => fail(new Error('half of an answer')));
   response.on('end', () =>
     resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
   );
 }
 
-function unreachable(socketPath: string, found: string, cause?: unknown): GweError {
+function unreachable(address: string, found: string, cause?: unknown): GweError {
+  const section = isUrl(address) ? 'inet_http_server' : 'unix_http_server';
   return new GweError(
     'SUPERVISOR_UNREACHABLE',
-    `cannot reach supervisord at '${socketPath}': ${found}, expected it to run and its [unix_http_server] to listen there`,
+    `cannot reach supervisord at '${address}': ${found}, expected it to run and its [${section}] to listen there`,
     { cause },
   );
 }
 
-function refused(socketPath: string, what: string, found: string, fault?: string): GweError {
-  const message = `cannot have supervisord do '${what}': ${found.replace(/\s+/g, ' ').trim()}`;
+function refused(address: string, what: string, found: string, fault?: string): GweError {
+  const message = `supervisord cannot do '${what}': ${found.replace(/\s+/g, ' ').trim()}`;
   return new GweError('SUPERVISOR_REFUSED', message, {
-    facts: { socket: socketPath, ...(fault === undefined ? {} : { fault }) },
+    facts: { socket: address, ...(fault === undefined ? {} : { fault }) },
   });
-}
-
-const USUAL_SOCKETS = [
-  'run/supervisor.sock',
-  'var/run/supervisor.sock',
-  'tmp/supervisor.sock',
-  'tmp/supervisord.sock',
-];
-
-/**
- * The path of supervisord's socket: the configured one, else what supervisord told its children, else the first
- * usual one that exists below `root`, else the first usual one.
- */
-export function findSupervisorSocket(
-  env: Readonly<Record<string, string | undefined>>,
-  root: string,
-  configured?: string,
-): string {
-  if (configured !== undefined && configured !== '') return configured;
-  const told = /^unix:\/\/(\/.+)$/.exec(env.SUPERVISOR_SERVER_URL ?? '')?.[1];
-  if (told !== undefined) return told;
-  const usual = USUAL_SOCKETS.map((path) => join(root, path));
-  return usual.find(isSocket) ?? join(root, 'run/supervisor.sock');
-}
-
-function isSocket(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
 }

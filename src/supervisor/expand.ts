@@ -2,9 +2,7 @@
 
 export type Expansions = Readonly<Record<string, string | number>>;
 
-export type Expanded =
-  | { ok: true; text: string }
-  | { ok: false; found: string; expected: string; mend: string };
+type Expanded = { ok: true; text: string } | { ok: false; found: string; expected: string; remedy: string };
 
 const DIRECTIVE = /%%|%\(([^()]*)\)(0?\d{0,2})([sd])/y;
 
@@ -34,7 +32,7 @@ function replacement(match: RegExpExecArray, names: Expansions): string | Expand
       ok: false,
       found: directive,
       expected: `%(${name})s`,
-      mend: 'only process_num and numprocs are numbers',
+      remedy: 'only process_num and numprocs are numbers',
     };
   }
   const zeros = type === 'd' && width.startsWith('0');
@@ -43,14 +41,14 @@ function replacement(match: RegExpExecArray, names: Expansions): string | Expand
 
 function unknownName(directive: string, name: string, names: Expansions): Expanded {
   const known = Object.keys(names).filter((candidate) => !candidate.startsWith('ENV_'));
-  const mend = name.startsWith('ENV_')
+  const remedy = name.startsWith('ENV_')
     ? `supervisord has no variable ${name.slice(4)} in its environment; set it in the option 'environment' or in the program`
     : 'write %% for a plain %';
   return {
     ok: false,
     found: directive,
     expected: `one of ${known.join(', ')} or a known ENV_NAME`,
-    mend,
+    remedy,
   };
 }
 
@@ -59,6 +57,6 @@ function badDirective(found: string): Expanded {
     ok: false,
     found,
     expected: '%% or %(name)s',
-    mend: 'write %% for a plain %',
+    remedy: 'write %% for a plain %',
   };
 }

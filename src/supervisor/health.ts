@@ -4,6 +4,9 @@ import { GweError } from '../base/errors.ts';
 import { iniValue, parseIni } from '../base/ini.ts';
 import { readProcessStat } from '../base/process.ts';
 import type { ProcessInfo, SupervisorClient } from './client.ts';
+import { programOwner } from './data-directory.ts';
+import { findMarked } from './leftovers.ts';
+import { explainMissingModule } from './original-modules.ts';
 import { groupProcesses } from './programs.ts';
 import { readBoolean } from './values.ts';
 
@@ -21,7 +24,7 @@ export interface HealthOptions {
 }
 
 /** `finished`: a one-off program that ended as it should. `not-started`: autostart = false. */
-export type HealthVerdict = 'healthy' | 'finished' | 'not-started';
+type HealthVerdict = 'healthy' | 'finished' | 'not-started';
 
 const POLL_MS = 250;
 const RESTARTS_ALLOWED = 3;
@@ -29,7 +32,7 @@ const LOG_TAIL_BYTES = 2048;
 
 /**
  * Resolves once the app's program has proven itself. Throws SUPERVISOR_UNHEALTHY with state, exit status and the end
- * of its log when it is the app's fault, SUPERVISOR_UNREACHABLE when supervisord was not there to tell until the
+ * of its log when it is the app's fault, SUPERVISOR_UNREACHABLE when supervisord did not answer until the
  * deadline, CANCELLED when `signal` aborts.
  */
 export async function waitUntilHealthy(
@@ -37,14 +40,15 @@ export async function waitUntilHealthy(
   app: string,
   options: HealthOptions,
 ): Promise<HealthVerdict> {
-  const traits = programTraits(app, options.programText ?? '');
+  const traits = programTraits(app, options.programText ?? '', await usualExitCodes(client));
   const watch = createWatch(traits);
   const verdict = await settle(client, app, options, watch);
   if (verdict === 'healthy' && options.runHealthScript !== undefined) {
     await options.runHealthScript();
     const restartsBefore = watch.restarts;
     await settle(client, app, options, watch);
-    if (watch.restarts > restartsBefore || !allAlive(watch)) throw await diedOfScript(client, app);
+    if (watch.restarts > restartsBefore || !allAlive(watch))
+      throw await diedOfScript(client, judgedOf(app, options));
   }
   return verdict;
 }
@@ -64,16 +68,21 @@ async function settle(
       seen.processes === undefined ? 'wait' : judge(seen.processes, watch, options.settleMs, clock);
     if (judged === 'healthy' || judged === 'finished' || judged === 'not-started') return judged;
     const isLate = clock.monotonicMs() >= endMs;
-    if (judged !== 'wait') throw await unhealthy(client, app, judged.failed, judged.reason);
+    if (judged !== 'wait')
+      throw await unhealthy(client, judgedOf(app, options), judged.failed, judged.reason);
     if (isLate && seen.processes === undefined) throw seen.error;
-    if (isLate) throw await tooLate(client, app, seen.processes ?? [], options);
+    if (isLate) throw await tooLate(client, judgedOf(app, options), seen.processes ?? [], options);
     await clock.sleep(POLL_MS, signal);
   }
 }
 
+function judgedOf(app: string, { programText }: HealthOptions): Judged {
+  return { app, owner: programOwner(programText ?? '')?.uid };
+}
+
 type Sight = { processes: ProcessInfo[] } | { processes: undefined; error: unknown };
 
-/** What supervisord says; its absence is no fault of the app, and what was seen before counts no more. */
+/** What supervisord says; its absence is not the app's fault, and what was seen before no longer counts. */
 async function observe(client: SupervisorClient, app: string, watch: Watch): Promise<Sight> {
   try {
     return { processes: await groupProcesses(client, app) };
@@ -90,14 +99,20 @@ interface ProgramTraits {
   exitCodes: number[];
 }
 
-function programTraits(app: string, text: string): ProgramTraits {
+/** What supervisord takes for an expected end where the entry says nothing: version 4 dropped the 2. */
+async function usualExitCodes(client: SupervisorClient): Promise<string> {
+  const version = await client.getVersion().catch(() => '');
+  return version.startsWith('3.') ? '0,2' : '0';
+}
+
+function programTraits(app: string, text: string, exitCodes: string): ProgramTraits {
   const document = parseIni(text);
   const option = (key: string): string | undefined => iniValue(document, `program:${app}`, key);
   const restart = readBoolean(option('autorestart') ?? '');
   return {
     autostart: readBoolean(option('autostart') ?? 'true') ?? true,
     autorestart: restart === undefined ? 'unexpected' : restart ? 'always' : 'never',
-    exitCodes: (option('exitcodes') ?? '0')
+    exitCodes: (option('exitcodes') ?? exitCodes)
       .split(',')
       .filter((code) => code.trim() !== '')
       .map(Number),
@@ -121,6 +136,12 @@ function createWatch(traits: ProgramTraits): Watch {
   return { traits, held: new Map(), restarts: 0 };
 }
 
+/** Whose program it is, and as which user it runs. */
+interface Judged {
+  app: string;
+  owner: number | undefined;
+}
+
 type Judgement = HealthVerdict | 'wait' | { failed: ProcessInfo; reason: string };
 
 function judge(processes: readonly ProcessInfo[], watch: Watch, settleMs: number, clock: Clock): Judgement {
@@ -138,7 +159,7 @@ function judgeProcess(info: ProcessInfo, watch: Watch, settleMs: number, nowMs: 
     case 'RUNNING':
       return judgeRunning(info, watch, settleMs, nowMs);
     case 'FATAL':
-      return { failed: info, reason: 'it can not be started' };
+      return { failed: info, reason: 'it cannot be started' };
     case 'EXITED':
       return judgeExited(info, watch);
     case 'STOPPED':
@@ -162,15 +183,15 @@ function judgeExited(info: ProcessInfo, watch: Watch): Judgement {
   const { autorestart, exitCodes } = watch.traits;
   const isExpected = exitCodes.includes(info.exitstatus);
   if (isExpected && autorestart !== 'always') return 'finished';
-  if (autorestart === 'never') return { failed: info, reason: 'it ended, and is not to be started again' };
+  if (autorestart === 'never') return { failed: info, reason: 'it ended, and will not be started again' };
   return lost(info, watch);
 }
 
-/** Not RUNNING (any more): settling begins anew, but not without end. */
+/** Not RUNNING (any more): settling begins again, but not endlessly. */
 function lost(info: ProcessInfo, watch: Watch): Judgement {
   if (watch.held.delete(info.name)) watch.restarts++;
   return watch.restarts >= RESTARTS_ALLOWED
-    ? { failed: info, reason: `it was started anew ${watch.restarts} times` }
+    ? { failed: info, reason: `it was restarted ${watch.restarts} times` }
     : 'wait';
 }
 
@@ -182,31 +203,31 @@ function allAlive(watch: Watch): boolean {
   });
 }
 
-async function diedOfScript(client: SupervisorClient, app: string): Promise<GweError> {
-  const [info] = await groupProcesses(client, app);
+async function diedOfScript(client: SupervisorClient, judged: Judged): Promise<GweError> {
+  const [info] = await groupProcesses(client, judged.app);
   const reason = 'it did not survive health.sh';
-  if (info !== undefined) return unhealthy(client, app, info, reason);
-  return new GweError('SUPERVISOR_UNHEALTHY', `program '${app}' is not healthy: ${reason}`);
+  if (info !== undefined) return unhealthy(client, judged, info, reason);
+  return new GweError('SUPERVISOR_UNHEALTHY', `program '${judged.app}' is not healthy: ${reason}`);
 }
 
 async function tooLate(
   client: SupervisorClient,
-  app: string,
+  judged: Judged,
   processes: readonly ProcessInfo[],
   options: HealthOptions,
 ): Promise<GweError> {
   const [failed] = processes.filter((info) => info.statename !== 'RUNNING').concat(processes);
   const reason = `not up for ${options.settleMs} ms within ${options.deadlineMs} ms`;
-  if (failed !== undefined) return unhealthy(client, app, failed, reason);
+  if (failed !== undefined) return unhealthy(client, judged, failed, reason);
   return new GweError(
     'SUPERVISOR_UNHEALTHY',
-    `program '${app}' is not healthy: supervisord does not know it, expected its entry to be active`,
+    `program '${judged.app}' is not healthy: supervisord does not know it, expected its entry to be active`,
   );
 }
 
 async function unhealthy(
   client: SupervisorClient,
-  app: string,
+  { app, owner }: Judged,
   info: ProcessInfo,
   reason: string,
 ): Promise<GweError> {
@@ -217,12 +238,22 @@ async function unhealthy(
   if (info.statename === 'EXITED') {
     details.push(info.exitstatus === -1 ? 'ended by a signal' : `exit status ${info.exitstatus}`);
   }
-  const tail = lastLines(await client.readLogTail(name, LOG_TAIL_BYTES).catch(() => ''));
-  if (tail !== '') details.push(`its log ends: ${tail}`);
+  const log = await client.readLogTail(name, LOG_TAIL_BYTES).catch(() => '');
+  const tail = lastLines(log);
+  const left = info.statename === 'RUNNING' ? [] : findMarked({ app, owner, address: client.address });
+  if (left.length > 0) {
+    details.push(
+      `it ended and left ${left.length} process(es) running (pid ${left.map(({ pid }) => pid).join(', ')}): ` +
+        'a program under supervisord has to stay in the foreground, so give its command the option for that',
+    );
+  }
   return new GweError(
     'SUPERVISOR_UNHEALTHY',
-    `program '${app}' is not healthy: ${details.join(', ').replace(/[\s\p{Cc}]+/gu, ' ')}`,
-    { facts: { state: info.statename, exitStatus: info.exitstatus, process: name } },
+    `program '${app}' is not healthy: ${details.join(', ').replace(/[\s\p{Cc}]+/gu, ' ')}${explainMissingModule(log)}`,
+    {
+      facts: { state: info.statename, exitStatus: info.exitstatus, process: name },
+      said: tail === '' ? undefined : `its log ends: ${tail.replace(/[\s\p{Cc}]+/gu, ' ')}`,
+    },
   );
 }
 

@@ -29,7 +29,7 @@ export function findUser(user: string): User | undefined {
   return { name, uid: Number(uid), gid: Number(gid), home };
 }
 
-/** Whether `path` is a directory, links followed. One that can not be looked at (too long, a loop) is none. */
+/** Whether `path` is a directory, links followed. A path that cannot be examined (too long, a loop) is not. */
 export function directoryExists(path: string): boolean {
   try {
     return statSync(path).isDirectory();

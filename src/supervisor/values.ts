@@ -1,9 +1,9 @@
 /** What each option of a program entry may hold: never more than supervisord 4.2.5 reads, sometimes less. */
 
 /** What is wrong with a value, or `undefined` if it is fine. */
-export type ValueFault = { expected: string; mend: string } | undefined;
+type ValueFault = { expected: string; remedy: string } | undefined;
 
-export type ValueCheck = (value: string) => ValueFault;
+type ValueCheck = (value: string) => ValueFault;
 
 /** Python turns a deadline into a float: bigger numbers stop supervisord's main loop, not just its parser. */
 const LARGEST = 2_147_483_647;
@@ -20,26 +20,26 @@ function integer(lowest: number, highest: number): ValueCheck {
     const fine = /^[+-]?\d{1,10}$/.test(value) && Number(value) >= lowest && Number(value) <= highest;
     return fine
       ? undefined
-      : { expected: `a whole number from ${lowest} to ${highest}`, mend: 'write digits alone, no unit' };
+      : { expected: `a whole number from ${lowest} to ${highest}`, remedy: 'write digits alone, no unit' };
   };
 }
 
 const boolean: ValueCheck = (value) =>
   readBoolean(value) === undefined
-    ? { expected: 'true or false', mend: 'write true or false (yes, no, on, off, 1, 0 work too)' }
+    ? { expected: 'true or false', remedy: 'write true or false (yes, no, on, off, 1, 0 work too)' }
     : undefined;
 
 const autoRestart: ValueCheck = (value) =>
   value.toLowerCase() === 'unexpected' || readBoolean(value) !== undefined
     ? undefined
-    : { expected: 'true, false or unexpected', mend: 'write one of these' };
+    : { expected: 'true, false or unexpected', remedy: 'write one of these' };
 
 const byteSize: ValueCheck = (value) =>
   /^\d{1,9}\s?(?:[kmg]b)?$/i.test(value)
     ? undefined
     : {
         expected: 'a size such as 200KB, 5MB or 0',
-        mend: 'write digits, then KB, MB, GB or nothing for bytes',
+        remedy: 'write digits, then KB, MB, GB or nothing for bytes',
       };
 
 const signal: ValueCheck = (value) => {
@@ -47,16 +47,16 @@ const signal: ValueCheck = (value) => {
   const number = /^\d{1,2}$/.test(value) ? Number(value) : 0;
   return SIGNALS.has(name) || (number >= 1 && number <= 31 && number !== 16)
     ? undefined
-    : { expected: 'a signal', mend: 'write TERM, INT, HUP, QUIT, KILL, USR1 or USR2' };
+    : { expected: 'a signal', remedy: 'write TERM, INT, HUP, QUIT, KILL, USR1 or USR2' };
 };
 
 const exitCodes: ValueCheck = (value) =>
   value === '' || value.split(',').every((part) => /^\d{1,3}$/.test(part.trim()) && Number(part) <= 255)
     ? undefined
-    : { expected: 'exit statuses from 0 to 255 with commas between', mend: 'write them as in 0,2' };
+    : { expected: 'exit statuses from 0 to 255, separated by commas', remedy: 'write them as in 0,2' };
 
 const umask: ValueCheck = (value) =>
-  /^0?[0-7]{1,3}$/.test(value) ? undefined : { expected: 'an octal mask', mend: 'write it as in 022' };
+  /^0?[0-7]{1,3}$/.test(value) ? undefined : { expected: 'an octal mask', remedy: 'write it as in 022' };
 
 /** Options that hold neither paths nor text: no `%` in them, and their check. */
 export const TYPED_OPTIONS: Readonly<Record<string, ValueCheck>> = {
@@ -109,7 +109,9 @@ export function readBoolean(value: string): boolean | undefined {
   return /^(?:no|false|off|0)$/i.test(value) ? false : undefined;
 }
 
-/** The words of a command as a POSIX shell would split them (Python's shlex), or `undefined` if a quote is left open. */
+/**
+ * The words of a command as a POSIX shell would split them (Python's shlex), or `undefined` if a quote is left open.
+ */
 export function splitCommand(command: string): string[] | undefined {
   const words: string[] = [];
   let word: string | undefined;

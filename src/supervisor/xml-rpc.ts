@@ -3,13 +3,10 @@ import { XMLParser } from 'fast-xml-parser';
 
 export type RpcValue = string | number | boolean | null | RpcValue[] | { [name: string]: RpcValue };
 
-export type RpcResponse =
+type RpcResponse =
   | { kind: 'value'; value: RpcValue }
   | { kind: 'fault'; code: number; text: string }
   | { kind: 'garbage'; found: string };
-
-/** A response above this is refused unread. */
-export const RESPONSE_LIMIT_BYTES = 1024 * 1024;
 
 /** The body of a call. Strings may hold anything but control characters, which XML has no way to write. */
 export function encodeCall(method: string, params: readonly (string | number | boolean)[]): string {
@@ -93,7 +90,7 @@ function decodeMember(member: unknown): [string, RpcValue] {
 
 function decodeInteger(content: unknown): number {
   if (typeof content === 'string' && /^\s*-?\d{1,15}\s*$/.test(content)) return Number(content);
-  throw new Error('a number that is none');
+  throw new Error('not a number');
 }
 
 const NAMED: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" };

@@ -1,10 +1,9 @@
-/** The durable record of the one update that is under way: written before each effect, read at every start. */
-import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { ContentFactsSchema, VersionRecordSchema } from '../artifact/record.ts';
-import { GweError } from '../base/errors.ts';
-import { ensureDirectory, readTextBounded, removeFileDurable, writeFileDurable } from '../base/fs.ts';
-import { FINAL_STATES, WORKING_STATES } from './machine.ts';
+import { storedFile } from '../base/stored-file.ts';
+import { FINAL_STATES, WORKING_STATES } from './state-machine.ts';
+
+/** The durable record of the one update that is under way: written before each effect, read at every start. */
 
 const JOURNAL_VERSION = 1;
 const LARGEST_JOURNAL_BYTES = 1024 * 1024;
@@ -15,8 +14,49 @@ const FailureSchema = v.object({
   message: v.string(),
   /** The parts of the message, one for each error behind it; absent where there is one. */
   causes: v.optional(v.array(v.string())),
+  /** What a script or program printed last. It may be a secret: not for the log, nor for files that others may read. */
+  said: v.optional(v.string()),
 });
 export type Failure = v.InferOutput<typeof FailureSchema>;
+
+/** All of it, for whoever may read what a program printed. */
+export function wholeReason({ message, said }: Failure): string {
+  return said === undefined ? message : `${message}; ${said}`;
+}
+
+const ScriptRecordSchema = v.object({
+  /** Leader of the session that gwe made for it. */
+  pid: v.number(),
+  startTicks: v.string(),
+  bootId: v.string(),
+  /** What it is run for; gwe up to 2.0 wrote no more than the three above. */
+  purpose: v.optional(v.string(), ''),
+  /** Of its files. */
+  id: v.optional(v.string(), ''),
+  /** Takes its output. */
+  collector: v.optional(v.object({ pid: v.number(), startTicks: v.string() })),
+  startedUptimeMs: v.optional(v.number(), 0),
+  /** How often it was begun for this purpose. */
+  runs: v.optional(v.number(), 1),
+});
+export type ScriptRecord = v.InferOutput<typeof ScriptRecordSchema>;
+
+/** What fetching and checking found out of a version that is installed later. */
+export const StagedSchema = v.object({
+  app: v.string(),
+  version: v.string(),
+  digest: v.string(),
+  hasProgram: v.boolean(),
+  content: v.optional(ContentFactsSchema),
+  notes: v.array(v.string()),
+  unpackNote: v.optional(v.string()),
+  bytesFetched: v.number(),
+  bytesFull: v.optional(v.number()),
+  bytesReused: v.optional(v.number()),
+  requests: v.optional(v.number()),
+  fetchMs: v.optional(v.number()),
+});
+export type Staged = v.InferOutput<typeof StagedSchema>;
 
 export const TransactionSchema = v.object({
   id: v.string(),
@@ -34,6 +74,14 @@ export const TransactionSchema = v.object({
   expectedSha256: v.optional(v.string()),
   /** The command may use the reserve of the data budget. */
   urgent: v.optional(v.boolean()),
+  /** What the writer of the command calls it. */
+  command: v.optional(v.string()),
+  /** It is fetched and checked only: `reason` says what it waits for then, `untilS` (Unix seconds) until when. */
+  parks: v.optional(v.object({ reason: v.string(), untilS: v.optional(v.number()) })),
+  /** It has been fetched and checked before. */
+  staged: v.optional(StagedSchema),
+  /** All apps of its command are installed, or none. */
+  isTogether: v.optional(v.boolean()),
   /** sha256 of the command's text: a bad artifact stays refused until this changes. */
   commandDigest: v.string(),
   state: v.picklist([...WORKING_STATES, ...FINAL_STATES]),
@@ -46,16 +94,28 @@ export const TransactionSchema = v.object({
   startedAtMs: v.number(),
   digest: v.optional(v.string()),
   hasProgram: v.optional(v.boolean()),
+  /** The program of the version before had been stopped by hand when the update began: it stays so. */
+  wasStopped: v.optional(v.boolean()),
+  /** Log directories of the program that were not there before install.sh. */
+  missingLogs: v.optional(v.array(v.string())),
   /** The one top-level directory of the tarball, or empty. */
   rootPrefix: v.optional(v.string()),
   content: v.optional(ContentFactsSchema),
   previous: v.optional(VersionRecordSchema),
-  /** install.sh as last started: ended before anything else when gwe died in the middle. */
-  script: v.optional(v.object({ pid: v.number(), startTicks: v.string(), bootId: v.string() })),
+  /** The script that was last started and whose end is not in here yet: it outlives gwe. */
+  script: v.optional(ScriptRecordSchema),
+  /** Going back, install.sh of the version before has ended in this boot; with what it failed, if it did. */
+  reinstalled: v.optional(v.object({ bootId: v.string(), failure: v.optional(v.string()) })),
+  /** What the program had written into its version's directory is in the app's data directory now. */
+  hasBroughtData: v.optional(v.boolean()),
+  /** What of it is unpacked otherwise than it is stored, in words for the report. */
+  unpackNote: v.optional(v.string()),
   exitCode: v.optional(v.number()),
   output: v.optional(v.string()),
   notes: v.array(v.string()),
   failure: v.optional(FailureSchema),
+  /** An operator wanted it no more: that is the failure. */
+  isCancelled: v.optional(v.boolean()),
   rollbackFailure: v.optional(FailureSchema),
   bytesFetched: v.number(),
   /** Bytes of the whole tarball. */
@@ -75,6 +135,8 @@ export const TransactionSchema = v.object({
   closed: v.boolean(),
 });
 export type Transaction = v.InferOutput<typeof TransactionSchema>;
+/** One whose bytes have been checked. */
+export type CheckedTransaction = Transaction & { digest: string };
 
 const JournalSchema = v.object({ version: v.literal(JOURNAL_VERSION), transaction: TransactionSchema });
 
@@ -87,35 +149,11 @@ export interface Journal {
 }
 
 export function createJournal(path: string): Journal {
+  const format = { schema: JournalSchema, limitBytes: LARGEST_JOURNAL_BYTES, mode: 0o600 };
+  const file = storedFile(path, format);
   return {
-    read() {
-      const text = readTextBounded(path, LARGEST_JOURNAL_BYTES);
-      return text === undefined ? undefined : decodeJournal(path, text);
-    },
-    write(transaction) {
-      ensureDirectory(dirname(path));
-      writeFileDurable(path, `${JSON.stringify({ version: JOURNAL_VERSION, transaction })}\n`, 0o600);
-    },
-    setAside() {
-      const text = readTextBounded(path, LARGEST_JOURNAL_BYTES * 16) ?? '';
-      const aside = `${path}.unreadable`;
-      writeFileDurable(aside, text, 0o600);
-      removeFileDurable(path);
-      return aside;
-    },
+    read: () => file.read()?.transaction,
+    write: (transaction) => file.write({ version: JOURNAL_VERSION, transaction }),
+    setAside: () => file.setAside(),
   };
-}
-
-function decodeJournal(path: string, text: string): Transaction {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new GweError('JOURNAL_UNREADABLE', `cannot read journal '${path}': not JSON`, { cause: error });
-  }
-  const result = v.safeParse(JournalSchema, value);
-  if (result.success) return result.output.transaction;
-  const [issue] = result.issues;
-  const where = v.getDotPath(issue) ?? 'it';
-  throw new GweError('JOURNAL_UNREADABLE', `cannot read journal '${path}': ${where}: ${issue.message}`);
 }

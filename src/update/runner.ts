@@ -1,10 +1,18 @@
 /** Drives one transaction: journal the state, run its effect, feed the event back, until a final state. */
 import type { Clock } from '../base/clock.ts';
-import { causesOf, describeError, ERROR_CODES, GweError, type Outcome, systemCode } from '../base/errors.ts';
+import {
+  causesOf,
+  describeError,
+  ERROR_CODES,
+  GweError,
+  isDiskError,
+  type Outcome,
+  systemCode,
+} from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Failure, Journal, Transaction } from './journal.ts';
-import { isFinal, nextState, type UpdateState, type WorkingState } from './machine.ts';
-import type { EffectResult, UpdatePorts } from './ports.ts';
+import type { CancelWatch, EffectContext, EffectResult, UpdatePorts } from './ports.ts';
+import { isFinal, isUnchecked, nextState, type UpdateState, type WorkingState } from './state-machine.ts';
 
 /** Times that the platform may fail to give the bytes before the command is given up and reported. */
 const MOST_DEFERRALS = 20;
@@ -25,7 +33,7 @@ export type NewTransaction = Pick<
   Transaction,
   'id' | 'app' | 'version' | 'contentId' | 'source' | 'commandDigest'
 > &
-  Partial<Pick<Transaction, 'expectedSha256' | 'urgent'>>;
+  Partial<Pick<Transaction, 'expectedSha256' | 'urgent' | 'command' | 'parks' | 'staged' | 'isTogether'>>;
 
 /**
  * Carries out a new transaction to its end. Throws CANCELLED if gwe is stopping, and the error of the network or
@@ -62,13 +70,13 @@ export async function resumeTransaction(deps: RunnerDependencies): Promise<Trans
   return advance({ ...found, resumes: found.resumes + 1 }, deps);
 }
 
-/** Takes back a transaction that was accepted: its program has failed since. */
+/** Takes back a transaction that was accepted: its program has failed since, or another one of its command. */
 export async function reopenTransaction(
   accepted: Transaction,
-  reason: string,
+  why: { code: 'SUPERVISOR_UNHEALTHY' | 'COMMAND_TOGETHER'; message: string },
   deps: RunnerDependencies,
 ): Promise<Transaction> {
-  const failure: Failure = { state: 'committed', code: 'SUPERVISOR_UNHEALTHY', message: reason };
+  const failure: Failure = { state: 'committed', ...why };
   return advance({ ...accepted, state: 'rolling-back', failure, saves: 0, resumes: 0, closed: false }, deps);
 }
 
@@ -79,12 +87,25 @@ export async function supersedeTransaction(deps: RunnerDependencies): Promise<vo
   const failure: Failure = {
     state: found.state,
     code: 'CANCELLED',
-    message: 'given up: a newer command came',
+    message: 'given up: a newer command arrived',
   };
   await advance({ ...found, state: 'failed', failure }, deps);
 }
 
 async function advance(start: Transaction, deps: RunnerDependencies): Promise<Transaction> {
+  const watch = deps.ports.watchCancel(start);
+  try {
+    return await advanceWatched(start, deps, watch);
+  } finally {
+    watch.end();
+  }
+}
+
+async function advanceWatched(
+  start: Transaction,
+  deps: RunnerDependencies,
+  watch: CancelWatch,
+): Promise<Transaction> {
   let transaction = start;
   const save = (facts: Partial<Transaction>): void => {
     const saves = isFetching(transaction.state) ? 0 : transaction.saves + 1;
@@ -93,47 +114,70 @@ async function advance(start: Transaction, deps: RunnerDependencies): Promise<Tr
   };
   for (let state = transaction.state; !isFinal(state); state = transaction.state) {
     save({});
-    const { event, learnt } = await perform(state, () => transaction, save, deps);
+    const { event, learnt } = await perform({ current: () => transaction, record: save, deps, watch }, state);
     const next = nextState(state, event);
     transaction = { ...transaction, ...learnt, state: next, resumes: 0 };
     logTransition(transaction, state, next, deps);
   }
   save({ endedAtMs: transaction.endedAtMs ?? deps.clock.wallMs() });
-  withRoom(transaction.state, deps, () => deps.ports.close(transaction));
+  withRoom(transaction.state, deps, () => deps.ports.recordEnd(transaction));
   save({ closed: true });
   cleanUp(transaction, deps);
   return transaction;
 }
 
+interface Step {
+  current(): Transaction;
+  record(facts: Partial<Transaction>): void;
+  deps: RunnerDependencies;
+  watch: CancelWatch;
+}
+
 /** Runs one effect; whatever it throws becomes the event `failed`, except the wish to stop. */
-async function perform(
-  state: WorkingState,
-  current: () => Transaction,
-  record: (facts: Partial<Transaction>) => void,
-  deps: RunnerDependencies,
-): Promise<EffectResult> {
+async function perform(step: Step, state: WorkingState): Promise<EffectResult> {
+  const { current, record, deps, watch } = step;
+  const isTooLate = state === 'rolling-back' || deps.ports.isBeyondCancel(current());
+  const signal = isTooLate ? deps.signal : AbortSignal.any([deps.signal, watch.signal]);
   try {
     breakLoops(current());
-    deps.signal.throwIfAborted();
-    return await deps.ports.effects[state]({ transaction: current(), signal: deps.signal, record });
+    signal.throwIfAborted();
+    return await runEffect(state, { transaction: current(), signal, record }, deps.ports);
   } catch (error) {
     if (deps.signal.aborted) {
-      throw new GweError('CANCELLED', `stopped while '${state}': the next start goes on from there`, {
+      throw new GweError('CANCELLED', `stopped while '${state}': the next start continues from there`, {
         cause: error,
       });
     }
+    if (signal.aborted) return { event: 'failed', learnt: { failure: cancelled(state), isCancelled: true } };
     if (isDeferrable(current(), error)) {
       record({ deferrals: current().deferrals + 1, resumes: 0 });
       throw error;
     }
-    if (state === 'rolling-back' && isDiskFault(error)) {
-      if (isFull(error) && deps.ports.makeRoom()) return perform(state, current, record, deps);
-      // The next pass may find the disk mended; `breakLoops` ends it where none does.
+    if (state === 'rolling-back' && isDiskError(error)) {
+      if (isFull(error) && deps.ports.makeRoom()) return perform(step, state);
+      // The next pass may find the disk repaired; `breakLoops` ends it where none does.
       throw error;
     }
     const failure = describeFailure(state, error);
     return { event: 'failed', learnt: state === 'rolling-back' ? { rollbackFailure: failure } : { failure } };
   }
+}
+
+function cancelled(state: WorkingState): Failure {
+  return { state, code: 'CANCELLED', message: `cancelled on the gateway while '${state}'` };
+}
+
+function runEffect(
+  state: WorkingState,
+  effect: EffectContext,
+  { effects }: UpdatePorts,
+): Promise<EffectResult> {
+  if (isUnchecked(state)) return effects[state](effect);
+  const { transaction } = effect;
+  const { digest, app } = transaction;
+  if (digest === undefined)
+    throw new GweError('STORE_IO', `cannot continue with '${app}': the journal holds no digest`);
+  return effects[state]({ ...effect, transaction: { ...transaction, digest } });
 }
 
 /** The bytes are not on the gateway yet: the states that may take days. */
@@ -147,13 +191,7 @@ function isDeferrable(transaction: Transaction, error: unknown): boolean {
   if (isFetching(transaction.state) && error instanceof GweError && error.code === 'BUDGET_SPENT')
     return true;
   if (!isFetching(transaction.state) || transaction.deferrals >= MOST_DEFERRALS) return false;
-  return error instanceof GweError && (error.retry === 'backoff' || error.code === 'PROTOCOL_UNAUTHORIZED');
-}
-
-const DISK_FAULTS = ['EIO', 'ENOSPC', 'EDQUOT', 'EROFS'];
-
-function isDiskFault(error: unknown): boolean {
-  return DISK_FAULTS.includes(systemCode(error) ?? '');
+  return error instanceof GweError && (error.isTransient || error.code === 'PROTOCOL_UNAUTHORIZED');
 }
 
 function isFull(error: unknown): boolean {
@@ -190,6 +228,7 @@ function describeFailure(state: UpdateState, error: unknown): Failure {
     code: error instanceof GweError ? error.code : 'STORE_IO',
     message: causes.join(': '),
     ...(causes.length > 1 ? { causes } : {}),
+    ...(error instanceof GweError && error.said !== undefined ? { said: error.said } : {}),
   };
 }
 

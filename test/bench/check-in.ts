@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createGateway } from '../helpers/gateway.ts';
 import { startPlatform } from '../helpers/platform.ts';
-import { until } from '../helpers/supervisord.ts';
+import { until } from '../helpers/until.ts';
 import { startCountingRelay } from './counting-relay.ts';
 import { type Row, rowOf } from './row.ts';
 import { measureGroup } from './sample.ts';

@@ -23,8 +23,8 @@ export function compareWithCommitted(
 }
 
 /** A time with nothing beside it says more about the machine than about gwe. */
-function isComparable({ peer, unit }: Row): boolean {
-  return peer !== undefined || (unit !== 's' && unit !== 'ms');
+function isComparable({ peer, unit, isOnlyShown }: Row): boolean {
+  return isOnlyShown !== true && (peer !== undefined || (unit !== 's' && unit !== 'ms'));
 }
 
 /** The rows of before, those of `rows` in their places, and what is new at the end. */

@@ -2,8 +2,7 @@
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { CURL, downloadUrl, gweInstall, uploadPayload } from './install.ts';
-import type { Payload } from './payload.ts';
-import { payloadTree } from './payload.ts';
+import { type Payload, payloadTree } from './payload.ts';
 import { MENDER } from './peers/mender.ts';
 import { isInstalled, mayMount, type Peer } from './peers/peer.ts';
 import { RAUC } from './peers/rauc.ts';

@@ -1,4 +1,4 @@
-/** The place in the README that holds what was measured: written by the bench, never by hand. */
+/** The place in test/bench/README.md that holds what was measured: written by the bench, never by hand. */
 import { type Row, renderPeers, renderTable } from './row.ts';
 
 const [BEGIN, END] = ['<!-- make bench: begin -->', '<!-- make bench: end -->'];

@@ -1,25 +1,31 @@
-/** What a waiting process holds: its PSS and that of all that it has started. */
+/** What a waiting process holds, and all that it has started: its PSS, and what of that is shared with nobody. */
 import type { ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
+export type Resting = Readonly<Record<'pssMiB' | 'privateMiB', number>>;
+
 /** Lets `child` come to rest for so long, looks, and ends it. */
-export async function resting(child: ChildProcess, restMs: number): Promise<{ pssMiB: number }> {
+export async function resting(child: ChildProcess, restMs: number): Promise<Resting> {
   const gone = new Promise((resolve) => child.once('close', resolve));
   await delay(restMs);
   if (child.exitCode !== null) throw new Error(`'${child.spawnfile}' ended with ${child.exitCode}`);
-  const pssMiB = treePssKiB(child.pid ?? -1) / 1024;
+  const memory = treeMemory(child.pid ?? -1);
   child.kill('SIGTERM');
   await gone;
-  return { pssMiB };
+  return memory;
 }
 
 /** Of `pid` and what it has started. */
-export function treePssKiB(pid: number): number {
-  const own = Number(
-    /^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1'))?.[1] ?? 0,
-  );
-  return childrenOf(pid).reduce((sum, child) => sum + treePssKiB(child), own);
+export function treeMemory(pid: number): Resting {
+  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1');
+  const sum = (key: RegExp): number =>
+    [...rollup.matchAll(key)].reduce((all, [, kiB]) => all + Number(kiB), 0) / 1024;
+  const own = { pssMiB: sum(/^Pss:\s+(\d+) kB$/gm), privateMiB: sum(/^Private_\w+:\s+(\d+) kB$/gm) };
+  return childrenOf(pid).reduce((all, child) => {
+    const { pssMiB, privateMiB } = treeMemory(child);
+    return { pssMiB: all.pssMiB + pssMiB, privateMiB: all.privateMiB + privateMiB };
+  }, own);
 }
 
 function childrenOf(pid: number): number[] {

@@ -12,6 +12,8 @@ export interface Row {
   peer?: { name: string; does: string; figure: Figure; ratio: Figure };
   /** The ratio to the peer where there is one, else the figure itself, that is to be reached at most. */
   goal?: number;
+  /** Too noisy to hold a change to. */
+  isOnlyShown?: boolean;
 }
 
 /** What a run is judged by: the ratio where there is a peer, else the figure. */
@@ -20,7 +22,7 @@ export function judged(row: Row): Figure {
 }
 
 export function rowOf(
-  facts: Pick<Row, 'key' | 'what' | 'unit'> & { goal?: number; quantity: string },
+  facts: Pick<Row, 'key' | 'what' | 'unit' | 'goal' | 'isOnlyShown'> & { quantity: string },
   ours: Result | undefined,
   peer?: Result,
 ): Row {

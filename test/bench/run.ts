@@ -21,7 +21,7 @@ const { values } = parseArgs({
     check: { type: 'boolean', default: false },
     /** Writes the figures as those to be held to. */
     commit: { type: 'boolean', default: false },
-    /** Writes them into the README. */
+    /** Writes them into test/bench/README.md. */
     readme: { type: 'boolean', default: false },
     /** Measures nothing: takes the figures of the last run. */
     last: { type: 'boolean', default: false },
@@ -82,7 +82,7 @@ process.stdout.write(`${renderTable(shown)}\n${renderPeers(shown)}`);
 write(LAST, rows);
 if (values.commit) write(COMMITTED, isAll ? rows : mergeRows(read(COMMITTED).rows, shown));
 if (values.readme) {
-  const path = join(REPOSITORY, 'README.md');
+  const path = join(REPOSITORY, 'test/bench/README.md');
   writeFileSync(path, withFigures(readFileSync(path, 'utf8'), rows));
 }
 if (values.check) {

@@ -38,7 +38,8 @@ export async function openSite(scratch: string): Promise<Site> {
     child.kill('SIGKILL');
     rmSync(directory, { recursive: true, force: true });
   };
-  const platform = { url, token: TOKEN, directory, caFile: undefined, ...operatorCalls(url, TOKEN), close };
+  const known = { url, adminUrl: url, token: TOKEN, directory, caFile: undefined };
+  const platform = { ...known, ...operatorCalls(url, TOKEN), close };
   return { scratch, platform, close };
 }
 

@@ -1,4 +1,7 @@
-/** `make demo`: an update from upload to rollback on real parts, and every step checked. */
+/**
+ * `make demo`: an update from upload to rollback on real parts, and every step checked. With FLEET=1 the platform is two,
+ * on PostgreSQL and Swift, and one of them is killed on the way.
+ */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -7,6 +10,7 @@ import { createStage, DemoFailure, requireParts, type Stage } from './stage.ts';
 const PRODUCT = 'demo-product';
 const SERIAL = 'GW-0001';
 const APP = 'hello';
+const IS_FLEET = process.env.FLEET === '1';
 
 async function main(): Promise<number> {
   requireParts();
@@ -45,11 +49,13 @@ async function main(): Promise<number> {
 }
 
 async function play(stage: Stage): Promise<void> {
-  stage.heading('1. A platform, and a device that may activate on it');
-  await stage.startPlatform();
-  stage.say(
-    `$ export GWE_PLATFORM_URL=${stage.platformUrl} \\\n         GWE_PLATFORM_TOKEN_FILE=platform/admin-token`,
-  );
+  if (IS_FLEET) {
+    stage.heading('1. Two platforms on one database, and a device that may activate on them');
+    await stage.startFleet();
+  } else {
+    stage.heading('1. A platform, and a device that may activate on it');
+    await stage.startPlatform();
+  }
   stage.gwe(['platform', 'device', 'add', PRODUCT, SERIAL]);
 
   stage.heading('2. A gateway: configured, and gwe run by supervisord');
@@ -71,8 +77,8 @@ async function play(stage: Stage): Promise<void> {
   await stage.startSupervisord();
   stage.say(indent(stage.supervisorctl('status')));
   await stage.expect('a first device_info report', 15_000, () => readAlias(stage, 'device_info'));
-  stage.say('  The gateway has activated and sent its first reports:');
-  showEngineReport(stage);
+  stage.say('The gateway has activated and sent its first reports:');
+  showReport(stage, 'engine_report');
 
   stage.heading('3. Version 1 of an app: build, upload, command');
   await release(stage, '1', `while :; do echo "hello from version 1"; sleep 1; done`);
@@ -86,7 +92,12 @@ async function play(stage: Stage): Promise<void> {
   await stage.expect('version 2 in engine_report', 10_000, () =>
     readAlias(stage, 'engine_report')?.includes('"version":"2"') ? true : undefined,
   );
-  showEngineReport(stage);
+  showReport(stage, 'engine_report');
+
+  if (IS_FLEET) {
+    stage.heading('The first platform is killed: the gateway goes on with the second');
+    await stage.killFirstPlatform();
+  }
 
   stage.heading('5. Version 3 dies at its start: gwe goes back to version 2');
   await release(stage, '3', `echo "version 3 cannot start"; exit 1`);
@@ -97,6 +108,9 @@ async function play(stage: Stage): Promise<void> {
 /** What a developer does for a new version. */
 async function release(stage: Stage, version: string, script: string): Promise<void> {
   writeApp(stage, version, script);
+  const isFirst = version === '1';
+  for (const name of isFirst ? ['hello.json', 'install.sh', 'supervisor.conf', 'hello.sh'] : ['hello.sh'])
+    stage.show(join(stage.workshop, name));
   const tarball = stage.gwe(['--build-app', 'hello.json'], { inWorkshop: true }).trim();
   stage.gwe(['platform', 'content', 'put', PRODUCT, tarball]);
   const command = JSON.stringify({ install: [{ name: `${APP}.v${version}.tar.gz` }] });
@@ -129,24 +143,15 @@ async function expectOutcome(stage: Stage, version: string, outcome: string, act
     const status = JSON.parse(readAlias(stage, 'fetch_status') ?? '{}') as Record<string, unknown>;
     return status.version === version ? status : undefined;
   });
-  stage.say(`$ gwe platform read ${PRODUCT} ${SERIAL} fetch_status`);
-  for (const key of ['name', 'version', 'status', 'outcome', 'active', 'reason', 'info']) {
-    if (report[key] !== undefined) stage.say(wrapField(key, String(report[key]).trim()));
-  }
+  showReport(stage, 'fetch_status');
   if (report.outcome !== outcome)
     throw new DemoFailure(`fetch_status says '${report.outcome}', expected '${outcome}'`);
   if (report.active !== active) throw new DemoFailure(`active is '${report.active}', expected '${active}'`);
 }
 
-function showEngineReport(stage: Stage): void {
-  stage.say(`$ gwe platform read ${PRODUCT} ${SERIAL} engine_report`);
-  const report = JSON.parse(readAlias(stage, 'engine_report') ?? '{"apps":[]}') as {
-    apps: Record<string, { version: string; status: string; uptime: string }>[];
-  };
-  const apps = report.apps.flatMap((app) => Object.entries(app));
-  if (apps.length === 0) throw new DemoFailure('engine_report names no app');
-  for (const [name, app] of apps)
-    stage.say(`  ${name.padEnd(8)} version ${app.version}, ${app.status}, uptime ${app.uptime}`);
+/** As it stands on the platform, by its fields. */
+function showReport(stage: Stage, alias: string): void {
+  stage.gwe(['platform', 'read', PRODUCT, SERIAL, alias, '--pretty']);
 }
 
 /** The app is RUNNING, and its log grows by lines of `version`. */
@@ -178,11 +183,6 @@ function showGatewayLog(stage: Stage): void {
   } catch {
     stage.say('The gateway has no log yet.');
   }
-}
-
-function wrapField(key: string, text: string): string {
-  const lines = text.split('\n').flatMap((line) => line.match(/.{1,66}(?:\s|$)|.{1,66}/g) ?? ['']);
-  return lines.map((line, index) => `  ${(index === 0 ? key : '').padEnd(8)} ${line.trimEnd()}`).join('\n');
 }
 
 function indent(text: string): string {

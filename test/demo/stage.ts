@@ -1,12 +1,13 @@
 /** The demo's stage: a throw-away root, the processes on it, and how they are shown and taken down. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { startBackends, startBalancer } from './fleet.ts';
 
 const REPOSITORY = join(import.meta.dirname, '../..');
-const GWE = join(REPOSITORY, 'dist/gwe');
+export const GWE = join(REPOSITORY, 'dist/gwe');
 const BOLD =
   process.stdout.isTTY && process.env.NO_COLOR === undefined ? ['\u001b[1m', '\u001b[0m'] : ['', ''];
 
@@ -22,6 +23,10 @@ export interface GweOptions {
 }
 
 export interface Stage {
+  /** Where everything is. */
+  home: string;
+  /** Of every command; the platform is found by HOME. */
+  env: Record<string, string>;
   /** Stands for `/` of the gateway. */
   root: string;
   /** The developer's working directory. */
@@ -31,9 +36,15 @@ export interface Stage {
   /** Shows a gwe command as a person would type it, runs it, shows what it prints; throws if it fails. */
   gwe(args: readonly string[], options?: GweOptions): string;
   say(text: string): void;
+  /** Shows a file as `cat` would. */
+  show(path: string): void;
   /** Waits until `check` gives something; throws a DemoFailure that says `what` was expected. */
   expect<T>(what: string, deadlineMs: number, check: () => T | undefined): Promise<T>;
   startPlatform(): Promise<void>;
+  /** Two platforms on PostgreSQL and Swift: gateways call them in turn, operators the second. */
+  startFleet(): Promise<void>;
+  /** Ends the first of the two at once, as a crash would. */
+  killFirstPlatform(): Promise<void>;
   startSupervisord(): Promise<void>;
   supervisorctl(...args: string[]): string;
   close(): Promise<void>;
@@ -48,15 +59,39 @@ export function createStage(): Stage {
   const env: Record<string, string> = {
     PATH: process.env.PATH ?? '',
     HOME: home,
-    GWE_PLATFORM_TOKEN_FILE: join(home, 'platform/admin-token'),
   };
   const config = join(root, 'etc/supervisor/supervisord.conf');
+  const endings: (() => void | Promise<void>)[] = [];
+  const serve = async (args: readonly string[], more: Readonly<Record<string, string>>): Promise<Served> => {
+    const all = ['platform', 'serve', ...args, '--listen', '127.0.0.1:0'];
+    say(foldCommand(['gwe', ...all.map((word) => shorten(quote(word), home)), '&']));
+    const child = spawn(GWE, all, { env: { ...env, ...more } });
+    children.push(child);
+    let printed = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      printed += chunk.toString();
+    });
+    const url = await stage.expect(
+      'the line "listening on URL"',
+      30_000,
+      () => /listening on (\S+)/.exec(printed)?.[1],
+    );
+    showOutput(printed, home);
+    return { url, child };
+  };
+  let first: ChildProcess | undefined;
   const say = (text: string): void => void process.stdout.write(`${text}\n`);
   const stage: Stage = {
+    home,
+    env,
     root,
     workshop,
     platformUrl: '',
     say,
+    show(path) {
+      say(`$ cat ${shorten(path, home)}`);
+      showOutput(readFileSync(path, 'utf8').replaceAll(root, 'gateway'), home);
+    },
     heading: (text) => say(`\n${BOLD[0]}== ${text}${BOLD[1]}`),
     gwe(args, { onGateway = false, inWorkshop = false, quiet = false } = {}) {
       const all = onGateway ? ['--root', root, ...args] : [...args];
@@ -86,24 +121,30 @@ export function createStage(): Stage {
       }
     },
     async startPlatform() {
-      say('$ gwe platform serve --data platform --listen 127.0.0.1:0 &');
-      const child = spawn(
-        GWE,
-        ['platform', 'serve', '--data', join(home, 'platform'), '--listen', '127.0.0.1:0'],
-        { env },
-      );
-      children.push(child);
-      let printed = '';
-      child.stdout.on('data', (chunk: Buffer) => {
-        printed += chunk.toString();
-      });
-      stage.platformUrl = await stage.expect(
-        'the line "listening on URL"',
-        10_000,
-        () => /listening on (\S+)/.exec(printed)?.[1],
-      );
-      env.GWE_PLATFORM_URL = stage.platformUrl;
-      showOutput(printed, home);
+      const { url } = await serve(['--data', join(home, 'platform')], {});
+      stage.platformUrl = url;
+    },
+    async startFleet() {
+      say('  (starting PostgreSQL and Swift, from the packages of Debian)');
+      const tokenFile = join(home, 'token');
+      const backends = await startBackends(tokenFile);
+      endings.push(backends.end);
+      const one = await serve(backends.args, backends.env);
+      const two = await serve(backends.args, backends.env);
+      first = one.child;
+      const balancer = await startBalancer([one.url, two.url]);
+      endings.push(balancer.end);
+      stage.platformUrl = balancer.url;
+      env.GWE_PLATFORM_URL = two.url;
+      env.GWE_PLATFORM_TOKEN_FILE = tokenFile;
+      say(`  Gateways call ${balancer.url}, which hands them to either; operators call the second.`);
+    },
+    async killFirstPlatform() {
+      if (first === undefined) return;
+      say(`$ kill -9 ${first.pid}`);
+      const gone = new Promise((resolve) => first?.once('exit', resolve));
+      first.kill('SIGKILL');
+      await gone;
     },
     async startSupervisord() {
       writeConfigs(root, config);
@@ -117,10 +158,16 @@ export function createStage(): Stage {
       spawnSync('supervisorctl', ['-c', config, ...args], { env, encoding: 'utf8' }).stdout,
     async close() {
       for (const child of children.reverse()) await end(child);
+      for (const ending of endings.reverse()) await ending();
       rmSync(home, { recursive: true, force: true });
     },
   };
   return stage;
+}
+
+interface Served {
+  url: string;
+  child: ChildProcess;
 }
 
 /** supervisord as Debian lays it out, with gwe as one of its programs. */

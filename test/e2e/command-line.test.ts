@@ -1,14 +1,14 @@
-/** Each row of the original's command line (spec §4.10), as a person types it at the executable. */
+/** Each row of the original's command line (one-platform.md §4.10), as a person types it at the executable. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { execFile, spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { acquireLock } from '../../src/base/lock.ts';
 import { type CommandLine, createCommandLine } from '../helpers/command-line.ts';
-import { createGateway, EXECUTABLE } from '../helpers/gateway.ts';
+import { type CommandResult, createGateway, EXECUTABLE } from '../helpers/gateway.ts';
 import { startPlatform } from '../helpers/platform.ts';
 import { INSTALL_OK, makeTarball } from '../helpers/tarball.ts';
 
@@ -41,23 +41,48 @@ function snapshot(line: CommandLine): string[] {
     });
 }
 
-test('-h and --help group the options, show defaults and fit 80 columns', (t) => {
+test('-h and --help show the first page, and `gwe help options` every option with its default', (t) => {
   const line = commandLine(t);
   const { status, stdout } = line.gwe('-h');
   assert.equal(status, 0);
   assert.equal(line.gwe('--help').stdout, stdout);
-  for (const each of stdout.split('\n')) assert.ok(each.length <= 80, each);
-  for (const heading of ['Running:', 'Installing:', 'Building apps:', 'Commands:', 'Exit status:']) {
-    assert.ok(stdout.includes(`\n${heading}\n`), heading);
-  }
-  assert.match(stdout, /--set-update-interval SECONDS\n[^[]*\[default: 14400\]/);
+  assert.match(stdout, /^usage: gwe COMMAND/);
+  const options = line.gwe('help', 'options').stdout;
+  for (const heading of ['Running:', 'Installing:', 'Building apps:'])
+    assert.ok(options.includes(`\n${heading}\n`), heading);
+  assert.match(options, /--set-update-interval SECONDS\n[^[]*\[default: 14400\]/);
   for (const hidden of ['--product-id', '--check-tarfile'])
-    assert.ok(!stdout.includes(` ${hidden} `), hidden);
-  for (const word of ['list', 'logs', 'rollback']) {
-    const help = line.gwe(word, '--help');
-    assert.equal(help.status, 0);
-    assert.match(help.stdout, new RegExp(`^usage: gwe ${word}`));
-    for (const each of help.stdout.split('\n')) assert.ok(each.length <= 80, each);
+    assert.ok(!options.includes(` ${hidden} `), hidden);
+});
+
+test('in a working directory that was removed every command runs that names no relative path', (t) => {
+  const line = commandLine(t);
+  const inRemoved = (command: string) => {
+    const gone = join(line.root, 'gone');
+    const script = `mkdir "$1" && cd "$1" && rmdir "$1" && shift && ${command}`;
+    const args = ['-c', script, 'sh', gone, EXECUTABLE];
+    return spawnSync('/bin/sh', args, { env: line.env, encoding: 'utf8', timeout: 60_000 });
+  };
+  assert.match(inRemoved('"$1" --version').stdout, /^\d+\.\d+\.\d+/);
+  const tarball = line.file('one.v1.tar.gz', makeTarball({ 'install.sh': INSTALL_OK }));
+  const installed = inRemoved(`"$1" -I ${tarball}`);
+  assert.equal(installed.status, 0, installed.stderr);
+  assert.equal(inRemoved('"$1" list --json').status, 0);
+  const relative = inRemoved('"$1" -I one.v1.tar.gz');
+  assert.equal(relative.status, 2, relative.stdout);
+  assert.match(relative.stderr, /'one\.v1\.tar\.gz'.*working directory/);
+});
+
+test('a terminal of 0 to 20 columns gets the same words, and gwe ends', (t) => {
+  const line = commandLine(t);
+  for (const columns of [0, 1, 2, 3, 19, 20]) {
+    for (const args of ['nonsense --of=many words', 'status', 'doctor', 'list']) {
+      const words = `stty cols ${columns} rows 24; exec ${EXECUTABLE} ${args}`;
+      const options = { cwd: line.cwd, env: line.env, encoding: 'utf8', timeout: 30_000 } as const;
+      const { signal, stdout } = spawnSync('/usr/bin/script', ['-qec', words, '/dev/null'], options);
+      assert.equal(signal, null, `${args} on ${columns} columns`);
+      assert.ok(stdout.length > 0 && stdout.length < 20_000, `${args} on ${columns} columns`);
+    }
   }
 });
 
@@ -115,8 +140,52 @@ test('--set-iface takes an interface that is not there with a warning; --mac-add
   assert.match(read(line, 'Gateway.cfg'), /^uuid = ''$/m, 'the MAC is stored at the first start, not now');
   const missing = line.gwe('-i', 'nope9');
   assert.equal(missing.status, 0);
-  assert.match(missing.stderr, /warning: there is no interface 'nope9'/);
+  assert.match(
+    missing.stderr,
+    /warning: interface 'nope9' gives no serial number: there is no such interface/,
+  );
   assert.match(read(line, 'Gateway.cfg'), /^iface = nope9$/m);
+});
+
+test('apps of another user get the key by the group that cik_group names, and nobody else does', (t) => {
+  const line = commandLine(t);
+  chmodSync(line.root, 0o755);
+  const asGroup = (gid: number): CommandResult => {
+    const options = { env: line.env, uid: 65_534, gid, cwd: '/', encoding: 'utf8' } as const;
+    return spawnSync(EXECUTABLE, ['-C'], options);
+  };
+  const [name = '', , gid = ''] =
+    readFileSync('/etc/group', 'utf8')
+      .split('\n')
+      .map((each) => each.split(':'))
+      .find((fields) => Number(fields[2]) > 0) ?? [];
+  line.gwe('-c', KEY);
+  const shut = asGroup(Number(gid));
+  assert.match(shut.stderr, /only its owner may read it; 'gwe --set cik_group=GROUP' lets a group do so/);
+  assert.equal(shut.status, 1);
+  line.gwe('--set', `cik_group=${name}`);
+  assert.equal(asGroup(Number(gid)).stdout, `${KEY}\n`);
+  assert.equal(asGroup(65_534).status, 1);
+  line.gwe('-u', 'another');
+  line.gwe('-c', KEY);
+  assert.equal(asGroup(Number(gid)).stdout, `${KEY}\n`, 'a file that is rewritten keeps its group');
+  const unknown = line.gwe('--set', 'cik_group=nobody-knows');
+  assert.match(unknown.stderr, /cik_group: found 'nobody-knows', expected a group of \/etc\/group/);
+  assert.equal(asGroup(Number(gid)).status, 1);
+});
+
+test('-d beside an action is the level of that run alone, and needs no right to write the configuration', (t) => {
+  const line = commandLine(t);
+  line.file('install.sh', INSTALL_OK, 0o755);
+  line.gwe('-x', '-n', 'one', '-s', '2', '--file', 'b.json');
+  const path = join(line.cwd, 'one.v2.tar.gz');
+  const before = read(line, 'Engine.config');
+  assert.equal(line.gwe('-d', 'DEBUG', '--build-app', 'b.json').stdout, `${path}\n`);
+  assert.match(line.gwe('-d', 'DEBUG', '-I', path).stderr, / INFO {2}update\.verified .*app=one/);
+  assert.match(line.gwe('-d', 'DEBUG', '-p').stdout, /^\/.*apps\n$/);
+  assert.match(line.gwe('-o', '-d', 'ERROR', '-P', 'p', '-u', 's').stderr, /^(?!.* INFO )/s);
+  assert.equal(read(line, 'Engine.config'), before);
+  assertUsage(line, ['-d', 'LOUD', '-p'], /expected one of DEBUG, INFO/);
 });
 
 test('-o checks in once and ends', async (t) => {
@@ -143,11 +212,7 @@ test('the building options work by short and long name, and stdout of a build is
   assert.match(line.gwe('-w', 'b.json').stdout, /^\[PASS\]/);
   assert.equal(line.gwe('--check-buildfile', 'b.json').status, 0);
   const path = join(line.cwd, 'one.v2.tar.gz');
-  assert.equal(
-    line.gwe('-d', 'DEBUG', '--build-app', 'b.json').stdout,
-    `${path}\n`,
-    '-d goes with any command',
-  );
+  assert.equal(line.gwe('--build-app', 'b.json').stdout, `${path}\n`);
   for (const option of ['-z', '--check-tarball', '--check-tarfile']) {
     const { status, stdout } = line.gwe(option, path);
     assert.equal(status, 0, stdout);
@@ -157,7 +222,7 @@ test('the building options work by short and long name, and stdout of a build is
   assert.equal(line.gwe('--check-buildfile', 'none.json').status, 1);
 });
 
-test('--check-tarball says line and mend of what supervisor.conf would do otherwise than meant', (t) => {
+test('--check-tarball names the line of supervisor.conf that would not do what was meant, and the remedy', (t) => {
   const line = commandLine(t);
   const conf = '[program:x]\ncommand=/bin/true\nenvironment=A="1"\nenvironment=B="2"\n';
   line.file('a.v1.tar.gz', makeTarball({ 'install.sh': INSTALL_OK, 'supervisor.conf': conf }));
@@ -247,7 +312,7 @@ test('whatever is wrong with a command line is status 2, says what was meant, an
   assertUsage(line, ['-t'], /--set-update-interval needs a value/);
   assertUsage(line, ['-I'], /--install-apps needs a value/);
   assertUsage(line, ['-g', 'word'], /unexpected argument 'word'/);
-  assertUsage(line, ['lsit'], /did you mean 'list'\?/);
+  assertUsage(line, ['lsit'], /did you mean 'gwe list'\?/);
   assertUsage(line, ['list', 'word'], /unexpected argument 'word'; usage: gwe list/);
   assertUsage(line, ['rollback'], /missing APP; usage: gwe rollback APP/);
   assertUsage(line, ['list', '--jsno'], /did you mean --json\?/);

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
+  chmodSync,
+  chownSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -14,7 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { generateKey } from '../../src/artifact/signature.ts';
+import { generateKey } from '../../src/artifact/manifest/signature.ts';
 import { EXECUTABLE } from '../helpers/gateway.ts';
 import { makeTarball } from '../helpers/tarball.ts';
 
@@ -62,6 +64,36 @@ for (const shell of [['dash'], ['busybox', 'sh']]) {
     assert.match(stdout, /^no apps_to_install beside install\.sh/m);
     assert.match(readFileSync(join(root, 'usr/local/bin/gwe'), 'utf8'), /^#!\/bin\/sh\n# launcher of gwe/);
     assert.equal(readFileSync(join(root, 'etc/gwe/Gateway.cfg'), 'utf8'), '[device]\nuuid = kept\n');
+  });
+
+  test(`${by}: what others may change is not run by root`, () => {
+    const app = makeTarball({ 'install.sh': { content: '#!/bin/sh\ntrue\n', mode: 0o755 } });
+    const changes: readonly [what: string, change: (here: string) => void][] = [
+      ['a directory', (here) => chmodSync(here, 0o777)],
+      ['install.sh', (here) => chmodSync(join(here, 'install.sh'), 0o757)],
+      ['apps', (here) => chmodSync(join(here, 'apps_to_install'), 0o777)],
+      ['an app', (here) => chmodSync(join(here, 'apps_to_install/a.v1.tar.gz'), 0o666)],
+    ];
+    const foreign: typeof changes = [
+      ['foreign apps', (here) => chownSync(join(here, 'apps_to_install'), 65_534, 65_534)],
+      ['a foreign app', (here) => chownSync(join(here, 'apps_to_install/a.v1.tar.gz'), 65_534, 65_534)],
+      ['a foreign install.sh', (here) => chownSync(join(here, 'install.sh'), 65_534, 65_534)],
+    ];
+    for (const [what, change] of [...changes, ...(process.getuid?.() === 0 ? foreign : [])]) {
+      const { here, root } = copied({ 'a.v1.tar.gz': app });
+      change(here);
+      const { status, stderr } = run(shell, here, root);
+      assert.notEqual(status, 0, what);
+      assert.match(stderr, /may be changed by others|belongs to uid 65534, expected root/, what);
+      assert.equal(existsSync(join(root, 'opt/gwe/apps/a')), false, what);
+    }
+  });
+
+  test(`${by}: in everybody's directory, as /tmp is, what is root's own is installed`, () => {
+    const { here, root } = copied();
+    chmodSync(here, 0o1777);
+    const { status, stderr } = run(shell, here, root);
+    assert.equal(status, 0, stderr);
   });
 
   test(`${by}: apps beside it are installed in the order of their names`, () => {

@@ -8,6 +8,7 @@ import {
   openSync,
   readFileSync,
   readSync,
+  realpathSync,
   rmSync,
   symlinkSync,
   unlinkSync,
@@ -16,6 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { digestFile } from '../../src/base/fs.ts';
 import { LAUNCHER } from '../../src/service/launcher.ts';
 import { confirmStart, readStarts } from '../../src/service/starts.ts';
 import { createLayout } from '../../src/store/layout.ts';
@@ -31,7 +33,7 @@ after(() => rmSync(scratch, { recursive: true }));
 /** A gateway whose every tool is busybox's. */
 const applets = join(scratch, 'applets');
 mkdirSync(applets);
-for (const name of ['head', 'mkdir', 'mv', 'readlink', 'rm', 'sh', 'sync', 'timeout', 'true']) {
+for (const name of ['head', 'mkdir', 'mv', 'readlink', 'rm', 'sh', 'sha256sum', 'sync', 'timeout', 'true']) {
   symlinkSync('/usr/bin/busybox', join(applets, name));
 }
 
@@ -137,6 +139,29 @@ for (const shell of SHELLS) {
     assert.deepEqual(readStarts(gateway.layout), { confirmed: 'good', unconfirmed: 0 });
     assert.ok(!existsSync(join(gateway.layout.stateDirectory, 'starts')));
     assert.equal(gateway.start(shell, [], { GWE_WOKEN: '1' }).status, NO_IDENTITY);
+  });
+
+  test(`${by}: a previous version that was changed is told, and started all the same where it works`, () => {
+    const gateway = makeGateway(`${by}-changed`.replaceAll(' ', '-'), (path) => writeFileSync(path, ''));
+    gateway.point('current', 'bad');
+    gateway.point('previous', 'good');
+    for (const _ of [1, 2, 3]) gateway.start(shell);
+    const kept = join(gateway.layout.stateDirectory, 'previous.sha256');
+    writeFileSync(kept, `${'0'.repeat(64)} good\n`);
+    const changed = gateway.start(shell);
+    assert.equal(changed.status, NO_IDENTITY, changed.stderr);
+    assert.match(
+      changed.stderr,
+      /good\/gwe' has changed: sha256 [0-9a-f]{64}, expected 0{64}; starting it if it passes its self-test\n/,
+    );
+    writeFileSync(kept, `${digestFile(realpathSync(EXECUTABLE))} good\n`);
+    assert.doesNotMatch(gateway.start(shell).stderr, /was changed/);
+    for (const said of ['', 'x', `${'0'.repeat(64)} another\n`]) {
+      writeFileSync(kept, said);
+      const { status, stderr } = gateway.start(shell);
+      assert.equal(status, NO_IDENTITY, stderr);
+      assert.doesNotMatch(stderr, /was changed/);
+    }
   });
 
   test(`${by}: a command line is passed on as it is, and is no start`, () => {

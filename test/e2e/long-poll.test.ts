@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { createGateway, EXECUTABLE, type Gateway } from '../helpers/gateway.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
-import { until } from '../helpers/supervisord.ts';
 import { INSTALL_OK, makeTarball } from '../helpers/tarball.ts';
+import { until } from '../helpers/until.ts';
 
 describe('gwe with an interval of 4 hours', () => {
   let platform: TestPlatform;
@@ -33,20 +33,20 @@ describe('gwe with an interval of 4 hours', () => {
   };
 
   test('stays awake with long polls, and carries out what is commanded', async () => {
-    await until(isPolling, 20_000);
+    await until(isPolling);
     await update(1);
-    await until(isPolling, 20_000);
+    await until(isPolling);
     assert.ok(!isAsleep());
   });
 
   test('goes to sleep without them, and gets up to begin with them', async () => {
     assert.equal(gateway.gwe('--set', 'long_poll=off').status, 0);
     process.kill(gateway.pid(), 'SIGHUP');
-    await until(isAsleep, 20_000);
+    await until(isAsleep);
     assert.ok(!isPolling());
     gateway.gwe('--set', 'long_poll=on');
     process.kill(gateway.pid(), 'SIGHUP');
-    await until(isPolling, 20_000);
+    await until(isPolling);
     await update(2);
     assert.ok(!isAsleep());
     assert.equal(await gateway.stop(), 0);

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { makeCertificates } from '../helpers/certificates.ts';
 import { EXECUTABLE } from '../helpers/gateway.ts';
-import { layOut, type Supervisord, startSupervisord, until } from '../helpers/supervisord.ts';
+import { layOut, type Supervisord, startSupervisord } from '../helpers/supervisord.ts';
+import { until } from '../helpers/until.ts';
 
 const PRODUCT = 'e2e-product';
 const SERIAL = 'FF:10:C2:9B:A8:46';
@@ -84,7 +85,7 @@ describe('dist/gwe against its own platform and a real supervisord', () => {
   };
   const statusOf = async (version: string): Promise<Record<string, unknown>> => {
     const parse = () => JSON.parse(read('fetch_status') || '{}') as Record<string, unknown>;
-    await until(() => parse().version === version, 40_000);
+    await until(() => parse().version === version);
     return parse();
   };
 
@@ -121,7 +122,7 @@ describe('dist/gwe against its own platform and a real supervisord', () => {
   });
 
   test('the gateway activates with a private CA and sends its reports', async () => {
-    await until(() => read('device_info') !== '', 20_000);
+    await until(() => read('device_info') !== '');
     const { stdout } = runGwe(world.home, {}, ['--root', world.root, '-C']);
     assert.match(stdout, /^[0-9A-Za-z]{40}\n$/);
     assert.equal(statSync(join(world.root, 'etc/gwe/Gateway.cfg')).mode & 0o777, 0o600);

@@ -25,7 +25,7 @@ const GROUP_ARTIFACT_MIB = 200;
 
 type Kind = 'plain' | 'indexed';
 
-/** design.md §9, whatever the artifact is. */
+/** test/bench/README.md, "The table", whatever the artifact is. */
 const MOST_MIB = 32;
 const APART_MIB = 4;
 

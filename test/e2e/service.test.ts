@@ -17,9 +17,11 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { BOOT_GUARD } from '../../src/service/boot-guard.ts';
 import { createGateway, EXECUTABLE, type Gateway } from '../helpers/gateway.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
-import { type Supervisord, startSupervisord, until } from '../helpers/supervisord.ts';
+import { type Supervisord, startSupervisord } from '../helpers/supervisord.ts';
+import { until } from '../helpers/until.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'gwe-svc-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
@@ -30,7 +32,7 @@ function gweOn(root: string, ...args: string[]) {
   return spawnSync(EXECUTABLE, args, { env, encoding: 'utf8', timeout: 60_000 });
 }
 
-/** Every path below `root` with what it is; file contents but for the executable's. */
+/** Every path below `root` with what it is; file contents except the executable's. */
 function snapshot(root: string): Record<string, string> {
   const paths = globSync('**/*', { cwd: root }).sort();
   return Object.fromEntries(
@@ -46,9 +48,14 @@ function snapshot(root: string): Record<string, string> {
 /** What a person at the gateway gets with the service, and the commands that print the same. */
 const DOCUMENTS: readonly (readonly [path: string, args: readonly string[]])[] = [
   ['usr/local/share/man/man8/gwe.8', ['man']],
+  ['usr/local/share/man/man8/gwe-platform.8', ['man', 'platform']],
+  ['usr/share/fish/vendor_completions.d/gwe.fish', ['completion', 'fish']],
   ['usr/share/bash-completion/completions/gwe', ['completion', 'bash']],
   ['usr/share/zsh/vendor-completions/_gwe', ['completion', 'zsh']],
 ];
+
+const GUARD = 'usr/local/lib/gwe/boot-guard';
+const DROP_IN = 'etc/systemd/system/supervisor.service.d/gwe.conf';
 
 describe('gwe as a program of a real supervisord', () => {
   let platform: TestPlatform;
@@ -62,7 +69,7 @@ describe('gwe as a program of a real supervisord', () => {
       const info = await supervisord.processInfo('gwe');
       pid = info?.pid ?? 0;
       return info?.statename === 'RUNNING';
-    }, 30_000);
+    });
     return pid;
   };
   /** The version directory that process `pid` was started from; '' if it is gone. */
@@ -79,6 +86,9 @@ describe('gwe as a program of a real supervisord', () => {
     platform = await startPlatform();
     gateway = await createGateway(platform, { command: [EXECUTABLE] });
     supervisord = await startSupervisord(gateway.root);
+    const units = join(gateway.root, 'usr/lib/systemd/system');
+    mkdirSync(units, { recursive: true });
+    writeFileSync(join(units, 'supervisor.service'), '[Service]\nExecStart=/usr/bin/supervisord -n\n');
   });
   after(async () => {
     await supervisord.stop();
@@ -100,9 +110,14 @@ describe('gwe as a program of a real supervisord', () => {
     const { status, stdout, stderr } = gateway.gwe('service', 'install');
     assert.equal(status, 0, stderr);
     assert.match(stdout, /^write .*\/usr\/local\/bin\/gwe$/m);
+    assert.equal(readFileSync(join(gateway.root, GUARD), 'utf8'), BOOT_GUARD);
+    assert.match(
+      readFileSync(join(gateway.root, DROP_IN), 'utf8'),
+      new RegExp(`^ExecStartPre=-${gateway.root}/${GUARD}$`, 'm'),
+    );
     for (const [path, args] of DOCUMENTS) {
       const made = gateway.gwe(...args).stdout;
-      assert.ok(made.length > 1000, args.join(' '));
+      assert.ok(made.length > 400, args.join(' '));
       assert.equal(
         readFileSync(join(gateway.root, path), 'utf8'),
         made,
@@ -112,7 +127,7 @@ describe('gwe as a program of a real supervisord', () => {
     const pid = await running();
     version = readlinkSync(join(apps(), 'current'));
     assert.equal(launched(pid), version);
-    await until(() => existsSync(join(gateway.root, 'var/lib/gwe/confirmed')), 30_000);
+    await until(() => existsSync(join(gateway.root, 'var/lib/gwe/confirmed')));
     assert.equal(readFileSync(join(gateway.root, 'var/lib/gwe/confirmed'), 'utf8'), `${version}\n`);
     assert.ok((await platform.read('p1', 'gw-1', 'engine_report')) !== undefined);
     assert.ok(config.includes('uuid = gw-1'));
@@ -139,7 +154,7 @@ describe('gwe as a program of a real supervisord', () => {
   test('killed, it comes back', async () => {
     const pid = await running();
     process.kill(pid, 'SIGKILL');
-    await until(async () => (await running()) !== pid, 30_000);
+    await until(async () => (await running()) !== pid);
     assert.equal(launched(await running()), version);
   });
 
@@ -161,20 +176,20 @@ describe('gwe as a program of a real supervisord', () => {
   };
   for (const [what, make] of Object.entries(broken)) {
     test(`a version that ${what} gives way to the one before`, async () => {
-      const name = `9-${what.length}badbad1`;
+      const name = `9-${what.length}adbad1`;
       mkdirSync(join(apps(), name), { recursive: true });
       writeFileSync(join(apps(), name, 'gwe'), make(), { mode: 0o755 });
       point('previous', version);
       point('current', name);
       const pid = await running();
       process.kill(pid, 'SIGKILL');
-      await until(async () => launched(await running()) === version && (await running()) !== pid, 60_000);
+      await until(async () => launched(await running()) === version && (await running()) !== pid);
       assert.equal(readFileSync(join(gateway.root, 'var/lib/gwe/starts'), 'utf8'), `${name} 3\n`);
       assert.equal(readFileSync(join(gateway.root, 'var/lib/gwe/confirmed'), 'utf8'), `${version}\n`);
     });
   }
 
-  test('service install mends it: the broken version is neither current nor previous any more', async () => {
+  test('service install repairs it: the broken version is neither current nor previous any more', async () => {
     const { status, stderr } = gateway.gwe('service', 'install');
     assert.equal(status, 0, stderr);
     assert.equal(readlinkSync(join(apps(), 'current')), version);
@@ -184,14 +199,20 @@ describe('gwe as a program of a real supervisord', () => {
   });
 
   test('service uninstall takes it away and keeps the configuration', async () => {
-    const { status, stdout } = gateway.gwe('service', 'uninstall');
+    const refused = gateway.gwe('service', 'uninstall');
+    assert.equal(refused.status, 2);
+    assert.match(refused.stderr, /this would stop gwe and remove its service.*--yes/);
+    assert.ok(existsSync(apps()), 'nobody was asked, and nothing is gone');
+    const { status, stdout } = gateway.gwe('service', 'uninstall', '--yes');
     assert.equal(status, 0);
     assert.match(stdout, /^stop program gwe/m);
     assert.equal(await supervisord.processInfo('gwe'), undefined);
     assert.ok(!existsSync(apps()) && !existsSync(join(gateway.root, 'usr/local/bin/gwe')));
     assert.match(readFileSync(join(gateway.root, 'etc/gwe/Gateway.cfg'), 'utf8'), /^uuid = gw-1$/m);
-    for (const [path] of DOCUMENTS) assert.ok(!existsSync(join(gateway.root, path)), path);
-    assert.match(gateway.gwe('service', 'uninstall').stdout, /^nothing to remove/);
+    for (const path of [GUARD, DROP_IN, ...DOCUMENTS.map(([document]) => document)])
+      assert.ok(!existsSync(join(gateway.root, path)), path);
+    assert.match(gateway.gwe('service', 'uninstall', '--yes').stdout, /^nothing to remove/);
+    assert.deepEqual(JSON.parse(gateway.gwe('list', '--json').stdout).apps, []);
   });
 
   function point(link: string, target: string): void {
@@ -231,7 +252,7 @@ test('under systemd it gets a unit that starts at boot, and a program entry of o
   assert.match(readFileSync(join(units, 'gwe.service'), 'utf8'), /^Restart=always$/m);
   assert.equal(readlinkSync(join(units, 'multi-user.target.wants/gwe.service')), '../gwe.service');
   assert.ok(!existsSync(join(root, 'etc/supervisor/conf.d/gwe.conf')));
-  assert.equal(gweOn(root, 'service', 'uninstall').status, 0);
+  assert.equal(gweOn(root, 'service', 'uninstall', '--yes').status, 0);
   assert.ok(!existsSync(join(units, 'gwe.service')));
 });
 

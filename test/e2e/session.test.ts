@@ -70,13 +70,16 @@ describe('a session: create, build, check, install, look, roll back, remove', ()
     assert.match(status, /^update +hello 2 installed \d+ s ago$/m);
     assert.match(status, /^disk +\S+ \wB of \S+ \wB free for apps$/m);
     assert.deepEqual(type(['logs', 'hello', '-n', '1']), ['up']);
-    assert.match(type(['history']).join('\n'), /hello +1 +installed\n.*hello +1 -> 2 +installed/);
+    assert.match(
+      type(['history']).join('\n'),
+      /^ENDED.*\n.*hello +1 +installed +-\n.*hello +1 -> 2 +installed +-$/,
+    );
   });
 
   test('stop and start, then back to the version before', () => {
     assert.deepEqual(type(['stop', 'hello']), ['hello: STOPPED']);
     assert.deepEqual(type(['start', 'hello']), ['hello: RUNNING']);
-    assert.deepEqual(type(['rollback', 'hello']), ['hello 1: rolled back to (was 2)']);
+    assert.deepEqual(type(['rollback', 'hello']), ['hello 1: active again (was 2)']);
     assert.match(type(['list']).join('\n'), /hello +1 +RUNNING .* 2$/);
   });
 
@@ -117,8 +120,9 @@ describe('a session: create, build, check, install, look, roll back, remove', ()
   });
 
   test('remove leaves nothing behind but what it names', async () => {
-    const shown = type(['remove', 'hello']).join('\n');
-    assert.match(shown, /^removed program hello \(stopped\)$/m);
+    const shown = type(['remove', 'hello'], 'y\n').join('\n');
+    // Nobody presses Enter here: it stands behind the question.
+    assert.match(shown, /Go on\? \[y\/N\] removed program hello \(stopped\)$/m);
     assert.match(shown, /^left as it is: whatever its install\.sh put elsewhere/m);
     assert.equal(await supervisord.processInfo('hello'), undefined);
     assert.equal(existsSync(join(line.root, 'opt/gwe/apps/hello')), false);

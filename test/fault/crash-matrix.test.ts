@@ -11,8 +11,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { GweError } from '../../src/base/errors.ts';
-import { saveEngineConfig, saveGatewayConfig } from '../../src/config/files.ts';
+import { saveEngineConfig, saveGatewayConfig } from '../../src/config/config-files.ts';
 import { createLayout } from '../../src/store/layout.ts';
+import { resumeTransaction, runTransaction } from '../../src/update/runner.ts';
 import {
   isFinal,
   nextState,
@@ -20,8 +21,7 @@ import {
   type UpdateState,
   WORKING_STATES,
   type WorkingState,
-} from '../../src/update/machine.ts';
-import { resumeTransaction, runTransaction } from '../../src/update/runner.ts';
+} from '../../src/update/state-machine.ts';
 import { installDiskFaults } from '../helpers/disk-faults.ts';
 import { startFaultProxy } from '../helpers/fault-proxy.ts';
 import { appEntries, appTarball, FULL, printTotals } from '../helpers/fault-rig.ts';
@@ -61,7 +61,7 @@ function wayOf(version: string): UpdateState[] {
   return way;
 }
 
-/** The way when the work of `state` fails for good. */
+/** The path when the work of `state` fails permanently. */
 function wayOfFailure(version: string, state: WorkingState): UpdateState[] {
   const way = wayOf(version);
   const until = way.slice(0, way.indexOf(state) + 1);
@@ -81,8 +81,8 @@ function expected(version: string, state: WorkingState, fault: FaultName, hits: 
       // Going back is tried again when the disk is well.
       return hits > 0 && state !== 'rolling-back' ? wayOfFailure(version, state) : wayOf(version);
     case 'dropped socket':
-      // A probe asks again; what the platform does not give is asked for again.
-      return hits > 0 && !isFetching(state) && state !== 'probing'
+      // A probe asks again, and so does who puts an entry in or back; what the platform does not give is asked for again.
+      return hits > 0 && !isFetching(state) && !['activating', 'probing', 'rolling-back'].includes(state)
         ? wayOfFailure(version, state)
         : wayOf(version);
     case 'hang':
@@ -177,6 +177,7 @@ describe('every state times every fault', () => {
     });
     const die = (): Promise<never> => {
       world.hits++;
+      world.clock.isStopped = true;
       died();
       return new Promise(() => undefined);
     };

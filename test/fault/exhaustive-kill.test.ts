@@ -26,7 +26,7 @@ import { BAD, CHUNKS, type FaultUpdate, ONE_OFF, PATCH, PROGRAM } from '../helpe
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import { compileShim, type ShimAction } from '../helpers/shim.ts';
 
-/** Most of a run is waiting for the second between two check-ins. */
+/** Much of a run is waiting: for processes, and for the second after which an alias may be written again. */
 const WORKERS = FULL ? 8 : 4;
 const [FROM = 1, TO = Number.POSITIVE_INFINITY] = (process.env.GWE_FAULT_AT ?? '')
   .split('-')

@@ -4,19 +4,10 @@
  * update to its end. GWE_FAULTS=full takes every state, otherwise a spread of them.
  */
 import assert from 'node:assert/strict';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { bootId } from '../../src/base/process.ts';
 import { decodeForm } from '../../src/protocol/codec.ts';
 import { createDiskModel, DATA_FATES, type LoggedCall, parseShimLog } from '../helpers/disk-model.ts';
 import {
@@ -31,6 +22,7 @@ import {
 } from '../helpers/fault-rig.ts';
 import { BAD, CHUNKS, ONE_OFF, PATCH } from '../helpers/fault-updates.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
+import { pretendReboot } from '../helpers/restarting-scripts.ts';
 import { compileShim } from '../helpers/shim.ts';
 
 const WORKERS = FULL ? 8 : 4;
@@ -189,15 +181,4 @@ function wasInstalling(tree: string): boolean {
   if (!existsSync(path)) return false;
   const { transaction } = JSON.parse(readFileSync(path, 'utf8'));
   return transaction.state === 'installing' && 'script' in transaction && !('exitCode' in transaction);
-}
-
-/** Power does not come back to the same boot. */
-function pretendReboot(tree: string): void {
-  const state = join(tree, 'var/lib/gwe');
-  for (const entry of readdirSync(state, { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name);
-    if (!entry.isFile() || !/\.(json|info)$/.test(path)) continue;
-    const text = readFileSync(path, 'utf8');
-    if (text.includes(bootId())) writeFileSync(path, text.replaceAll(bootId(), 'the-boot-before'));
-  }
 }

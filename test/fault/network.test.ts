@@ -11,8 +11,8 @@ import { FULL, installCommand, printTotals } from '../helpers/fault-rig.ts';
 import { createGateway, EXECUTABLE, type Gateway } from '../helpers/gateway.ts';
 import { makeIndexed } from '../helpers/indexed.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
-import { until } from '../helpers/supervisord.ts';
 import { INSTALL_OK, makeTarball } from '../helpers/tarball.ts';
+import { until } from '../helpers/until.ts';
 
 const COMMAND = process.env.GWE_COMMAND?.split(' ') ?? [EXECUTABLE];
 /** What one read from a socket brings at most. */

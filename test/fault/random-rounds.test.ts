@@ -1,19 +1,20 @@
 /**
- * Rounds of install, update, bad update and cut, on a gateway with a real supervisord, one round on the remains of the other.
- * After each of them everything must be true. GWE_FAULTS=full: 2,000 rounds, otherwise 8. Every round has a seed, and says it
- * when it fails: GWE_SEED=<seed> GWE_ROUNDS=1 runs that one alone.
+ * Rounds of install, update, bad update and cut, on a gateway with a real supervisord, one round on the remains of
+ * the other. After each of them everything must be true. GWE_FAULTS=full: 2,000 rounds, otherwise 8. Every round has
+ * a seed, and says it when it fails: GWE_SEED=<seed> GWE_ROUNDS=1 runs that one alone.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createOutbox } from '../../src/agent/outbox.ts';
+import { createOutbox } from '../../src/store/outbox.ts';
 import {
   appEntries,
   appTarball,
   COMMAND,
+  type Entries,
   FULL,
   installCommand,
   installScript,
@@ -25,17 +26,35 @@ import { noise } from '../helpers/fault-updates.ts';
 import { createGateway, type Gateway } from '../helpers/gateway.ts';
 import { makeIndexed } from '../helpers/indexed.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
-import { type Supervisord, startSupervisord, until } from '../helpers/supervisord.ts';
+import { killScript, pretendReboot, RESTARTS, takeReboot } from '../helpers/restarting-scripts.ts';
+import { type Supervisord, startSupervisord } from '../helpers/supervisord.ts';
+import { until } from '../helpers/until.ts';
 
 const ROUNDS = Number(process.env.GWE_ROUNDS ?? (FULL ? 2000 : 8));
 const SEED = Number(process.env.GWE_SEED ?? Math.floor(Math.random() * 1_000_000_000));
+/** An install.sh that restarts gwe or the gateway needs some of them, of the new version and of the one before. */
+const MOST_STARTS = 10;
 const WORKERS = Math.min(FULL ? 8 : 5, ROUNDS);
 
 /** What an artifact turns out to be. */
-const KINDS = ['good', 'chunks', 'chunks', 'dies', 'install fails', 'one-off', 'again'] as const;
+const KINDS = [
+  'good',
+  'chunks',
+  'chunks',
+  'dies',
+  'install fails',
+  'one-off',
+  'again',
+  'restarts gwe',
+  'restarts supervisord',
+  'reboots',
+] as const;
 type Kind = (typeof KINDS)[number];
 const CUTS = ['none', 'kill', 'kill twice', 'stop', 'supervisord'] as const;
 type Cut = (typeof CUTS)[number];
+/** Another program's entry in conf.d: well, broken from before the command on, or broken by install.sh. */
+const NEIGHBOURS = ['well', 'well', 'well', 'broken', 'breaks'] as const;
+type Neighbour = (typeof NEIGHBOURS)[number];
 
 interface Worker {
   gateway: Gateway;
@@ -59,21 +78,30 @@ function pick<T>(values: readonly T[], random: () => number): T {
   return values[Math.floor(random() * values.length)] as T;
 }
 
+/** Breaks the neighbour's entry in the middle of an update, in the rounds that ask for it. */
+const BREAK = '[ -e "$root/break" ] && cp "$root/break" "$root/etc/supervisor/conf.d/other.conf"';
+const BROKEN_ENTRY = '[program:other]\ncommand = /bin/true\nnumprocs = abc\n';
+
+function tarball(version: string, extra: Entries = {}): Buffer {
+  return appTarball(version, { 'install.sh': installScript(BREAK), ...extra });
+}
+
 function artifact(version: string, kind: Kind): Buffer | Promise<Buffer> {
   const program = (command: string, retries: number): string =>
     `[supervisord]\ncommand = ${command}\nstartretries = ${retries}\n`;
   switch (kind) {
     case 'dies':
-      return appTarball(version, { 'supervisor.conf': program('/bin/false', 0) });
+      return tarball(version, { 'supervisor.conf': program('/bin/false', 0) });
     case 'install fails':
-      return appTarball(version, {
-        'install.sh': installScript(`[ -e "$root/run" ] && rm -f "$root/script.pid" && exit 3`),
+      return tarball(version, {
+        'install.sh': installScript(`${BREAK}\n[ -e "$root/run" ] && rm -f "$root/script.pid" && exit 3`),
         'supervisor.conf': program('/bin/sleep 1000', 3),
       });
     case 'one-off':
-      return appTarball(version);
+      return tarball(version);
     case 'chunks': {
       const entries = appEntries(version, {
+        'install.sh': installScript(BREAK),
         'supervisor.conf': program('/bin/sleep 1000', 3),
         // The same in all of them, and of each its own.
         'data/common': { content: noise('common', 150_000) },
@@ -81,8 +109,15 @@ function artifact(version: string, kind: Kind): Buffer | Promise<Buffer> {
       });
       return makeIndexed({ name: 'one', version }, entries);
     }
+    case 'restarts gwe':
+    case 'restarts supervisord':
+    case 'reboots':
+      return tarball(version, {
+        'install.sh': installScript(`${BREAK}\n${RESTARTS[kind]}`),
+        'supervisor.conf': program('/bin/sleep 1000', 3),
+      });
     default:
-      return appTarball(version, { 'supervisor.conf': program('/bin/sleep 1000', 3) });
+      return tarball(version, { 'supervisor.conf': program('/bin/sleep 1000', 3) });
   }
 }
 
@@ -135,8 +170,25 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
       if (cut === 'supervisord') await losePower(worker, run);
       else run.child.kill(cut === 'stop' ? 'SIGTERM' : 'SIGKILL');
       await run.ended;
+      await rebootIfAsked(worker);
       logs.push(run.log());
     }
+  }
+
+  /** True where install.sh wanted it: gwe, it and supervisord are gone, and come back in another boot. */
+  async function rebootIfAsked(worker: Worker): Promise<boolean> {
+    if (!takeReboot(worker.gateway.root)) return false;
+    await endPrograms(worker);
+    pretendReboot(worker.gateway.root);
+    worker.supervisord = await startSupervisord(worker.gateway.root);
+    return true;
+  }
+
+  async function endPrograms(worker: Worker): Promise<void> {
+    const program = await worker.supervisord.processInfo('one');
+    killScript(worker.gateway.root);
+    await worker.supervisord.kill();
+    if (program !== undefined && program.pid > 0) kill(program.pid);
   }
 
   /** The whole gateway goes down: gwe, supervisord and its programs. Then supervisord is back. */
@@ -144,10 +196,8 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
     worker: Worker,
     run: { child: ChildProcess; ended: Promise<number | null> },
   ): Promise<void> {
-    const program = await worker.supervisord.processInfo('one');
     run.child.kill('SIGKILL');
-    await worker.supervisord.kill();
-    if (program !== undefined && program.pid > 0) kill(program.pid);
+    await endPrograms(worker);
     await run.ended;
     worker.supervisord = await startSupervisord(worker.gateway.root);
   }
@@ -160,11 +210,30 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
     }
   }
 
+  /** A stop by install.sh is a clean end, with the update in its middle. */
+  function isAtRest({ root }: Gateway): boolean {
+    const journal = join(root, 'var/lib/gwe/journal.json');
+    return !existsSync(journal) || JSON.parse(readFileSync(journal, 'utf8')).transaction.closed === true;
+  }
+
+  function spoil({ root }: Gateway, neighbour: Neighbour): void {
+    if (neighbour === 'broken') writeFileSync(join(root, 'etc/supervisor/conf.d/other.conf'), BROKEN_ENTRY);
+    if (neighbour === 'breaks') writeFileSync(join(root, 'break'), BROKEN_ENTRY);
+  }
+
+  function repairNeighbour({ root }: Gateway): void {
+    for (const path of ['etc/supervisor/conf.d/other.conf', 'break'])
+      rmSync(join(root, path), { force: true });
+  }
+
   async function round(worker: Worker, seed: number): Promise<string[]> {
     const random = createRandom(seed);
     const kind = worker.last === undefined ? 'good' : pick(KINDS, random);
     const cut = pick(CUTS, random);
     const { gateway } = worker;
+    // With a broken entry supervisord itself would not come back from a power cut.
+    const isWell = worker.last === undefined || cut === 'supervisord';
+    const neighbour = isWell ? 'well' : pick(NEIGHBOURS, random);
     const { product, serial } = gateway;
     const reports = () => platform.history(product, serial, 'fetch_status');
     const isAgain = kind === 'again' && worker.last !== undefined;
@@ -173,22 +242,24 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
     const meta = kind === 'chunks' ? '' : undefined;
     if (!isAgain) await platform.putContent(product, name, await artifact(target.version, kind), meta);
     const before = await reports();
+    spoil(gateway, neighbour);
     await platform.write(product, serial, 'engine_fetch', installCommand(name));
     const logs: string[] = [];
     await cutShort(worker, cut, random, logs);
-    for (let tries = 0; tries < 4; tries++) {
+    for (let tries = 0; tries < MOST_STARTS; tries++) {
       const run = once(worker);
       const status = await run.ended;
       logs.push(run.log());
-      if (status === 0) break;
+      if (!(await rebootIfAsked(worker)) && status === 0 && isAtRest(gateway)) break;
     }
     const told = (await reports()).slice(0, -before.length || undefined);
+    repairNeighbour(gateway);
     const found = await check(
       worker,
-      target,
+      { ...target, neighbour },
       told.map(({ value }) => JSON.parse(value)),
     );
-    const key = `${kind}, ${cut}`;
+    const key = `${kind}, ${cut}, neighbour ${neighbour}`;
     counts.set(key, (counts.get(key) ?? 0) + 1);
     if (found.length > 0 && process.env.GWE_FAULT_LOGS !== undefined) console.log(logs.join('\n---\n'));
     return found.map((sentence) => `GWE_SEED=${seed} (${key}): ${sentence}`);
@@ -196,7 +267,7 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
 
   async function check(
     worker: Worker,
-    target: { version: string; kind: Kind },
+    target: { version: string; kind: Kind; neighbour: Neighbour },
     told: Record<string, unknown>[],
   ): Promise<string[]> {
     const { gateway } = worker;
@@ -205,11 +276,16 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
     if (told.length !== 1 || report === undefined) return [...violations, `${told.length} reports`];
     const active = gateway.active('one')?.split('-')[0] ?? '';
     const isNew = report.outcome === 'installed' || report.outcome === 'unchanged';
-    const isGood = target.kind !== 'dies' && target.kind !== 'install fails';
+    // A one-off needs nothing of supervisord; no program can be changed beside an entry that cannot be read.
+    const isInTheWay = target.neighbour !== 'well' && target.kind !== 'one-off';
+    const isGood = target.kind !== 'dies' && target.kind !== 'install fails' && !isInTheWay;
+    if (report.outcome === 'rollback-failed') violations.push(`${report.outcome}: ${report.rollback}`);
+    if (isInTheWay && target.neighbour === 'broken' && report.outcome !== 'failed-no-change')
+      violations.push(`'${report.outcome}' with a broken neighbour`);
     if (isNew !== isGood)
       violations.push(`'${report.outcome}' of a '${target.kind}': ${report.code} ${report.reason}`);
     if (report.active !== active) violations.push(`reports ${report.active}, 'current' is ${active}`);
-    if (isNew) worker.last = target;
+    if (isNew) worker.last = { version: target.version, kind: target.kind };
     if (active !== (worker.last?.version ?? ''))
       violations.push(`'current' is ${active}, expected ${worker.last?.version}`);
     violations.push(...(await checkProgram(worker)), ...checkRecords(gateway, active, isNew));

@@ -68,6 +68,10 @@ static int inside(const char *path) {
 
 /* The path of a descriptor, or of a name below one. */
 static int resolve(int directory, const char *name, char *out) {
+  int below = 0, used = 0;
+  /* A name below an open directory, as who has no openat writes it. */
+  if (name && sscanf(name, "/proc/self/fd/%d%n", &below, &used) == 1 && (name[used] == '/' || name[used] == 0))
+    return resolve(below, name[used] ? name + used + 1 : 0, out);
   if (name && name[0] == '/') return snprintf(out, PATH_MAX, "%s", name) < PATH_MAX;
   char link[64];
   snprintf(link, sizeof link, directory == AT_FDCWD ? "/proc/self/cwd" : "/proc/self/fd/%d", directory);

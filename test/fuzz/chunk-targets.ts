@@ -5,12 +5,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { planChunks, runStretch } from '../../src/artifact/chunk-plan.ts';
-import { readIndexBytes } from '../../src/artifact/index-bytes.ts';
+import { planChunks, runStretch } from '../../src/artifact/chunks/chunk-plan.ts';
+import { readIndexBytes } from '../../src/artifact/chunks/index-bytes.ts';
+import { inflateMember } from '../../src/artifact/chunks/members.ts';
 import { type ArtifactLimits, DEFAULT_LIMITS } from '../../src/artifact/limits.ts';
-import { bodyBytesOf, chunkFacts, decodeManifest } from '../../src/artifact/manifest.ts';
-import { inflateMember } from '../../src/artifact/members.ts';
-import { matchRange, parseContentRange } from '../../src/protocol/range.ts';
+import { bodyBytesOf, chunkFacts, decodeManifest } from '../../src/artifact/manifest/manifest.ts';
+import { matchRange, parseContentRange } from '../../src/protocol/content-range.ts';
 import {
   decodeRecords,
   encodeRecords,

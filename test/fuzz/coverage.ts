@@ -1,4 +1,4 @@
-/** Which blocks of gwe's code have run: V8's precise coverage of this very process. */
+/** Which blocks of gwe's code have run: V8's precise coverage of this process. */
 import { type Profiler, Session } from 'node:inspector';
 
 const GWE_AND_ITS_PACKAGES = /\/src\/(?!platform|packaging)|\/node_modules\//;

@@ -34,7 +34,13 @@ export async function httpTarget(): Promise<FuzzTarget> {
   const product = { vendor: 'p', model: 'p', style: 'triple' } as const;
   // A server may ask for a pause (Retry-After), and that is no hang.
   const eager = { ...clock, sleep: () => Promise.resolve() };
-  const content = createContentApi(transport, () => 'k', product, eager, MOST_BYTES);
+  const content = createContentApi({
+    transport,
+    cik: () => 'k',
+    product,
+    clock: eager,
+    maxReplyBytes: MOST_BYTES,
+  });
   const log = createLogger({ level: 'error', format: 'text', clock, write: () => undefined });
   const retries = { tries: 2, firstPauseMs: 1, longestPauseMs: 1 };
   const part = { id: 'a', start: 0, end: 9, sizeBytes: 100, signal, log, retries };
@@ -43,7 +49,7 @@ export async function httpTarget(): Promise<FuzzTarget> {
     () => data.exchange([['a', 'b']], ['engine_fetch'], signal),
     () => contentInfo(content, 'a', signal),
     () => listContent(content, signal),
-    () => readContentRange(content, 'a', { start: 0, end: 9 }, MOST_BYTES, signal),
+    () => readContentRange(content, 'a', { start: 0, end: 9 }, { maxBytes: MOST_BYTES, signal }),
     async () => {
       let bytes = 0;
       for await (const piece of fetchPart(content, part)) bytes += piece.length;

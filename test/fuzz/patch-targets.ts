@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { brotliCompressSync, constants } from 'node:zlib';
 import type { ByteSource } from '../../src/artifact/byte-source.ts';
 import { DEFAULT_LIMITS } from '../../src/artifact/limits.ts';
-import { manifestDigest } from '../../src/artifact/manifest.ts';
+import { manifestDigest } from '../../src/artifact/manifest/meta-files.ts';
 import { openPart, PartReader } from '../../src/artifact/patch/apply.ts';
 import {
   decodeDirectory,
@@ -149,7 +149,7 @@ export function patchTargets(): FuzzTarget[] {
         const sizes = { payloadBytes: input.length, sizeBytes: part.length, digest: partDigest(part) };
         const fact = { manifestBytes: 1003, signatureBytes: 20, ...sizes };
         const old = Buffer.alloc(2000, 'manifest');
-        const { manifest } = rebuildIndex(part, fact, old, INDEX_DIGEST, DEFAULT_LIMITS);
+        const { manifest } = rebuildIndex({ bytes: part, fact }, old, INDEX_DIGEST, DEFAULT_LIMITS);
         assert.equal(manifestDigest(manifest), INDEX_DIGEST);
       },
     },

@@ -4,19 +4,24 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { renderCanonical } from '../../src/artifact/canonical-json.ts';
-import { gunzipFile } from '../../src/artifact/gunzip.ts';
-import { IndexGuard } from '../../src/artifact/index-guard.ts';
 import { type ArtifactLimits, DEFAULT_LIMITS } from '../../src/artifact/limits.ts';
-import { bodyBytesOf, chunkFacts, decodeManifest, renderManifest } from '../../src/artifact/manifest.ts';
-import { decodeSignatures, renderSignatures } from '../../src/artifact/signature.ts';
-import { TarReader } from '../../src/artifact/tar-reader.ts';
+import { renderCanonical } from '../../src/artifact/manifest/canonical-json.ts';
+import { IndexGuard } from '../../src/artifact/manifest/index-guard.ts';
+import {
+  bodyBytesOf,
+  chunkFacts,
+  decodeManifest,
+  renderManifest,
+} from '../../src/artifact/manifest/manifest.ts';
+import { decodeSignatures, renderSignatures } from '../../src/artifact/manifest/signature.ts';
+import { gunzipFile } from '../../src/artifact/tar/gunzip.ts';
+import { TarReader } from '../../src/artifact/tar/reader.ts';
 import { iniValue, parseIni } from '../../src/base/ini.ts';
-import { loadEngineConfig, loadGatewayConfig, saveGatewayConfig } from '../../src/config/files.ts';
+import { loadEngineConfig, loadGatewayConfig, saveGatewayConfig } from '../../src/config/config-files.ts';
 import { decodeForm, encodeForm, parseContentInfo, parseContentList } from '../../src/protocol/codec.ts';
 import { decodeInstruction, decodeInterval, MAX_INSTALL_ENTRIES } from '../../src/protocol/messages.ts';
-import { checkProgramConfig } from '../../src/supervisor/check.ts';
 import { renderProgram } from '../../src/supervisor/program.ts';
+import { checkProgramConfig } from '../../src/supervisor/program-check.ts';
 import { decodeResponse } from '../../src/supervisor/xml-rpc.ts';
 import { forge, manifestText } from '../helpers/indexed.ts';
 import { END_BLOCKS, gnuLong, paxEntry, rawEntry } from '../helpers/tar-bytes.ts';

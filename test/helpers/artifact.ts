@@ -1,11 +1,13 @@
 /** Unpacks crafted bytes in a throw-away root and sees to it that nothing appears beside the directory. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type ArtifactContents, extractArtifact, inspectArtifact } from '../../src/artifact/extract.ts';
 import { type ArtifactLimits, DEFAULT_LIMITS } from '../../src/artifact/limits.ts';
+import type { ArtifactContents } from '../../src/artifact/unpack/contents.ts';
+import { extractArtifact, inspectArtifact } from '../../src/artifact/unpack/extract.ts';
 import { GweError } from '../../src/base/errors.ts';
+import { removeRoot } from './remove-root.ts';
 
 export interface Unpacked {
   contents?: ArtifactContents;
@@ -37,7 +39,7 @@ export async function withUnpacked(
     await sameVerdictWithoutWriting(file, unpacked, limits);
     await use(unpacked);
   } finally {
-    rmSync(root, { recursive: true, force: true });
+    removeRoot(root);
   }
 }
 

@@ -1,7 +1,9 @@
-/** A private CA with a server and a client certificate, made afresh for a test. */
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
+
+/** A private CA with a server and a client certificate, made afresh for a test. */
 
 export interface Certificates {
   caFile: string;
@@ -52,7 +54,11 @@ export function makeCertificates(directory: string, names: readonly string[] = [
       `${name}.pem`,
     );
   };
-  const alternatives = ['IP:127.0.0.1', 'DNS:localhost', ...names.map((name) => `DNS:${name}`)].join(',');
+  const alternatives = [
+    'IP:127.0.0.1',
+    'DNS:localhost',
+    ...names.map((name) => `${isIP(name) === 0 ? 'DNS' : 'IP'}:${name}`),
+  ].join(',');
   sign('server', '/CN=platform', `subjectAltName=${alternatives}`);
   sign('client', '/CN=device-1', 'extendedKeyUsage=clientAuth');
   return {

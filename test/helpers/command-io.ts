@@ -1,7 +1,7 @@
 /** The world of a command, in memory. */
 import { PassThrough } from 'node:stream';
 import { createSystemClock } from '../../src/base/clock.ts';
-import type { CommandIo } from '../../src/cli/command.ts';
+import type { CommandIo } from '../../src/cli/shell/command.ts';
 
 export interface TestIo {
   io: CommandIo;
@@ -19,7 +19,7 @@ export function createTestIo(cwd: string, input = '', overrides: Partial<Command
     stderr: (text) => void err.push(text),
     stdin,
     env: process.env,
-    cwd,
+    cwd: () => cwd,
     isTerminal: false,
     columns: 80,
     signal: new AbortController().signal,

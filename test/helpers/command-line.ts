@@ -1,9 +1,10 @@
 /** gwe as a person types it: a process on a root of its own, with or without a terminal. */
 import { execFile, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type CommandResult, FROM_SOURCE } from './gateway.ts';
+import { removeRoot } from './remove-root.ts';
 
 export interface CommandLine {
   root: string;
@@ -68,7 +69,7 @@ export function createCommandLine(
       return run(SCRIPT, ['-qec', `stty cols 80 rows 24; exec ${words}`, '/dev/null'], input);
     },
     json: (...args) => JSON.parse(gwe(...args).stdout) as Record<string, unknown>,
-    remove: () => rmSync(root, { recursive: true, force: true }),
+    remove: () => removeRoot(root),
   };
 }
 

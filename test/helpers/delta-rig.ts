@@ -1,4 +1,3 @@
-/** The fetching half of an update in this process: a root with versions in it, and a content area that breaks off. */
 import { createHash } from 'node:crypto';
 import {
   lstatSync,
@@ -13,19 +12,23 @@ import {
 import * as http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { composeContentApi, composeContext } from '../../src/agent/compose.ts';
-import type { AgentContext } from '../../src/agent/context.ts';
-import { createFetchEffects } from '../../src/agent/fetch-effects.ts';
-import { extractArtifact } from '../../src/artifact/extract.ts';
+import { createFetchEffects } from '../../src/agent/effects/compose-runner.ts';
+import { composeContext } from '../../src/agent/run/compose.ts';
+import type { AgentContext } from '../../src/agent/run/context.ts';
+import { composeContentApi } from '../../src/agent/run/platform-connection.ts';
 import { DEFAULT_LIMITS } from '../../src/artifact/limits.ts';
 import { parseArtifactName } from '../../src/artifact/name.ts';
+import { extractArtifact } from '../../src/artifact/unpack/extract.ts';
 import { type Clock, createSystemClock } from '../../src/base/clock.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { createTransport } from '../../src/protocol/transport.ts';
 import { createLayout, type Layout, versionDirectory } from '../../src/store/layout.ts';
 import { activate } from '../../src/store/versions.ts';
 import type { Transaction } from '../../src/update/journal.ts';
-import type { UpdateState } from '../../src/update/machine.ts';
+import type { UpdateState } from '../../src/update/state-machine.ts';
+import { removeRoot } from './remove-root.ts';
+
+/** The fetching half of an update in this process: a root with versions in it, and a content area that breaks off. */
 
 export interface Item {
   bytes: Buffer;
@@ -111,13 +114,13 @@ export async function createDeltaRig(
       const staging = join(root, 'unpacked');
       writeFileSync(file, bytes);
       const contents = await extractArtifact(file, staging, { limits: DEFAULT_LIMITS });
-      const directory = versionDirectory(layout, name, version, contents.digest);
+      const directory = versionDirectory(layout, name, { version, digest: contents.digest });
       mkdirSync(join(directory, '..'), { recursive: true });
       const { renameSync } = await import('node:fs');
       renameSync(join(staging, contents.rootPrefix), directory);
       if (contents.rootPrefix !== '' && contents.index !== undefined)
         renameSync(join(staging, '.gwe'), join(directory, '.gwe'));
-      rmSync(staging, { recursive: true, force: true });
+      removeRoot(staging);
       rmSync(file);
       const active = { version, digest: contents.digest, contentId: id, hasProgram: false, installedAtMs: 0 };
       const { previous } = { previous: context.installed.get(name).active };
@@ -130,7 +133,7 @@ export async function createDeltaRig(
       transport.close();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
-      rmSync(root, { recursive: true, force: true });
+      removeRoot(root);
     },
   };
   const server = http.createServer((request, response) => serve(rig, request, response));
@@ -182,10 +185,14 @@ async function runUpdate(
     const record = (facts: Partial<Transaction>): void => {
       transaction = { ...transaction, ...facts };
     };
-    const { learnt } = await effects[state]({ transaction, signal, record });
+    const effect = { transaction, signal, record };
+    const { digest = '' } = transaction;
+    const { learnt } = await (state === 'staged'
+      ? effects.staged({ ...effect, transaction: { ...transaction, digest } })
+      : effects[state](effect));
     transaction = { ...transaction, ...learnt };
   }
-  const directory = versionDirectory(rig.layout, app, version, transaction.digest ?? '');
+  const directory = versionDirectory(rig.layout, app, { version, digest: transaction.digest ?? '' });
   return { directory, transaction };
 }
 

@@ -6,6 +6,8 @@ export interface DiskFault {
   code: 'EIO' | 'ENOSPC' | 'EROFS' | 'short';
   /** How many calls it has hit. */
   hits: number;
+  /** So many calls more get through before it begins. */
+  spare?: number;
 }
 
 type Call = (...args: never[]) => unknown;
@@ -23,16 +25,21 @@ const CHANGING: Readonly<Record<string, readonly number[]>> = {
   linkSync: [1],
   mkdirSync: [0],
   rmSync: [0],
+  unlinkSync: [0],
+  rmdirSync: [0],
 };
 
 export interface DiskFaults {
   set(root: string, fault: DiskFault | undefined): void;
+  /** Makes each read of the file `path` fail with EIO; it goes on being there. */
+  withhold(path: string | undefined): void;
   restore(): void;
 }
 
 export function installDiskFaults(): DiskFaults {
   const faults = new Map<string, DiskFault>();
   const files = new Map<number, string>();
+  let withheld: string | undefined;
   const module = fs as unknown as Record<string, Call>;
   const originals = new Map<string, Call>();
   const replace = (name: string, make: (real: Call) => Call): void => {
@@ -41,11 +48,18 @@ export function installDiskFaults(): DiskFaults {
     module[name] = make(real);
   };
   const faultAt = (path: unknown): DiskFault | undefined => {
-    const text = typeof path === 'number' ? files.get(path) : String(path);
+    const text = typeof path === 'number' ? files.get(path) : named(String(path));
     if (text === undefined) return undefined;
-    for (const [root, fault] of faults) if (text.startsWith(`${root}/`)) return fault;
+    for (const [root, fault] of faults) {
+      if (!text.startsWith(`${root}/`)) continue;
+      if (fault.spare === undefined || fault.spare <= 0) return fault;
+      fault.spare--;
+    }
     return undefined;
   };
+  /** A name below an open directory, by the path that this was opened by. */
+  const named = (path: string): string =>
+    path.replace(/^\/proc\/self\/fd\/(\d+)/, (_match, fd: string) => files.get(Number(fd)) ?? fd);
   const fail = (fault: DiskFault, name: string): never => {
     fault.hits++;
     throw Object.assign(new Error(`${fault.code}: injected, ${name}`), { code: fault.code });
@@ -56,7 +70,7 @@ export function installDiskFaults(): DiskFaults {
     const fault = changes ? faultAt(path) : undefined;
     if (fault !== undefined && fault.code !== 'short') fail(fault, 'open');
     const fd = real(...(args as never[])) as number;
-    files.set(fd, String(path));
+    files.set(fd, named(String(path)));
     return fd;
   });
   replace('closeSync', (real) => (...args: unknown[]) => {
@@ -74,8 +88,17 @@ export function installDiskFaults(): DiskFaults {
       return real(...(args as never[]));
     });
   }
+  for (const name of ['readFileSync', 'readSync'])
+    replace(name, (real) => (...args: unknown[]) => {
+      const at = typeof args[0] === 'number' ? files.get(args[0]) : String(args[0]);
+      if (withheld !== undefined && at === withheld) fail({ code: 'EIO', hits: 0 }, name);
+      return real(...(args as never[]));
+    });
   syncBuiltinESMExports();
   return {
+    withhold(path) {
+      withheld = path;
+    },
     set(root, fault) {
       if (fault === undefined) faults.delete(root);
       else faults.set(root, fault);

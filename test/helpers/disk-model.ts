@@ -1,10 +1,11 @@
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+
 /**
  * A file system of which is known what is on the disk and what only in memory: fed with the shim's log of one run, it
  * gives every tree that a power cut may leave. Stricter than ext4: syncing a file syncs no name of it.
  */
-import { createHash } from 'node:crypto';
-import * as fs from 'node:fs';
-import { basename, dirname, join } from 'node:path';
 
 interface Inode {
   type: 'file' | 'directory' | 'symlink';

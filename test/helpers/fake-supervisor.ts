@@ -134,7 +134,7 @@ function compare(known: ReadonlyMap<string, string>, groups: ReadonlyMap<string,
 }
 
 function refuse(fault: string, name: string): GweError {
-  return new GweError('SUPERVISOR_REFUSED', `cannot have supervisord do it: ${fault}: ${name}`, {
+  return new GweError('SUPERVISOR_REFUSED', `supervisord cannot do it: ${fault}: ${name}`, {
     facts: { fault },
   });
 }

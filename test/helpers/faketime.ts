@@ -1,7 +1,8 @@
 /** A wall clock of one's own for a process: libfaketime, whose offset the test changes at any time. */
-import { globSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { removeRoot } from './remove-root.ts';
 
 export interface FakeClock {
   /** For the process; the monotonic clock stays the machine's. */
@@ -34,6 +35,6 @@ export function createFakeClock(offset = 0): FakeClock {
     },
     setOffset,
     toEpoch: () => 60 - Math.floor(Date.now() / 1000),
-    remove: () => rmSync(directory, { recursive: true, force: true }),
+    remove: () => removeRoot(directory),
   };
 }

@@ -17,12 +17,15 @@ export interface FaultProxy {
   requests: Relayed[];
   /** Replaces the fault; `undefined` makes the platform well again. */
   setFault(fault: Fault | undefined): void;
+  /** By how much the time that answers tell is wrong: their `Date`, and what `/timestamp` says. */
+  setTimeLie(ms: number): void;
   close(): Promise<void>;
 }
 
 export async function startFaultProxy(platformUrl: string): Promise<FaultProxy> {
   const requests: Relayed[] = [];
   let fault: Fault | undefined;
+  let lieMs = 0;
   const server = http.createServer(async (incoming, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of incoming) chunks.push(chunk as Buffer);
@@ -34,7 +37,7 @@ export async function startFaultProxy(platformUrl: string): Promise<FaultProxy> 
       body: body.toString('utf8'),
     };
     requests.push(request);
-    if (fault?.(request, response) !== true) relay(platformUrl, request, body, response);
+    if (fault?.(request, response) !== true) relay(platformUrl, { request, body, lieMs }, response);
   });
   server.on('clientError', (_error, socket) => socket.destroy());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -46,6 +49,9 @@ export async function startFaultProxy(platformUrl: string): Promise<FaultProxy> 
     setFault(next) {
       fault = next;
     },
+    setTimeLie(ms) {
+      lieMs = ms;
+    },
     close() {
       server.closeAllConnections();
       return new Promise((resolve) => server.close(() => resolve()));
@@ -53,12 +59,27 @@ export async function startFaultProxy(platformUrl: string): Promise<FaultProxy> 
   };
 }
 
-function relay(platformUrl: string, request: Relayed, body: Buffer, response: http.ServerResponse): void {
+interface Onward {
+  request: Relayed;
+  body: Buffer;
+  lieMs: number;
+}
+
+function relay(platformUrl: string, { request, body, lieMs }: Onward, response: http.ServerResponse): void {
   const { hostname, port } = new URL(platformUrl);
+  if (lieMs !== 0 && request.path === '/timestamp') {
+    response.end(String(Math.floor((Date.now() + lieMs) / 1000)));
+    return;
+  }
   const onward = http.request(
     { hostname, port, method: request.method, path: request.path, headers: request.headers, agent: false },
     (answer) => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      const { date = '' } = answer.headers;
+      const told = new Date(Date.parse(date) + lieMs).toUTCString();
+      response.writeHead(answer.statusCode ?? 502, {
+        ...answer.headers,
+        ...(date === '' ? {} : { date: told }),
+      });
       answer.pipe(response);
     },
   );

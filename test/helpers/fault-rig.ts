@@ -14,15 +14,17 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createOutbox } from '../../src/agent/outbox.ts';
 import { createSystemClock } from '../../src/base/clock.ts';
+import { createOutbox } from '../../src/store/outbox.ts';
 import { createSupervisorClient, type SupervisorClient } from '../../src/supervisor/client.ts';
 import { createGateway, EXECUTABLE } from './gateway.ts';
 import type { TestPlatform } from './platform.ts';
+import { removeRoot } from './remove-root.ts';
 import { readShimCount, type ShimRun, shimEnvironment } from './shim.ts';
 import type { SocketLine } from './socket-line.ts';
-import { type Supervisord, startSupervisord, until } from './supervisord.ts';
+import { type Supervisord, startSupervisord } from './supervisord.ts';
 import { makeTarball, type TarballEntry } from './tarball.ts';
+import { until } from './until.ts';
 
 export const FULL = process.env.GWE_FAULTS === 'full';
 export const PRODUCT = 'p1';
@@ -65,7 +67,7 @@ export interface Rig {
 /** install.sh of every test app: counts its runs, and says so when another one runs at the same time. */
 export function installScript(body = ''): string {
   return `#!/bin/sh
-root="$GWE_APP_DIR/../../../../.."
+root=$(cd "$GWE_APP_DIR/../../../../.." && pwd -P)
 before=$(cat "$root/script.pid" 2>/dev/null)
 if [ -n "$before" ] && tr '\\0' ' ' < "/proc/$before/cmdline" 2>/dev/null | grep -q install.sh; then
   echo "overlap $GWE_APP_VERSION" >> "$root/runs.log"
@@ -131,7 +133,7 @@ export async function createRig(platform: TestPlatform, options: RigOptions): Pr
   const command = (text: string) => platform.write(PRODUCT, serial, 'engine_fetch', text);
   const place = async (tree: string): Promise<void> => {
     if (supervisord !== undefined) await stopPrograms(supervisord);
-    rmSync(root, { recursive: true, force: true });
+    removeRoot(root);
     execFileSync('cp', ['-a', tree, root]);
     mkdirSync(join(root, 'etc/supervisor/conf.d'), { recursive: true });
     if (supervisord !== undefined) await startPrograms(supervisord);
@@ -169,8 +171,8 @@ export async function createRig(platform: TestPlatform, options: RigOptions): Pr
     },
     async remove() {
       await supervisord?.stop();
-      rmSync(home, { recursive: true, force: true });
-      rmSync(gateway.root, { recursive: true, force: true });
+      removeRoot(home);
+      removeRoot(gateway.root);
     },
   };
 }
@@ -186,7 +188,7 @@ async function startBeside(home: string, root: string): Promise<Supervisord> {
 
 function clientOf({ socketPath }: Supervisord): SupervisorClient {
   return createSupervisorClient({
-    socketPath,
+    address: socketPath,
     timeoutMs: 20_000,
     maxAttempts: 3,
     clock: createSystemClock(),
@@ -261,7 +263,8 @@ export function activeVersion(root: string, app = 'one'): { version: string } | 
 export function leftovers(root: string): string[] {
   const found = readdirSync(root, { recursive: true, encoding: 'utf8' });
   const isLeft = (path: string): boolean =>
-    /(^|\/)\.(staging-|trash-|part-|gwe-tmp-)[^/]*$/.test(path) || /^var\/lib\/gwe\/downloads\/./.test(path);
+    /(^|\/)\.(staging-|trash-|part-|gwe-tmp-)[^/]*$/.test(path) ||
+    /^var\/lib\/gwe\/(downloads|scripts)\/./.test(path);
   return found.filter(isLeft).map((path) => `left behind: ${path}`);
 }
 

@@ -18,7 +18,10 @@ export interface FaultUpdate {
   upload(platform: TestPlatform): Promise<void>;
   /** What is reported when nothing but cuts gets in its way. */
   outcome: 'installed' | 'rolled-back';
-  /** What may be reported as well where the power went while install.sh ran (design.md §5). */
+  /**
+   * What may be reported as well where the power went while install.sh ran (src/agent/README.md, "The path of an
+   * update").
+   */
   outcomeAfterReboot?: 'installed';
 }
 
@@ -36,7 +39,7 @@ export function noise(seed: string, sizeBytes: number): Buffer {
   return Buffer.concat(blocks).subarray(0, sizeBytes);
 }
 
-/** The same bytes in every version but for a few in each 10,000. */
+/** The same bytes in every version, except a few in each 10,000. */
 function edited(version: string, sizeBytes: number): Buffer {
   const bytes = Buffer.from(noise('edited', sizeBytes));
   for (let at = 0; at + 32 < sizeBytes; at += 10_000) noise(`${version} ${at}`, 16).copy(bytes, at);

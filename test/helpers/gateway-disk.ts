@@ -1,8 +1,9 @@
 /** A file system of its own, on a disk that reads ahead as little as a gateway's does. */
 import { spawnSync } from 'node:child_process';
-import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { removeRoot } from './remove-root.ts';
 
 export interface GatewayDisk {
   directory: string;
@@ -30,7 +31,7 @@ export function createGatewayDisk(sizeBytes: number): GatewayDisk {
     isOwn,
     remove() {
       if (isOwn) run('umount', '--lazy', directory);
-      rmSync(scratch, { recursive: true, force: true });
+      removeRoot(scratch);
     },
   };
 }

@@ -1,27 +1,20 @@
 /** A gateway of its own below a fresh root: gwe as a process, from source or as the executable. */
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
-import {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { TestPlatform } from './platform.ts';
-import { until } from './supervisord.ts';
+import { removeRoot } from './remove-root.ts';
+import { until } from './until.ts';
 
 const REPOSITORY = join(import.meta.dirname, '../..');
 export const EXECUTABLE = join(REPOSITORY, 'dist/gwe');
-/** gwe from source on the runtime that the tests run on. */
+/** gwe from source on the runtime that the tests run on; test/run.mjs has put it into one file, which starts faster. */
 export const FROM_SOURCE: readonly string[] = [
   process.execPath,
   '--no-warnings',
-  join(REPOSITORY, 'src/main.ts'),
+  process.env.GWE_TEST_PROGRAM ?? join(REPOSITORY, 'src/main.ts'),
 ];
 
 export interface GatewayOptions {
@@ -89,6 +82,8 @@ export async function createGateway(platform: TestPlatform, options: GatewayOpti
     if (agent === undefined) return null;
     const child = agent;
     agent = undefined;
+    // Something else may have ended it.
+    if (child.signalCode !== null) return null;
     const exited = new Promise<number | null>((resolve) => child.once('close', (status) => resolve(status)));
     child.kill(signal);
     return child.exitCode ?? (await exited);
@@ -122,7 +117,7 @@ export async function createGateway(platform: TestPlatform, options: GatewayOpti
       const link = join(root, 'opt/gwe/apps', app, 'current');
       return existsSync(link) ? readlinkSync(link) : undefined;
     },
-    async command(on, text, deadlineMs = 30_000) {
+    async command(on, text, deadlineMs = 90_000) {
       const before = (await on.history(product, serial, 'fetch_status')).length;
       await on.write(product, serial, 'engine_fetch', text);
       let report: string | undefined;
@@ -137,7 +132,7 @@ export async function createGateway(platform: TestPlatform, options: GatewayOpti
     },
     async remove() {
       await end('SIGKILL');
-      rmSync(root, { recursive: true, force: true });
+      removeRoot(root);
     },
   };
 }

@@ -1,7 +1,8 @@
-/** One HTTP request in the plainest way, so that a test sees what is on the wire. */
 import { readFileSync } from 'node:fs';
 import * as http from 'node:http';
 import * as https from 'node:https';
+
+/** One HTTP request in the plainest way, so that a test sees what is on the wire. */
 
 export interface HttpReply {
   status: number;

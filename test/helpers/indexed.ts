@@ -1,14 +1,20 @@
 /** Indexed tarballs: good ones from the real packer, and forged ones whose every byte the test decides. */
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import type { ArtifactFacts } from '../../src/artifact/manifest.ts';
-import { packIndexed } from '../../src/artifact/pack-indexed.ts';
-import { type PlannedEntry, sortEntries } from '../../src/artifact/plan-tree.ts';
-import { createSigner, generateKey, type KeyPair, readPrivateKey } from '../../src/artifact/signature.ts';
-import { encodeEntryHeader } from '../../src/artifact/tar-writer.ts';
+import { packIndexed } from '../../src/artifact/make/pack-indexed.ts';
+import { type PlannedEntry, sortEntries } from '../../src/artifact/make/plan-tree.ts';
+import type { ArtifactFacts } from '../../src/artifact/manifest/manifest.ts';
+import {
+  createSigner,
+  generateKey,
+  type KeyPair,
+  readPrivateKey,
+} from '../../src/artifact/manifest/signature.ts';
+import { encodeEntryHeader } from '../../src/artifact/tar/writer.ts';
+import { removeRoot } from './remove-root.ts';
 import { END_BLOCKS, rawBody } from './tar-bytes.ts';
 import type { TarballEntry } from './tarball.ts';
 
@@ -27,7 +33,7 @@ export async function makeIndexed(
     await packIndexed(file, { facts, entries: planEntries(entries), signers });
     return readFileSync(file);
   } finally {
-    rmSync(scratch, { recursive: true, force: true });
+    removeRoot(scratch);
   }
 }
 

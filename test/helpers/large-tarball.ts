@@ -1,12 +1,13 @@
 /** Tarballs of any size that are quick to make, of content that is a tenth of its size under gzip. */
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { DEFAULT_LIMITS } from '../../src/artifact/limits.ts';
-import { packIndexed } from '../../src/artifact/pack-indexed.ts';
-import { planPaths } from '../../src/artifact/plan-tree.ts';
+import { packIndexed } from '../../src/artifact/make/pack-indexed.ts';
+import { planPaths } from '../../src/artifact/make/plan-tree.ts';
 import { numbers } from '../bench/payload.ts';
+import { removeRoot } from './remove-root.ts';
 import { END_BLOCKS, rawEntry, rawHeader } from './tar-bytes.ts';
 import { INSTALL_OK } from './tarball.ts';
 
@@ -67,7 +68,7 @@ export async function writeIndexedTarball(
     const entries = planPaths(tree, names, DEFAULT_LIMITS);
     return (await packIndexed(path, { facts, entries })).digest;
   } finally {
-    rmSync(tree, { recursive: true, force: true });
+    removeRoot(tree);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Every event that the code logs, read from its text. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FINAL_STATES, WORKING_STATES } from '../../src/update/machine.ts';
+import { FINAL_STATES, WORKING_STATES } from '../../src/update/state-machine.ts';
 
 export interface LogEvent {
   name: string;
@@ -11,15 +11,15 @@ export interface LogEvent {
 }
 
 const CALL = /\.(debug|info|warn|error)\(\s*(?:'([^']+)'|`([^`$]+\$)[^`]*`|([A-Za-z]\w*))\s*,\s*/g;
-/** What a name that is no text stands for. Passing an event on, as the bar on a terminal does, is none. */
+/** What a name that is not a literal stands for. Passing an event on, as the progress bar does, names none. */
 const STANDS_FOR: Readonly<Record<string, (text: string, level: string) => readonly string[]>> = {
   'update/runner.ts update.$': (_text, level) =>
     [...WORKING_STATES.slice(1), ...FINAL_STATES]
       .filter((state) => (level === 'warn') === BAD_STATES.includes(state))
       .map((state) => `update.${state}`),
-  'agent/clock-floor.ts event': (text) =>
+  'agent/clock/clock-floor.ts event': (text) =>
     [...text.matchAll(/\bset\(.*'(clock\.[a-z-]+)'\)/g)].map(([, name = '']) => name),
-  'cli/progress.ts event': () => [],
+  'cli/shell/progress-bar.ts event': () => [],
 };
 /** What an update comes to by a failure alone. */
 const BAD_STATES: readonly string[] = ['failed', 'rolling-back', 'rollback-failed'];
@@ -93,13 +93,4 @@ function partsOf(text: string, start: number): string[] {
 function endWithMore(fields: string[]): string[] {
   const named = fields.filter((field) => field !== '...');
   return named.length === fields.length ? named : [...named, '...'];
-}
-
-/** The table of the README. */
-export function renderEvents(events: readonly LogEvent[]): string {
-  const rows = events.map(
-    ({ name, levels, fields }) =>
-      `| \`${name}\` | ${levels.join(', ')} | ${fields.map((field) => `\`${field}\``).join(', ')} |`,
-  );
-  return ['| event | level | fields |', '| --- | --- | --- |', ...rows].join('\n');
 }

@@ -1,13 +1,15 @@
-/** The ways in which the crash matrix cuts a state short. */
 import { rmSync, writeFileSync } from 'node:fs';
 import type * as http from 'node:http';
 import { join } from 'node:path';
-import type { WorkingState } from '../../src/update/machine.ts';
-import type { UpdateEffects } from '../../src/update/ports.ts';
+import type { CheckedTransaction } from '../../src/update/journal.ts';
+import type { EffectContext, EffectResult, UpdateEffects } from '../../src/update/ports.ts';
+import type { WorkingState } from '../../src/update/state-machine.ts';
 import type { DiskFaults } from './disk-faults.ts';
 import { noAnswer } from './fake-supervisor.ts';
 import type { FaultProxy, Relayed } from './fault-proxy.ts';
 import type { World } from './matrix-world.ts';
+
+/** The ways in which the crash matrix cuts a state short. */
 
 export const FAULTS = [
   'kill before',
@@ -53,7 +55,7 @@ export function spoil(
 ): UpdateEffects {
   const { state, fault, start } = at;
   const work = effects[state];
-  const spoiled: UpdateEffects[WorkingState] = async (effect) => {
+  const spoiled = async (effect: EffectContext<CheckedTransaction>): Promise<EffectResult> => {
     if (start <= (EARLY_KILLS[fault] ?? 0)) return die();
     if (start > 1) return work(effect);
     switch (fault) {
@@ -120,7 +122,7 @@ async function dropSocket<T>(
 
 /**
  * Whatever the state waits for does not come: the platform's answer, supervisord's, or the end of install.sh. Its own
- * deadline ends that. The states that wait for nothing are stuck for good, until somebody kills gwe.
+ * deadline ends that. The states that wait for nothing hang until somebody kills gwe.
  */
 async function hang<T>(
   { line, tarball }: Tools,

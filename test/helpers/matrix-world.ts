@@ -2,17 +2,18 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { composeContentApi, composeContext, composeTransport } from '../../src/agent/compose.ts';
-import { composeRunner } from '../../src/agent/compose-runner.ts';
-import type { AgentContext } from '../../src/agent/context.ts';
-import { createTrafficCounter } from '../../src/agent/traffic.ts';
+import { composeRunner } from '../../src/agent/effects/compose-runner.ts';
+import { composeContext } from '../../src/agent/run/compose.ts';
+import type { AgentContext } from '../../src/agent/run/context.ts';
+import { composeContentApi, composeTransport } from '../../src/agent/run/platform-connection.ts';
+import { createTrafficCounter } from '../../src/agent/traffic/counter.ts';
 import type { Clock } from '../../src/base/clock.ts';
 import { createLogger } from '../../src/base/log.ts';
-import type { ContentApi } from '../../src/protocol/content.ts';
+import type { ContentApi } from '../../src/protocol/content-api.ts';
 import { createLayout } from '../../src/store/layout.ts';
 import type { Transaction } from '../../src/update/journal.ts';
-import type { UpdateState } from '../../src/update/machine.ts';
 import type { RunnerDependencies } from '../../src/update/runner.ts';
+import type { UpdateState } from '../../src/update/state-machine.ts';
 import { createFakeSupervisor, type FakeSupervisor } from './fake-supervisor.ts';
 import { activeVersion, isOfDownload, leftovers } from './fault-rig.ts';
 
@@ -31,6 +32,8 @@ export interface World {
 export interface ScaledClock extends Clock {
   /** Deadlines of many seconds come at once: something hangs. */
   isImpatient: boolean;
+  /** The process is dead: nothing of it goes on after a pause. */
+  isStopped: boolean;
 }
 
 /** Short pauses take a millisecond; long ones last until they are cancelled. */
@@ -38,6 +41,7 @@ function createScaledClock(): ScaledClock {
   let nowMs = 0;
   const clock: ScaledClock = {
     isImpatient: false,
+    isStopped: false,
     wallMs: () => 1_700_000_000_000 + nowMs,
     monotonicMs: () => nowMs,
     async sleep(ms, signal) {
@@ -50,13 +54,14 @@ function createScaledClock(): ScaledClock {
         return;
       }
       await delay(isLong ? 50 : 1, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
+      if (clock.isStopped) await new Promise(() => undefined);
       nowMs += ms;
     },
   };
   return clock;
 }
 
-/** What a process holds in memory; made anew at every start, on what the start `before` it has left. */
+/** What a process holds in memory; created at every start, from what the start `before` it has left. */
 export function openWorld(root: string, before?: World): World {
   const layout = createLayout(root);
   const clock = createScaledClock();

@@ -1,7 +1,7 @@
 /** A cgroup that may have so much memory and no more, in whichever of the two hierarchies this machine has. */
 import { existsSync, mkdtempSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { until } from './supervisord.ts';
+import { until } from './until.ts';
 
 export interface MemoryCgroup {
   /** Runs what follows it as one process of the group, under the same pid. */
@@ -56,7 +56,7 @@ function tryCreate(parent: string, limitBytes: number): MemoryCgroup | undefined
     killed: () =>
       number('memory.oom_control', /^oom_kill (\d+)$/m) + number('memory.events', /^oom_kill (\d+)$/m),
     peakBytes: () => number('memory.max_usage_in_bytes', /(\d+)/) + number('memory.peak', /(\d+)/),
-    remove: () => until(() => isEmpty(path), 10_000).then(() => rmdirSync(path)),
+    remove: () => until(() => isEmpty(path)).then(() => rmdirSync(path)),
   };
 }
 

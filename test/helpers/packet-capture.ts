@@ -7,21 +7,29 @@ export interface Capture {
 
 /** Python's standard library reads AF_PACKET; Node's does not. Loopback shows each packet as going out and coming in. */
 const SCRIPT = `
-import signal, socket, struct, sys
+import select, signal, socket, struct, sys
 port = int(sys.argv[1])
 tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
 tap.bind(("lo", 0))
 tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
 up = {}
 down = {}
-def end(*_):
-    total = lambda flows: sum(seen for seen, _ in flows.values())
-    print(total(up), total(down), flush=True)
-    sys.exit(0)
-signal.signal(signal.SIGTERM, end)
+# At the signal the socket may still hold packets: they are counted before the end.
+signal.signal(signal.SIGTERM, lambda *_: tap.setblocking(False))
+wake, waker = socket.socketpair()
+waker.setblocking(False)
+signal.set_wakeup_fd(waker.fileno())
+def frames():
+    while True:
+        ready = select.select([tap, wake], [], [])[0] if tap.getblocking() else [tap]
+        if tap not in ready:
+            continue
+        try:
+            yield tap.recvfrom(1 << 17)
+        except BlockingIOError:
+            return
 print("ready", flush=True)
-while True:
-    frame, address = tap.recvfrom(1 << 17)
+for frame, address in frames():
     if address[2] == socket.PACKET_OUTGOING or len(frame) < 54 or frame[12:14] != b"\\x08\\x00" or frame[23] != 6:
         continue
     start = 14 + (frame[14] & 15) * 4
@@ -34,6 +42,8 @@ while True:
     fresh = (sequence + size - reached) & 0xffffffff
     if 0 < fresh <= size or fresh < 1 << 31:
         flows[key] = (seen + min(size, fresh), (sequence + size) & 0xffffffff)
+total = lambda flows: sum(seen for seen, _ in flows.values())
+print(total(up), total(down), flush=True)
 `;
 
 /** `undefined` where nobody may capture: without root or Python. The port is the server's. */

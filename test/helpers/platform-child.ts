@@ -1,9 +1,9 @@
-/** A platform in a process of its own, to be killed. Arguments: directory, token, ms for headers. Prints its URL. */
+/** A platform in a process of its own, to be killed. Arguments: directory, token, ms for headers, further options in JSON. Prints its URL. */
 import { createSystemClock } from '../../src/base/clock.ts';
 import { createLogger } from '../../src/base/log.ts';
-import { createPlatformServer } from '../../src/platform/server.ts';
+import { createPlatformServer, type PlatformOptions } from '../../src/platform/server/server.ts';
 
-const [directory = '', adminToken = '', headersTimeoutMs = '30000'] = process.argv.slice(2);
+const [directory = '', adminToken = '', headersTimeoutMs = '30000', more = '{}'] = process.argv.slice(2);
 const clock = createSystemClock();
 const log = createLogger({
   level: 'error',
@@ -11,10 +11,12 @@ const log = createLogger({
   clock,
   write: (line) => process.stderr.write(line),
 });
+const options: Partial<PlatformOptions> = JSON.parse(more);
 const server = await createPlatformServer({
   directory,
   host: '127.0.0.1',
   port: 0,
+  ...options,
   adminToken,
   clock,
   log,

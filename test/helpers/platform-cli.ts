@@ -1,9 +1,11 @@
 /** Runs a platform command in this process, as the dispatcher would, and keeps what it printed. */
 import { Readable } from 'node:stream';
 import { createSystemClock } from '../../src/base/clock.ts';
-import type { CommandSpec } from '../../src/cli/command.ts';
-import { parseArguments } from '../../src/cli/parse.ts';
-import { platformCommands } from '../../src/cli/platform.ts';
+import { fleetCommands } from '../../src/cli/fleet/fleet.ts';
+import { serverOperatorCommands } from '../../src/cli/fleet/fleet-people.ts';
+import { platformCommands } from '../../src/cli/platform/platform.ts';
+import type { CommandSpec } from '../../src/cli/shell/command.ts';
+import { parseArguments } from '../../src/cli/shell/parse.ts';
 
 export interface CliRun {
   status: number;
@@ -34,7 +36,7 @@ export async function runPlatformCli(words: readonly string[], options: CliOptio
       },
       stdin: Readable.from([]),
       env: options.env ?? {},
-      cwd: process.cwd(),
+      cwd: () => process.cwd(),
       isTerminal: false,
       columns: 80,
       signal: options.signal ?? new AbortController().signal,
@@ -45,7 +47,8 @@ export async function runPlatformCli(words: readonly string[], options: CliOptio
 }
 
 function findSpec(words: readonly string[]): CommandSpec {
-  const spec = platformCommands.find((each) => each.path.every((word, index) => words[index] === word));
+  const specs = [...platformCommands, ...fleetCommands, ...serverOperatorCommands];
+  const spec = specs.find((each) => each.path.every((word, index) => words[index] === word));
   if (spec === undefined) throw new Error(`no command ${words.join(' ')}`);
   return spec;
 }

@@ -1,14 +1,16 @@
 /** An embedded platform on a free port, with the calls that an operator would make. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createSystemClock } from '../../src/base/clock.ts';
 import { createLogger } from '../../src/base/log.ts';
-import { createPlatformServer, type PlatformOptions } from '../../src/platform/server.ts';
+import { createFleetApi } from '../../src/fleet-api/fleet-api.ts';
+import { createPlatformServer, type PlatformOptions } from '../../src/platform/server/server.ts';
 import { decodeForm, encodeForm } from '../../src/protocol/codec.ts';
 import { makeCertificates } from './certificates.ts';
 import { httpRequest } from './http-request.ts';
+import { removeRoot } from './remove-root.ts';
 
 export interface TestHistoryEntry {
   value: string;
@@ -18,6 +20,8 @@ export interface TestHistoryEntry {
 
 export interface TestPlatform {
   url: string;
+  /** Where operators call: `url`, or with `admin` a listener of their own. */
+  adminUrl: string;
   token: string;
   directory: string;
   /** PEM file of the certificate authority to trust, with `tls: true`. */
@@ -47,7 +51,7 @@ export type StartOptions = Partial<Omit<PlatformOptions, 'tls'>> & {
 
 export async function startPlatform(options: StartOptions = {}): Promise<TestPlatform> {
   const { tls = false, names = [], dir, ...rest } = options;
-  if (dir !== undefined) mkdirSync(dir, { recursive: true });
+  if (dir !== undefined) mkdirSync(dir, { recursive: true, mode: 0o700 });
   const directory = dir ?? mkdtempSync(join(tmpdir(), 'gwe-platform-'));
   const token = rest.adminToken ?? 'test-token-0123456789';
   const clock = rest.clock ?? createSystemClock();
@@ -57,6 +61,7 @@ export async function startPlatform(options: StartOptions = {}): Promise<TestPla
     directory,
     host: '127.0.0.1',
     port: 0,
+    operatorApi: ({ bodyLimits, ...context }) => createFleetApi(context, bodyLimits),
     clock,
     log: createLogger({ level: 'error', format: 'text', clock, write: (line) => process.stderr.write(line) }),
     ...(certificates === undefined
@@ -67,18 +72,19 @@ export async function startPlatform(options: StartOptions = {}): Promise<TestPla
   });
   return {
     url: server.url,
+    adminUrl: server.adminUrl,
     token,
     directory,
     caFile,
     ...operatorCalls(server.url, token, caFile),
     async close() {
       await server.close();
-      if (dir === undefined) rmSync(directory, { recursive: true, force: true });
+      if (dir === undefined) removeRoot(directory);
     },
   };
 }
 
-type OperatorCalls = Omit<TestPlatform, 'url' | 'token' | 'directory' | 'caFile' | 'close'>;
+type OperatorCalls = Omit<TestPlatform, 'url' | 'adminUrl' | 'token' | 'directory' | 'caFile' | 'close'>;
 
 /** The operator's calls against any running platform. */
 export function operatorCalls(url: string, token: string, caFile?: string): OperatorCalls {

@@ -1,7 +1,7 @@
 /** What a gateway has told its platform of its updates. */
 import type { Gateway } from './gateway.ts';
 import type { TestPlatform } from './platform.ts';
-import { until } from './supervisord.ts';
+import { until } from './until.ts';
 
 export type FetchReport = Record<string, unknown>;
 
@@ -21,7 +21,7 @@ export async function waitForReports(
   platform: TestPlatform,
   gateway: Gateway,
   count: number,
-  deadlineMs = 30_000,
+  deadlineMs = 90_000,
 ): Promise<FetchReport[]> {
   let reports: FetchReport[] = [];
   await waitUntil(gateway, `${count} reports`, deadlineMs, async () => {
@@ -31,13 +31,13 @@ export async function waitForReports(
   return reports;
 }
 
-/** Sends one command and waits for the reports of all its entries (one for a command that is none). */
+/** Sends one command and waits for the reports of all its entries (one for a text that is not a command). */
 export async function sendCommand(
   platform: TestPlatform,
   gateway: Gateway,
   text: string,
   count = 1,
-  deadlineMs = 30_000,
+  deadlineMs = 90_000,
 ): Promise<FetchReport[]> {
   const before = (await fetchReports(platform, gateway)).length;
   await platform.write(gateway.product, gateway.serial, 'engine_fetch', text);

@@ -1,6 +1,7 @@
-/** A relay between gwe and supervisord's socket, one connection for each call, that can fail one of them. */
 import { rmSync } from 'node:fs';
 import * as net from 'node:net';
+
+/** A relay between gwe and supervisord's socket, one connection for each call, that can fail one of them. */
 
 /** `drop`: it does not get there. `lose`: it gets there, its answer does not. `hang`: nothing comes, ever. */
 export type CallFault = 'drop' | 'lose' | 'hang';
@@ -9,7 +10,7 @@ export interface SocketLine {
   path: string;
   /** supervisord's own socket; set before the first call. */
   target: string;
-  /** Fails the n-th call from now on, from 1, and counts anew. */
+  /** Fails the n-th call from now on, from 1, and restarts the count. */
   failAt(n: number, fault: CallFault): void;
   /** Calls since `failAt`. */
   calls(): number;

@@ -3,12 +3,15 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import type { ProgramPlace } from '../../src/supervisor/programs.ts';
+import { until } from './until.ts';
 
 export interface Supervisord {
   socketPath: string;
   /** root/etc/supervisor/conf.d */
   confDirectory: string;
+  /** For whoever puts program entries there. */
+  place: ProgramPlace;
   configFile: string;
   pid: number;
   /** What supervisord says about `name` (`group:process` for a process of a group), or `undefined` if unknown. */
@@ -17,7 +20,7 @@ export interface Supervisord {
   log(): string;
   /** Ends supervisord and its programs in order (SIGTERM), and waits. */
   stop(): Promise<void>;
-  /** SIGKILL to supervisord alone: its programs live on. Waits. */
+  /** SIGKILL to supervisord alone, also to one that took its place: its programs live on. Waits. */
   kill(): Promise<void>;
 }
 
@@ -40,6 +43,8 @@ export interface SupervisordOptions {
 }
 
 const SUPERVISORD = '/usr/bin/supervisord';
+/** Python alone may take ten seconds to start on a machine with much else to do. */
+const START_MS = 60_000;
 
 /** Starts supervisord for `root` (which should have a short path: a UNIX socket's is limited) and waits for its socket. */
 export async function startSupervisord(root: string, options: SupervisordOptions = {}): Promise<Supervisord> {
@@ -60,14 +65,14 @@ export async function startSupervisord(root: string, options: SupervisordOptions
   await until(async () => {
     if (child.exitCode !== null) throw new Error(`supervisord exited ${child.exitCode}: ${complaint}`);
     return (await call(paths.socketPath, 'getPID', undefined, authorization)) !== undefined;
-  });
+  }, START_MS);
   return {
     ...paths,
     pid: child.pid ?? 0,
     processInfo: (name) => processInfo(paths.socketPath, name, authorization),
     log: () => (existsSync(paths.logFile) ? readFileSync(paths.logFile, 'utf8') : ''),
-    stop: () => end(child, 'SIGTERM'),
-    kill: () => end(child, 'SIGKILL'),
+    stop: () => endAll(child, paths, 'SIGTERM'),
+    kill: () => endAll(child, paths, 'SIGKILL'),
   };
 }
 
@@ -77,6 +82,7 @@ export function layOut(root: string, options: SupervisordOptions = {}) {
   const configFile = join(root, 'etc/supervisor/supervisord.conf');
   const socketPath = join(root, 'run/supervisor.sock');
   const logFile = join(root, 'var/log/supervisor/supervisord.log');
+  const pidFile = join(root, 'run/supervisord.pid');
   for (const directory of [confDirectory, join(root, 'run'), join(root, 'var/log/supervisor')]) {
     mkdirSync(directory, { recursive: true });
   }
@@ -92,7 +98,7 @@ chmod = 0700
 ${login}
 [supervisord]
 logfile = ${logFile}
-pidfile = ${join(root, 'run/supervisord.pid')}
+pidfile = ${pidFile}
 childlogdir = ${join(root, 'var/log/supervisor')}
 identifier = gwe-test
 
@@ -104,7 +110,13 @@ files = conf.d/*.conf
 
 ${options.extraConfig ?? ''}`,
   );
-  return { confDirectory, configFile, socketPath, logFile };
+  const place = {
+    programsDirectory: confDirectory,
+    programPrefix: '',
+    programSuffix: '.conf',
+    supervisorConfig: configFile,
+  };
+  return { confDirectory, place, configFile, socketPath, logFile, pidFile };
 }
 
 /** What supervisord's own reader says about a configuration: `undefined` if it would start, else its complaint. */
@@ -125,20 +137,30 @@ export function readBySupervisord(
   return run.status === 0 ? undefined : `${run.stdout}${run.stderr}`.trim() || `status ${run.status}`;
 }
 
-/** Polls `condition` until it is true; fails after `deadlineMs`. */
-export async function until(condition: () => Promise<boolean> | boolean, deadlineMs = 10_000): Promise<void> {
-  const end = performance.now() + deadlineMs;
-  while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`condition not met within ${deadlineMs} ms`);
-    await delay(20);
-  }
-}
-
 async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   child.kill(signal);
   await gone;
+}
+
+/** The one that was started here, or one that something has started in its place since. */
+async function endAll(
+  child: ChildProcess,
+  { configFile, pidFile }: ReturnType<typeof layOut>,
+  signal: NodeJS.Signals,
+): Promise<void> {
+  await end(child, signal);
+  const pid = existsSync(pidFile) ? readFileSync(pidFile, 'utf8').trim() : '';
+  const isIt = (): boolean => {
+    try {
+      return pid !== '' && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(configFile);
+    } catch {
+      return false;
+    }
+  };
+  if (isIt()) process.kill(Number(pid), signal);
+  await until(() => !isIt(), START_MS);
 }
 
 function authorizationOf(options: SupervisordOptions): string | undefined {

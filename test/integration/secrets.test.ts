@@ -159,7 +159,10 @@ test('the key, the admin token and the password of a proxy show up in no log, re
       assert.ok(!platformLog.includes(secret), "in the platform's log");
     }
     assert.notEqual(platformLog, '');
-    assert.deepEqual(holders(gateway.root, secrets), ['etc/gwe/Gateway.cfg 600']);
+    assert.deepEqual(holders(gateway.root, secrets), [
+      'etc/gwe/Gateway.cfg 600',
+      'etc/gwe/Gateway.cfg.copy 600',
+    ]);
     const open = holders(platform.directory, secrets).filter((found) => !found.endsWith(' 600'));
     assert.deepEqual(open, [], 'on the platform');
   } finally {
@@ -198,7 +201,7 @@ test('signing shows neither the private key nor its passphrase, and writes them 
   const body = readFileSync(at('plain.key'), 'utf8').split('\n')[1] ?? '';
   writeFileSync(at('alice.damaged'), `-----BEGIN PRIVATE KEY-----\n${body.slice(0, -8)}\n`, { mode: 0o600 });
   assert.equal(await gwe(...sign, 'alice.damaged'), 2);
-  assert.notEqual(await gwe('keys', 'add', 'plain.key'), 0, 'a private key is none to trust by');
+  assert.notEqual(await gwe('keys', 'add', 'plain.key'), 0, 'a private key cannot be a trusted key');
   assert.equal(await gwe('verify', 'app.v1.tar.gz', '--keys', 'alice.pub', '--json'), 0);
   const sealed = readFileSync(at('alice.key'), 'utf8').split('\n')[2] ?? '';
   const secrets = [passphrase, 'another passphrase', body.slice(0, 40), sealed];

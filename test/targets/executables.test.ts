@@ -138,7 +138,7 @@ test('gwe-linux-armv7l refuses what its runtime has read already, before it does
     const env = { PATH: process.env.PATH ?? '', [name]: value };
     const { status, stdout, stderr } = spawnSync(program, run, { env, encoding: 'utf8' });
     assert.deepEqual([status, stdout], [2, ''], stderr);
-    assert.match(stderr, new RegExp(`refuses to start while ${name} is set: unset it`));
+    assert.match(stderr, new RegExp(`cannot start while ${name} is set: unset it`));
     assert.ok(!existsSync(root));
   }
 });

@@ -6,36 +6,135 @@ import { test } from 'node:test';
 import { transformSync } from 'esbuild';
 
 const SRC = join(import.meta.dirname, '../../src');
+const TEST = join(import.meta.dirname, '..');
 
 /** Layer -> what it may import besides itself: a layer, one file of it, or `type X` for its types alone. */
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   base: [],
+  machine: ['base'],
   config: ['base'],
   artifact: ['base'],
   protocol: ['base'],
   supervisor: ['base'],
-  store: ['base', 'artifact'],
-  platform: ['base', 'protocol/codec', 'protocol/messages', 'artifact/name'],
+  // A download that goes on after a restart is a partial file with its note: the store lists and removes both.
+  store: ['base', 'artifact', 'protocol/partial-file'],
+  platform: ['base', 'fleet', 'protocol/codec', 'protocol/messages', 'artifact/name'],
   // record.ts is the schema of what the journal remembers of an artifact: a type that is checked when it is read back.
+  // The rules of a fleet know neither HTTP nor SQL: storage and API are built on them.
+  fleet: ['base', 'artifact/name'],
+  // The calls of operators on a fleet: the rules, told and stored; the platform knows nothing of them.
+  'fleet-api': [
+    'base',
+    'artifact/name',
+    'fleet',
+    'platform/http',
+    'platform/storage',
+    'platform/management/entrance',
+  ],
+  // It runs in a browser: what it shares with the platform are rules that know neither files nor sockets.
+  console: ['fleet/people/roles', 'fleet/filter', 'fleet/rollout/stop-rule'],
   update: ['base', 'type artifact', 'artifact/record'],
   service: ['base', 'config', 'supervisor', 'store'],
-  agent: ['base', 'config', 'artifact', 'protocol', 'supervisor', 'store', 'update', 'service'],
-  doctor: ['base', 'config', 'protocol', 'supervisor', 'store', 'service', 'agent'],
+  adopt: ['base', 'config', 'artifact', 'supervisor', 'store', 'service'],
+  agent: [
+    'base',
+    'machine',
+    'config',
+    'artifact',
+    'protocol',
+    'supervisor',
+    'store',
+    'update',
+    'service',
+    'adopt',
+  ],
+  doctor: ['base', 'machine', 'config', 'protocol', 'supervisor', 'store', 'service', 'adopt', 'agent'],
   cli: [
     'base',
+    'machine',
     'config',
     'artifact',
     'protocol',
     'supervisor',
     'store',
     'platform',
+    'fleet',
+    'fleet-api',
     'update',
     'service',
+    'adopt',
     'agent',
     'doctor',
   ],
   // The entry makes the one clock that everything else is handed.
-  main: ['cli', 'base/clock', 'base/output', 'base/startup'],
+  main: ['cli', 'base/clock', 'base/errors', 'base/execve', 'base/output', 'base/startup'],
+};
+
+/** A layer with folders -> folder -> which folders beside it it may import, and what it is there for. */
+const FOLDERS: Readonly<Record<string, Readonly<Record<string, { may: readonly string[]; why: string }>>>> = {
+  agent: {
+    clock: { may: [], why: 'what time it is at least, and whether it can be believed' },
+    traffic: { may: [], why: 'bytes by purpose, and the budget of a month' },
+    run: {
+      may: ['clock', 'traffic'],
+      why: 'what one process of gwe is made of: context, locks, ids, platform',
+    },
+    apps: { may: ['run'], why: 'facts about the apps that are installed' },
+    reports: { may: ['run', 'apps', 'traffic'], why: 'every text that goes to the platform' },
+    admission: { may: ['run'], why: 'whether an artifact may be installed here' },
+    fetch: { may: ['run', 'admission'], why: 'the bytes of a new version, from here and from the platform' },
+    preflight: {
+      may: ['run', 'admission', 'fetch'],
+      why: 'whether an update can work, before anything is touched',
+    },
+    self: { may: ['run', 'traffic', 'admission'], why: 'gwe as an app of its own' },
+    effects: {
+      may: ['run', 'admission', 'fetch', 'preflight', 'reports', 'self', 'traffic'],
+      why: 'what each state of an update does',
+    },
+    'check-in': { may: ['run', 'reports'], why: 'one contact with the platform' },
+    commands: { may: ['run', 'reports', 'check-in', 'effects'], why: 'a command, from its text to its end' },
+    idle: { may: ['run', 'traffic', 'check-in', 'effects'], why: 'what happens between two check-ins' },
+    operator: { may: ['run', 'traffic', 'reports', 'effects'], why: 'what a person asks for on the gateway' },
+  },
+  fleet: {
+    gateway: { may: [], why: 'what is known of a gateway, from its reports' },
+    filter: { may: ['gateway'], why: 'the language in which gateways are chosen' },
+    people: { may: [], why: 'who may do what, and what they did' },
+    rollout: { may: ['gateway'], why: 'a version that goes to many gateways, wave by wave' },
+  },
+  console: {
+    base: { may: [], why: 'calls, answers, places, words' },
+    parts: { may: ['base'], why: 'what several pages show' },
+    pages: { may: ['base', 'parts'], why: 'one page each' },
+  },
+  artifact: {
+    tar: { may: [], why: 'tar and gzip, strictly' },
+    manifest: { may: ['tar'], why: 'what an artifact says of itself, and who signed it' },
+    unpack: { may: ['tar', 'manifest'], why: 'a checked artifact becomes files' },
+    chunks: { may: ['tar', 'manifest'], why: 'the parts that an update is fetched by' },
+    make: { may: ['tar', 'manifest', 'unpack', 'chunks'], why: 'files become an artifact' },
+    patch: { may: ['tar', 'manifest', 'unpack', 'chunks'], why: 'from one version to the next by a patch' },
+  },
+  platform: {
+    storage: { may: [], why: 'what the platform keeps: one interface, and what carries it' },
+    http: { may: ['storage'], why: 'one request and its answer, bounded' },
+    devices: { may: ['http', 'storage'], why: 'the calls of devices' },
+    management: { may: ['devices', 'http', 'storage'], why: 'the calls of operators' },
+    server: {
+      may: ['management', 'devices', 'http', 'storage'],
+      why: 'sockets, and which call a request is',
+    },
+  },
+  cli: {
+    shell: { may: [], why: 'options, help, output: what every command shares' },
+    output: { may: ['shell'], why: 'lists and tables, for people and for programs' },
+    config: { may: ['shell', 'output'], why: 'the settings of a gateway, by options and by name' },
+    developer: { may: ['shell', 'output'], why: 'building, signing and inspecting tarballs' },
+    gateway: { may: ['shell', 'output', 'developer'], why: 'commands on a gateway' },
+    platform: { may: ['shell', 'output', 'developer'], why: 'commands of a platform and of its operator' },
+    fleet: { may: ['shell', 'output', 'platform'], why: 'commands about many gateways' },
+  },
 };
 
 const NPM_PACKAGES: Readonly<Record<string, readonly string[]>> = {
@@ -43,9 +142,21 @@ const NPM_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'cli-progress': ['cli'],
   picomatch: ['artifact'],
   tar: ['artifact'],
-  'node-fetch': ['protocol/transport', 'cli/platform-client'],
-  'fast-xml-parser': ['supervisor'],
-  valibot: Object.keys(LAYERS).filter((layer) => layer !== 'base' && layer !== 'main'),
+  socks: ['protocol/wire/tunnel'],
+  'node-fetch': ['protocol/transport', 'cli/platform/platform-client', 'fleet-api/people/sign-on'],
+  oauth4webapi: ['fleet-api/people/sign-on'],
+  nodemailer: ['fleet-api/notices/send'],
+  papaparse: ['fleet-api/csv'],
+  'fast-xml-parser': ['supervisor', 'platform/storage/objects/s3-answers'],
+  preact: ['console'],
+  'preact/hooks': ['console'],
+  pg: ['platform/storage/postgres/connection'],
+  aws4fetch: ['platform/storage/objects/s3-client'],
+  // What a stored file may hold is the one thing of base that is said by a schema.
+  valibot: [
+    ...Object.keys(LAYERS).filter((layer) => !['base', 'main', 'console'].includes(layer)),
+    'base/stored-file',
+  ],
 };
 
 /** What reaches outside the process, and the files that may use it: file (or layer) -> why. */
@@ -56,15 +167,34 @@ const REACHES: readonly { rule: string; found: RegExp; allowed: Readonly<Record<
     allowed: { 'base/process': 'the one spawn' },
   },
   {
+    rule: 'only where a path is relative is the working directory asked for, which may be gone',
+    found: /process\.cwd\(|(?<!\w)io\.cwd\(/,
+    allowed: {
+      main: 'hands it on',
+      'cli/shell/path': 'a path on a command line',
+    },
+  },
+  {
     rule: 'only the transports and the server open sockets',
     found: /from"node:(https?|net|tls|http2|dgram)"/,
     allowed: {
       'protocol/transport-wire': 'the sockets of requests to the platform, counted and bounded',
+      'protocol/transport-connect': 'the addresses of a host raced against each other',
       'protocol/transport-tls': 'the certificates that they are checked with',
+      'protocol/wire/tunnel': 'asks a proxy over a socket of transport-wire',
+      'protocol/transport-proxy': 'compares addresses with networks',
       'protocol/transport-probe': 'looks at a socket of transport-wire',
       'supervisor/client': 'supervisord listens on a Unix socket',
       'platform/server': 'the embedded platform listens',
-      'cli/platform-client': 'an https agent for node-fetch, for a private CA',
+      'platform/storage/objects/s3-client': 'calls an object store',
+      'platform/http/client-address': 'compares addresses, opens nothing',
+      'platform/management/entrance': 'tells an address from a name, opens nothing',
+      'platform/http/exchange': 'the reason phrases of statuses alone',
+      'fleet-api/fleet-api': 'the same',
+      'fleet-api/notices/send': 'calls webhooks',
+      'fleet-api/notices/addresses': 'compares addresses, and looks names up',
+      'fleet-api/people/sign-on': 'an https agent for node-fetch, for a private CA',
+      'cli/platform/platform-client': 'an https agent for node-fetch, for a private CA',
     },
   },
   {
@@ -73,10 +203,12 @@ const REACHES: readonly { rule: string; found: RegExp; allowed: Readonly<Record<
       /\bDate\.now\(|new Date\(\)|new Date[;,)]|performance\.now\(|(?<![.\w])set(Timeout|Interval)\(|node:timers/,
     allowed: {
       'base/clock': 'the one clock',
+      console: 'runs in a browser, which has a clock of its own',
       'supervisor/client': 'a whole-answer deadline cancelled from callbacks, not a wait',
-      'cli/platform-client':
+      'cli/platform/platform-client':
         'a deadline that every byte puts off again, cancelled from callbacks, not a wait',
-      'platform/exchange': 'a socket deadline cancelled from callbacks, not a wait',
+      'platform/http/body': 'a socket deadline cancelled from callbacks, not a wait',
+      'platform/http/exchange': 'a socket deadline cancelled from callbacks, not a wait',
     },
   },
   {
@@ -85,18 +217,32 @@ const REACHES: readonly { rule: string; found: RegExp; allowed: Readonly<Record<
       /\b(write|writev|writeFile|appendFile|rename|link|symlink|copyFile|cp|truncate|ftruncate)Sync\(|\bcreateWriteStream\(|node:fs\/promises/,
     allowed: {
       'base/fs': 'the one durable write',
+      'base/remove-tree': 'lifts what lies too deep in a tree that it is removing',
       'base/output': 'the standard streams, which are no files of gwe',
       'base/trapped-signals': 'puts notes back into a pipe of the runtime',
       'base/lock': 'a lock lives by link and rename; its content need not survive a power cut',
-      'artifact/extract': 'fills a staging directory, which is synced as a whole before it is renamed',
-      'artifact/pack': 'streams the new tarball into a temporary that base/fs renames',
-      'artifact/pack-indexed':
+      'store/written-files': 'fills a temporary in a directory that is held open, which base/fs renames',
+      'artifact/unpack/extract': 'fills a staging directory, which is synced as a whole before it is renamed',
+      'artifact/make/pack': 'streams the new tarball into a temporary that base/fs renames',
+      'artifact/make/pack-indexed':
         'gathers the chunks of the new tarball beside it, and joins them in a temporary',
-      'artifact/patch/side': 'a scratch file that is gone when the patch is made',
+      'artifact/patch/patch-tarball': 'a scratch file that is gone when the patch is made',
+      'cli/platform/platform-client': 'a scratch file that is gone when a patch from it is made',
       'protocol/partial-file': 'appends the download as it comes; its length is its own journal',
-      'platform/blobs': 'streams an upload into a temporary, synced before it is renamed',
-      'platform/admin-token': 'must not replace a token that is there: created exclusively',
+      'platform/storage/sqlite/blobs': 'streams an upload into a temporary, synced before it is renamed',
     },
+  },
+  {
+    rule: 'only base/stored-file reads JSON from a file of state',
+    found: /JSON\.parse\([^;]*readTextBounded\(/,
+    allowed: {
+      'base/lock': 'a lock is read before anything else is loaded',
+    },
+  },
+  {
+    rule: 'only store/layout says where a file of a gateway is',
+    found: /\bjoin\([\w.]*[lL]ayout\.\w+,\s*["'`]/,
+    allowed: { 'store/layout': 'every path, once' },
   },
   {
     rule: 'only main ends the process',
@@ -119,15 +265,16 @@ interface Source {
   text: string;
 }
 
-const sources = globSync('**/*.ts', { cwd: SRC, exclude: ['packaging/**'] })
+const sources = globSync('**/*.{ts,tsx}', { cwd: SRC, exclude: ['packaging/**'] })
   .sort()
   .map(readSource);
 const names = new Set(sources.map((source) => source.name));
 
 function readSource(path: string): Source {
   const text = readFileSync(join(SRC, path), 'utf8');
-  const name = path.replace(/\.ts$/, '');
-  const code = transformSync(text, { loader: 'ts', minifyWhitespace: true, legalComments: 'none' }).code;
+  const name = path.replace(/\.tsx?$/, '');
+  const loader = path.endsWith('x') ? 'tsx' : 'ts';
+  const code = transformSync(text, { loader, minifyWhitespace: true, legalComments: 'none' }).code;
   return { name, layer: name.split('/')[0] ?? '', imports: readImports(name, text), code, text };
 }
 
@@ -137,7 +284,7 @@ function readImports(name: string, text: string): Import[] {
   );
   return [...found].map((match) => {
     const target = match[2] ?? match[3] ?? '';
-    const inside = normalize(join(dirname(name), target)).replace(/\.ts$/, '');
+    const inside = normalize(join(dirname(name), target)).replace(/\.tsx?$/, '');
     return { target: target.startsWith('.') ? inside : target, isTypeOnly: match[1] !== undefined };
   });
 }
@@ -174,6 +321,87 @@ test('every layer imports only the layers below it', () => {
     }),
   );
 });
+
+test('the folders of a layer import only the folders below them', () => {
+  for (const [layer, folders] of Object.entries(FOLDERS)) {
+    const known = new Set(sources.filter((s) => s.layer === layer).map((s) => folderOf(s.name)));
+    known.delete('');
+    assert.deepEqual([...known].sort(), Object.keys(folders).sort(), `the folders of src/${layer}`);
+  }
+  check(
+    faults((source, { target }) => {
+      const from = folderOf(source.name);
+      const folders = FOLDERS[source.layer];
+      if (folders === undefined || from === '' || !isIn(target, source.layer)) return undefined;
+      const to = folderOf(target);
+      const rule = folders[from];
+      if (rule === undefined || to === from || rule.may.includes(to)) return undefined;
+      // What lies beside the folders is below them where a layer has such files, and above them in agent.
+      if (to === '' && source.layer !== 'agent') return undefined;
+      return `'${source.layer}/${from}' (${rule.why}) may import only ${rule.may.join(', ') || 'lower layers'}`;
+    }),
+  );
+});
+
+/** The folder of a layer that a file is in; empty for a file beside the folders. */
+function folderOf(name: string): string {
+  const parts = name.split('/');
+  return parts.length > 2 ? (parts[1] ?? '') : '';
+}
+
+test('the table of layers and folders', (t) => {
+  for (const [layer, may] of Object.entries(LAYERS)) t.diagnostic(`${layer} <- ${may.join(', ') || 'node:'}`);
+  for (const [layer, folders] of Object.entries(FOLDERS))
+    for (const [folder, { may, why }] of Object.entries(folders))
+      t.diagnostic(`${layer}/${folder} <- ${may.join(', ') || '(nothing beside it)'}: ${why}`);
+});
+
+test('a file exports only what it declares: no re-exports', () => {
+  check(
+    sources
+      .filter((s) => /^export\s+(type\s+)?(\*|\{[^}]*\})\s*(as \w+\s*)?from\s/m.test(s.text))
+      .map((s) => `src/${s.name}.ts passes on what another file declares: import it from there`),
+  );
+});
+
+test('what a file exports is imported by another, of src or of the tests', () => {
+  const used = new Set(
+    [SRC, TEST].flatMap((root) =>
+      globSync('**/*.{ts,tsx,mjs}', { cwd: root }).flatMap((path) => namesTaken(join(root, path))),
+    ),
+  );
+  const declared = /^export (?:async )?(?:function\*?|const|class|interface|type) (\w+)/gm;
+  check(
+    sources.flatMap(({ name, text }) =>
+      [...text.matchAll(declared)]
+        .map((match) => match[1] ?? '')
+        .filter((exported) => ![exported, '*'].some((taken) => used.has(`${join(SRC, name)}#${taken}`)))
+        .map((exported) => `src/${name}.ts exports '${exported}', which no other file imports`),
+    ),
+  );
+});
+
+/** `file#name` of all that a file imports from others; `file#*` where it takes the whole. */
+function namesTaken(path: string): string[] {
+  const text = readFileSync(path, 'utf8');
+  const from = (target = ''): string => join(dirname(path), target).replace(/\.tsx?$/, '');
+  const named = text.matchAll(/^import\s+(?:type\s+)?\{([^}]*)\}\s+from\s+'(\.[^']+)'/gm);
+  const whole = text.matchAll(/^import\s.*\*\s+as\s+\w+\s+from\s+'(\.[^']+)'|\bimport\(\s*'(\.[^']+)'/gm);
+  return [
+    ...[...named].flatMap(([, list = '', target]) =>
+      list.split(',').map(
+        (each) =>
+          `${from(target)}#${
+            each
+              .trim()
+              .replace(/^type /, '')
+              .split(' as ')[0]
+          }`,
+      ),
+    ),
+    ...[...whole].map((match) => `${from(match[1] ?? match[2])}#*`),
+  ];
+}
 
 test('every import names a source file, a node: module, or an npm package in its place', () => {
   check(

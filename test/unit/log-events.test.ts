@@ -1,24 +1,27 @@
-/** The README lists the events of the log as they are in the code; GWE_WRITE_EVENTS=1 writes its table anew. */
+/** src/agent/README.md lists the events of the log as they are in the code, and says what each means. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readLogEvents, renderEvents } from '../helpers/log-events.ts';
+import { assertTable, readTable } from '../helpers/document-table.ts';
+import { readLogEvents } from '../helpers/log-events.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const PATH = join(ROOT, 'README.md');
-const TABLE = /(<!-- events: [^>]* -->\n)((?:\|.*\n)*)/;
+const TABLE = { document: 'src/agent/README.md', mark: 'events' };
 
-test('the README lists every event that is logged, with its levels and fields', () => {
-  const table = `${renderEvents(readLogEvents(join(ROOT, 'src')))}\n`;
-  const readme = readFileSync(PATH, 'utf8');
-  if (process.env.GWE_WRITE_EVENTS !== undefined)
-    writeFileSync(
-      PATH,
-      readme.replace(TABLE, (_, head: string) => `${head}${table}`),
-    );
-  const listed = TABLE.exec(readFileSync(PATH, 'utf8'))?.[2] ?? '';
-  assert.deepEqual(listed.split('\n'), table.split('\n'), 'run this test with GWE_WRITE_EVENTS=1');
+test('the documents list every event that is logged, with its levels, fields and meaning', () => {
+  const meanings = new Map(readTable(TABLE).map((cells) => [cells[0], cells[3] ?? '']));
+  const rows = readLogEvents(join(ROOT, 'src')).map(({ name, levels, fields }) => {
+    const event = `\`${name}\``;
+    return [
+      event,
+      levels.join(', '),
+      fields.map((field) => `\`${field}\``).join(', '),
+      meanings.get(event) ?? '',
+    ];
+  });
+  assertTable({ ...TABLE, head: ['event', 'level', 'fields', 'what has happened'], rows });
+  for (const [event, , , meaning] of rows)
+    assert.notEqual(meaning, '', `${TABLE.document} does not say what ${event} means: write it there`);
 });
 
 test('events have dotted names in lower case, and fields that no secret hides behind', () => {

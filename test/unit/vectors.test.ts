@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { testNames } from '../helpers/test-names.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const VECTORS = 60;
@@ -20,12 +21,6 @@ const rows: Row[] = readFileSync(join(ROOT, 'test/vectors.md'), 'utf8')
   .map((line) => /^\| (\d+) \| (?:C|S|S,C) \| (\S+) \| (.+) \|$/.exec(line))
   .filter((match) => match !== null)
   .map(([, vector, file = '', name = '']) => ({ vector: Number(vector), file, name }));
-
-/** The names of the tests in a file, as far as they are written out. */
-function testNames(file: string): string[] {
-  const text = readFileSync(join(ROOT, file), 'utf8');
-  return [...text.matchAll(/\btest\(\s*(['"`])((?:\\.|(?!\1).)*)\1/g)].map((match) => match[2] ?? '');
-}
 
 test('every vector has a row, and only those that are out of scope have no test', () => {
   for (let vector = 1; vector <= VECTORS; vector++) {

@@ -1,12 +1,14 @@
-/** One part of a patch and the old body -> the bytes of its chunks, in order. Holds the payload of the part, no more. */
+/**
+ * One part of a patch and the old body -> the bytes of its chunks, in order. Holds the payload of the part, no more.
+ */
 import { brotliDecompressSync } from 'node:zlib';
 import { releaseBuffer } from '../../base/memory.ts';
 import type { ByteSource } from '../byte-source.ts';
-import { patchFault } from './fault.ts';
 import { type PartFact, partDigest } from './format.ts';
+import { patchFault } from './patch-error.ts';
 import { VarintReader } from './varint.ts';
 
-/** A stream that asks for more would make the decoder take it. */
+/** A stream that requires more would make the decoder allocate it. */
 const MOST_WINDOW_BITS = 20;
 
 /**

@@ -1,6 +1,6 @@
 /**
  * A patch: what rebuilds chunks of a new version from the body of an old one, which is its tar stream behind `.gwe/`.
- * Nobody has to vouch for it, since each chunk is held to the digest in the manifest of the new version.
+ * It needs no signature, because each chunk is checked against the digest in the manifest of the new version.
  *
  *     bytes      what
  *     8          "gwepatch"
@@ -36,19 +36,23 @@
  *     number     C, bytes of the controls
  *     number     G, bytes of the gaps
  *     number     V, count of the values
- *     C          controls, for each stretch of the output: number of bytes to copy from the old body, number of bytes to
+ *     C          controls, for each stretch of the output: number of bytes to copy from the old body, number of bytes
+ * to
  *                take from the extras behind them, and signed number of bytes that the copy begins behind the end of
  *                the previous one in the old body (the first: behind its start)
- *     G          for each value a number: bytes copied as they are since the previous value, over all copies of the part
+ *     G          for each value a number: bytes copied as they are since the previous value, over all copies of the
+ * part
  *     V          values: each is added (modulo 256) to the copied byte behind its gap
  *     ...        extras, to the end of the payload
  *
- * The output of a part is exactly the bytes of its chunks. The index part is made like the others, but from the bytes of
- * the old manifest, and gives those of the new one and of its signatures: with it a gateway fetches no index. Format 1 had
+ * The output of a part is exactly the bytes of its chunks. The index part is made like the others, but from the bytes
+ * of
+ * the old manifest, and gives those of the new one and of its signatures: with it a gateway fetches no index. Format
+ * 1 had
  * no index part.
  */
 import { createHash } from 'node:crypto';
-import { patchFault } from './fault.ts';
+import { patchFault } from './patch-error.ts';
 import { VarintReader, VarintWriter } from './varint.ts';
 
 const MAGIC = Buffer.from('gwepatch\x02\0\0\0', 'latin1');
@@ -60,7 +64,7 @@ const MOST_DIRECTORY_BYTES = 2 ** 20;
 /** Bytes of a payload, which is held in memory; a part is never larger than this and its slack. */
 export const MOST_PAYLOAD_BYTES: number = 2 ** 21;
 /** What brotli adds to bytes that it cannot make smaller. */
-export const PART_SLACK_BYTES = 1024;
+const PART_SLACK_BYTES = 1024;
 export const MOST_CHUNKS: number = 2 ** 17;
 /** Of the new manifest or its signatures; readers have tighter limits of their own. */
 const MOST_INDEX_BYTES = 2 ** 28;
@@ -95,7 +99,7 @@ export interface IndexPartFact {
   digest: string;
 }
 
-export interface PatchDirectory {
+interface PatchDirectory {
   /** sha256 of the manifests, hex. */
   oldDigest: string;
   newDigest: string;
@@ -111,7 +115,7 @@ export interface PlacedPart extends PartFact {
   offset: number;
 }
 
-export interface PlacedDirectory extends PatchDirectory {
+interface PlacedDirectory extends PatchDirectory {
   index?: IndexPartFact & { offset: number };
   parts: readonly PlacedPart[];
 }
@@ -251,7 +255,7 @@ export function patchEnds(head: Buffer): { oldDigest: string; newDigest: string 
   return { oldDigest: digests.slice(0, 64), newDigest: digests.slice(64) };
 }
 
-/** What a part is known by, hex. */
+/** The digest that identifies a part, hex. */
 export function partDigest(bytes: Uint8Array): string {
   return digestBytes(bytes).toString('hex');
 }

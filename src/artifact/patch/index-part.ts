@@ -1,19 +1,18 @@
-/** The index part of a patch and the old manifest -> the index of the new version, which is for the caller to judge. */
+/** The index part of a patch and the old manifest -> the index of the new version, which the caller must check. */
 import type { ByteSource } from '../byte-source.ts';
 import { limitFault, quote } from '../faults.ts';
 import type { ArtifactLimits } from '../limits.ts';
-import { MANIFEST_PATH, manifestDigest, SIGNATURES_PATH } from '../manifest.ts';
+import { MANIFEST_PATH, manifestDigest, SIGNATURES_PATH } from '../manifest/meta-files.ts';
 import { openPart } from './apply.ts';
-import { patchFault } from './fault.ts';
 import type { IndexPartFact } from './format.ts';
+import { patchFault } from './patch-error.ts';
 
 /**
  * `bytes`: the part. `digest`: sha256 that the new manifest must have, hex. Throws ARTIFACT_PATCH for a part that makes
  * anything else, ARTIFACT_LIMIT before it would make more than may be.
  */
 export function rebuildIndex(
-  bytes: Buffer,
-  fact: IndexPartFact,
+  { bytes, fact }: { bytes: Buffer; fact: IndexPartFact },
   oldManifest: Buffer,
   digest: string,
   limits: ArtifactLimits,

@@ -1,10 +1,9 @@
 /** Two versions of an app -> the patch that makes the new one from the old one. */
-
 import { promisify } from 'node:util';
 import { brotliCompress, constants } from 'node:zlib';
 import { GweError } from '../../base/errors.ts';
 import type { ByteSource } from '../byte-source.ts';
-import { BodyCutter } from '../chunker.ts';
+import { BodyCutter } from '../chunks/chunker.ts';
 import {
   type ChunkFact,
   chunkDigest,
@@ -12,10 +11,8 @@ import {
   entryHeaders,
   type Manifest,
   renderManifest,
-} from '../manifest.ts';
-import { type ArtifactSignature, renderSignatures } from '../signature.ts';
-import { type Crew, type CrewPlan, openCrew, planCrew, THREAD_MEMORY_BYTES } from './crew.ts';
-import { patchFault } from './fault.ts';
+} from '../manifest/manifest.ts';
+import { type ArtifactSignature, renderSignatures } from '../manifest/signature.ts';
 import {
   encodeDirectory,
   type IndexPartFact,
@@ -33,10 +30,12 @@ import {
   textPlace,
 } from './old-text.ts';
 import { PartBuilder } from './part-builder.ts';
+import { patchFault } from './patch-error.ts';
 import { buildSeedIndex, indexBytes } from './seed-index.ts';
+import { openPool, type PoolPlan, planPool, THREAD_MEMORY_BYTES, type WorkerPool } from './workers.ts';
 
 /** A version of the app: its manifest, and the tar stream behind `.gwe/`. */
-export interface PatchSide {
+export interface PatchTarball {
   /** sha256 of the manifest, hex. */
   digest: string;
   manifest: Manifest;
@@ -44,7 +43,7 @@ export interface PatchSide {
   body: ByteSource;
 }
 
-/** What making a patch will take, known before it begins. */
+/** What making a patch will take, known in advance. */
 export interface PatchPlan {
   /** Chunks of the new version that the old one does not have. */
   missing: readonly (ChunkFact & { index: number })[];
@@ -53,7 +52,7 @@ export interface PatchPlan {
   missingCompressedBytes: number;
   /** Of the old body, what is compared with. */
   textBytes: number;
-  crew: CrewPlan;
+  pool: PoolPlan;
   memoryBytes: number;
   seconds: number;
 }
@@ -63,7 +62,7 @@ export interface MakeOptions {
   onProgress?(doneBytes: number, totalBytes: number): void;
 }
 
-export interface MadePatch {
+interface MadePatch {
   bytes: Buffer;
   parts: readonly PartFact[];
   /** Whether the index of the new version can be made from it as well. */
@@ -90,24 +89,24 @@ const EMPTY = Buffer.alloc(0);
 const compress = promisify<Buffer, { params: Record<number, number> }, Buffer>(brotliCompress);
 
 /** Reads the old body when its manifest has no chunks. Throws ARTIFACT_PATCH for a new one without. */
-export function planPatch(old: PatchSide, next: PatchSide): PatchPlan {
+export function planPatch(old: PatchTarball, next: PatchTarball): PatchPlan {
   if (next.manifest.chunks === undefined)
     throw patchFault('a new version without chunks', 'one packed by this gwe (gwe --build-app or gwe sign)');
-  const known = new Set(chunksOfSide(old).map(({ digest }) => digest));
+  const known = new Set(chunksOf(old).map(({ digest }) => digest));
   const missing = chunkFacts(next.manifest)
     .map((chunk, index) => ({ ...chunk, index }))
     .filter(({ digest }) => !known.has(digest));
   const pieces = planOldText(old.manifest, next.manifest, old.body.sizeBytes);
   const textBytes = pieces.reduce((sum, piece) => sum + piece.sizeBytes, 0);
   const missingBytes = sumOf(missing, 'sizeBytes');
-  const crew = planCrew(textBytes + missingBytes);
+  const pool = planPool(textBytes + missingBytes);
   return {
     missing,
     missingBytes,
     missingCompressedBytes: sumOf(missing, 'compressedBytes'),
     textBytes,
-    crew,
-    memoryBytes: textBytes + indexBytes(textBytes) + FIXED_MEMORY_BYTES + crew.threads * THREAD_MEMORY_BYTES,
+    pool,
+    memoryBytes: textBytes + indexBytes(textBytes) + FIXED_MEMORY_BYTES + pool.threads * THREAD_MEMORY_BYTES,
     seconds: Math.ceil(
       (textBytes * SECONDS_PER_TEXT_MEBIBYTE + missingBytes * SECONDS_PER_MISSING_MEBIBYTE) / MEBIBYTE,
     ),
@@ -119,7 +118,7 @@ function sumOf(chunks: readonly ChunkFact[], key: 'sizeBytes' | 'compressedBytes
 }
 
 /** The chunks of a version: an older gwe has not written them down. */
-function chunksOfSide({ manifest, body }: PatchSide): ChunkFact[] {
+function chunksOf({ manifest, body }: PatchTarball): ChunkFact[] {
   if (manifest.chunks !== undefined) return chunkFacts(manifest);
   const facts: ChunkFact[] = [];
   const cutter = new BodyCutter(entryHeaders(manifest.entries));
@@ -137,8 +136,8 @@ function chunksOfSide({ manifest, body }: PatchSide): ChunkFact[] {
 
 /** Throws ARTIFACT_PATCH when one of the bodies cannot be read, CANCELLED. */
 export async function makePatch(
-  old: PatchSide,
-  next: PatchSide,
+  old: PatchTarball,
+  next: PatchTarball,
   plan: PatchPlan,
   options: MakeOptions = {},
 ): Promise<MadePatch> {
@@ -160,8 +159,8 @@ export async function makePatch(
 
 /** The new manifest and its signatures, from the old manifest; `undefined` where one part has no room for what is new. */
 async function makeIndexPart(
-  old: PatchSide,
-  next: PatchSide,
+  old: PatchTarball,
+  next: PatchTarball,
 ): Promise<{ fact: IndexPartFact; bytes: Buffer } | undefined> {
   const [from, manifest] = [renderManifest(old.manifest), renderManifest(next.manifest)];
   const signatures = renderSignatures(next.signatures);
@@ -194,8 +193,8 @@ type MissingChunk = PatchPlan['missing'][number];
 class Maker {
   /** Those that pay, in order. */
   readonly parts: MadePart[] = [];
-  readonly #old: PatchSide;
-  readonly #next: PatchSide;
+  readonly #old: PatchTarball;
+  readonly #next: PatchTarball;
   readonly #plan: PatchPlan;
   readonly #options: MakeOptions;
   readonly #oldChunks: Map<string, ChunkFact>;
@@ -206,7 +205,7 @@ class Maker {
   #builder = new PartBuilder();
   #done = 0;
 
-  constructor(old: PatchSide, next: PatchSide, plan: PatchPlan, options: MakeOptions) {
+  constructor(old: PatchTarball, next: PatchTarball, plan: PatchPlan, options: MakeOptions) {
     this.#old = old;
     this.#next = next;
     this.#plan = plan;
@@ -220,35 +219,35 @@ class Maker {
   async run(): Promise<void> {
     const pieces = planOldText(this.#old.manifest, this.#next.manifest, this.#old.body.sizeBytes);
     const text = readOldText(this.#old.body, pieces);
-    const crew = openCrew(text.bytes, this.#plan.crew, this.#options.signal);
+    const pool = openPool(text.bytes, this.#plan.pool, this.#options.signal);
     try {
-      await crew.buildIndex((bytes) => this.#progress(bytes));
+      await pool.buildIndex((bytes) => this.#progress(bytes));
       this.#done = text.bytes.length;
-      await this.#match(text, crew);
+      await this.#match(text, pool);
     } finally {
-      await crew.close();
+      await pool.close();
     }
     await this.#close();
     while (this.#atWork.length > 0) await this.#collect();
   }
 
-  async #match(text: OldText, crew: Crew): Promise<void> {
+  async #match(text: OldText, pool: WorkerPool): Promise<void> {
     const begun: BegunWindow[] = [];
     let endAt = -1;
     for (const window of windowsOf(this.#plan.missing)) {
-      begun.push(this.#begin(text, crew, window));
-      if (begun.length < crew.width) continue;
+      begun.push(this.#begin(text, pool, window));
+      if (begun.length < pool.width) continue;
       endAt = await this.#finish(text, begun.shift(), endAt);
     }
     while (begun.length > 0) endAt = await this.#finish(text, begun.shift(), endAt);
   }
 
-  #begin(text: OldText, crew: Crew, window: Window): BegunWindow {
+  #begin(text: OldText, pool: WorkerPool, window: Window): BegunWindow {
     const bytes = Buffer.from(new SharedArrayBuffer(sumOf(window.chunks, 'sizeBytes')));
     if (!this.#next.body.read(window.chunks[0]?.offset ?? 0, bytes))
       throw patchFault('a new version that has changed while it was read', 'it as it was');
-    const stretches = crew.match(bytes, this.#expected(text, window.chunks[0]));
-    // Its failure is heard of when its turn comes, or when that of another one has ended all.
+    const stretches = pool.match(bytes, this.#expected(text, window.chunks[0]));
+    // Its failure is reported when its turn comes, or when another failure has ended everything.
     stretches.catch(() => undefined);
     return { window, bytes, stretches };
   }
@@ -292,7 +291,7 @@ class Maker {
     if (builder.chunks.length === 0) return;
     if (this.#atWork.length === MOST_AT_WORK) await this.#collect();
     const part = compressPart(builder);
-    // Whoever awaits it hears of its failure; until then nobody must.
+    // Whoever awaits it gets its failure; until then it must not count as unhandled.
     part.catch(() => undefined);
     this.#atWork.push(part);
   }
@@ -337,7 +336,7 @@ interface Window {
   chunks: MissingChunk[];
 }
 
-/** A window that the crew has at work. */
+/** A window that the pool has at work. */
 interface BegunWindow {
   window: Window;
   bytes: Buffer;

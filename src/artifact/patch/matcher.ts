@@ -13,12 +13,19 @@ export interface Stretch {
   extraBytes: number;
 }
 
-/** Equal bytes that another place in the old text must have more than the present one. */
+/** How many more equal bytes another place in the old text must have than the present one. */
 const GAIN_BYTES = 8;
 /** Longest comparison of a candidate: what lies behind is followed in any case. */
-const LOOK_BYTES = 512;
+const COMPARED_BYTES = 512;
 /** Equal bytes after which no other place is looked for before the next difference. */
 const SETTLED_BYTES = 32;
+
+/** What is compared: all of the old text, and the new one up to `to`. */
+interface Texts {
+  old: Uint8Array;
+  text: Uint8Array;
+  to: number;
+}
 
 export class Matcher {
   readonly #old: Uint8Array;
@@ -35,6 +42,7 @@ export class Matcher {
    */
   match(text: Uint8Array, from: number, to: number, expectedAt: number): Stretch[] {
     const old = this.#old;
+    const texts: Texts = { old, text, to };
     const found: Stretch[] = [];
     let lastNew = from;
     let lastOld = Math.max(0, expectedAt);
@@ -43,7 +51,7 @@ export class Matcher {
     let hashedAt = -2;
     while (scan < to) {
       const shift = lastOld - lastNew;
-      const equal = equalBytes(old, scan + shift, text, scan, to, SETTLED_BYTES);
+      const equal = equalBytes(texts, scan + shift, scan, SETTLED_BYTES);
       if (equal === SETTLED_BYTES) {
         scan += equal;
         while (scan < to && text[scan] === old[scan + shift]) scan += 1;
@@ -55,12 +63,12 @@ export class Matcher {
           ? roll(hash, text[scan - 1] ?? 0, text[scan + SEED_BYTES - 1] ?? 0)
           : hashAt(text, scan);
       hashedAt = scan;
-      const at = this.#find(text, scan, to, hash, shift);
+      const at = this.#find(texts, hash, scan, scan + shift);
       if (at === -1) {
         scan += 1;
         continue;
       }
-      const split = splitAt(old, text, { lastNew, lastOld, scan, at });
+      const split = splitAt(texts, { lastNew, lastOld, scan, at });
       const begin = scan - split.backBytes;
       found.push({
         oldAt: lastOld,
@@ -71,7 +79,7 @@ export class Matcher {
       lastNew = begin;
       lastOld = at - split.backBytes;
     }
-    const forwardBytes = forwardExtent(old, text, lastOld, lastNew, to);
+    const forwardBytes = forwardExtent(texts, lastOld, lastNew, to);
     found.push({
       oldAt: lastOld,
       newAt: lastNew,
@@ -81,20 +89,19 @@ export class Matcher {
     return found.filter(({ copyBytes, extraBytes }) => copyBytes + extraBytes > 0);
   }
 
-  /** The place in the old text that is worth leaving the present one (`scan + shift`) for; -1 if there is none. */
-  #find(text: Uint8Array, scan: number, to: number, hash: number, shift: number): number {
+  /** The place in the old text that is worth leaving the `present` one for; -1 if there is none. */
+  #find(texts: Texts, hash: number, scan: number, present: number): number {
     const { places } = this.#index;
     const first = WAYS * bucketOf(hash, this.#index.shift);
     if (places[first] === 0) return -1;
-    const old = this.#old;
-    const present = scan + shift;
+    const { old, text } = texts;
     let best = -1;
     let bestBytes = SEED_BYTES - 1;
     let bestDistance = 0;
     for (let i = first; i < first + WAYS; i += 1) {
       const at = (places[i] ?? 0) - 1;
       if (at === present || at === -1) continue;
-      const equal = equalBytes(old, at, text, scan, to, LOOK_BYTES);
+      const equal = equalBytes(texts, at, scan, COMPARED_BYTES);
       const distance = Math.abs(at - present);
       if (equal < bestBytes || (equal === bestBytes && (best === -1 || distance >= bestDistance))) continue;
       best = at;
@@ -115,7 +122,8 @@ export class Matcher {
 export function followOn(old: Uint8Array, text: Uint8Array, first: Stretch, expectedAt: number): Stretch {
   if (expectedAt === first.oldAt) return first;
   const sizeBytes = first.copyBytes + first.extraBytes;
-  const copyBytes = forwardExtent(old, text, expectedAt, first.newAt, first.newAt + sizeBytes);
+  const to = first.newAt + sizeBytes;
+  const copyBytes = forwardExtent({ old, text }, expectedAt, first.newAt, to);
   const other = { ...first, oldAt: expectedAt, copyBytes, extraBytes: sizeBytes - copyBytes };
   return rightBytes(old, text, other) > rightBytes(old, text, first) ? other : first;
 }
@@ -127,14 +135,7 @@ function rightBytes(old: Uint8Array, text: Uint8Array, { oldAt, newAt, copyBytes
 }
 
 /** How many bytes are equal from there on, `most` at most. */
-function equalBytes(
-  old: Uint8Array,
-  oldAt: number,
-  text: Uint8Array,
-  at: number,
-  to: number,
-  most: number,
-): number {
+function equalBytes({ old, text, to }: Texts, oldAt: number, at: number, most: number): number {
   const limit = Math.min(most, to - at, old.length - oldAt);
   let equal = 0;
   while (equal < limit && old[oldAt + equal] === text[at + equal]) equal += 1;
@@ -142,7 +143,7 @@ function equalBytes(
 }
 
 /** How far a copy goes on with more right than wrong. */
-function forwardExtent(old: Uint8Array, text: Uint8Array, oldAt: number, newAt: number, to: number): number {
+function forwardExtent({ old, text }: Omit<Texts, 'to'>, oldAt: number, newAt: number, to: number): number {
   const limit = Math.min(to - newAt, old.length - oldAt);
   let score = 0;
   let best = 0;
@@ -166,11 +167,11 @@ interface Change {
 
 /** How far the copy before a new match goes on, and how far the new match reaches back. */
 function splitAt(
-  old: Uint8Array,
-  text: Uint8Array,
+  texts: Texts,
   { lastNew, lastOld, scan, at }: Change,
 ): { forwardBytes: number; backBytes: number } {
-  let forwardBytes = forwardExtent(old, text, lastOld, lastNew, scan);
+  const { old, text } = texts;
+  let forwardBytes = forwardExtent(texts, lastOld, lastNew, scan);
   let backBytes = 0;
   let score = 0;
   let best = 0;
@@ -183,7 +184,7 @@ function splitAt(
   }
   const overlap = lastNew + forwardBytes - (scan - backBytes);
   if (overlap <= 0) return { forwardBytes, backBytes };
-  // Both claim these bytes: each gets those that it has more of right.
+  // Both claim these bytes: each gets those that it matches better.
   let gain = 0;
   let most = 0;
   let given = 0;

@@ -1,8 +1,8 @@
 /** The parts of the old body that the new one is compared with, in memory, one behind the other. */
 import type { ByteSource } from '../byte-source.ts';
-import { type Manifest, toEntryHeader } from '../manifest.ts';
-import { entryHeaderBytes, paddingBytes } from '../tar-writer.ts';
-import { patchFault } from './fault.ts';
+import { type Manifest, toEntryHeader } from '../manifest/manifest.ts';
+import { entryHeaderBytes, paddingBytes } from '../tar/writer.ts';
+import { patchFault } from './patch-error.ts';
 
 export interface OldText {
   bytes: Buffer;
@@ -10,7 +10,7 @@ export interface OldText {
   pieces: readonly TextPiece[];
 }
 
-export interface TextPiece {
+interface TextPiece {
   /** Where it begins in the text. */
   textAt: number;
   /** Where it begins in the body. */
@@ -21,7 +21,7 @@ export interface TextPiece {
 /** Old bodies up to this size are compared with as they are; of larger ones, what the new one does not have as well. */
 const WHOLE_BYTES = 384 * 1024 * 1024;
 /** What is compared with at most: position and index of a byte take 2 bytes besides it. */
-export const MOST_TEXT_BYTES: number = 768 * 1024 * 1024;
+const MOST_TEXT_BYTES: number = 768 * 1024 * 1024;
 
 export interface EntryPlace {
   path: string;

@@ -1,15 +1,16 @@
 /** Two tarballs -> the patch between them, as a file, if it pays. */
 import { mkdtempSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { removeTree, writeFileDurable } from '../../base/fs.ts';
+import { writeFileDurable } from '../../base/fs.ts';
+import { removeTree } from '../../base/remove-tree.ts';
 import { DEFAULT_LIMITS } from '../limits.ts';
-import { chunkFacts, type Manifest } from '../manifest.ts';
-import { patchFault } from './fault.ts';
+import { chunkFacts, type Manifest } from '../manifest/manifest.ts';
 import { patchName } from './format.ts';
 import { makePatch, type PatchPlan, planPatch } from './make.ts';
-import { openSide } from './side.ts';
+import { patchFault } from './patch-error.ts';
+import { openTarball } from './patch-tarball.ts';
 
-export interface PairOptions {
+interface PairOptions {
   /** Where the patch goes; beside the new tarball, by the name that gateways look for, if it is not given. */
   output?: string;
   signal: AbortSignal;
@@ -31,8 +32,8 @@ export interface PairResult {
   file?: string;
 }
 
-/** What a gateway spends to hear of a patch and to ask for it: a patch has to save more. */
-const ASKING_BYTES = 2 * 1024;
+/** What a gateway spends to find and request a patch: the patch has to save more. */
+export const ASKING_BYTES = 2 * 1024;
 
 /** Throws ARTIFACT_PATCH for tarballs that no patch is made of, CANCELLED, and what reading and writing do. */
 export async function makePairPatch(
@@ -45,7 +46,7 @@ export async function makePairPatch(
   const read = { limits: DEFAULT_LIMITS, signal };
   const sides: { close(): void }[] = [];
   try {
-    const opening = [openSide(oldFile, scratch, read), openSide(newFile, scratch, read)] as const;
+    const opening = [openTarball(oldFile, scratch, read), openTarball(newFile, scratch, read)] as const;
     // Both are waited for also where one fails: what the other has opened is closed.
     for (const end of await Promise.allSettled(opening))
       if (end.status === 'fulfilled') sides.push(end.value);

@@ -1,5 +1,4 @@
 /** Stretches of the new text -> the payload of a part, as format.ts has it. */
-
 import type { Stretch } from './matcher.ts';
 import { type OldText, pieceAt } from './old-text.ts';
 import { VarintWriter } from './varint.ts';

@@ -23,7 +23,7 @@ export interface SeedIndex {
 }
 
 /** Every how many bytes a position is kept: more memory finds more. `lengthBytes` of the old text. */
-export function strideFor(lengthBytes: number): number {
+function strideFor(lengthBytes: number): number {
   if (lengthBytes <= 32 * 1024 * 1024) return 1;
   return lengthBytes <= 128 * 1024 * 1024 ? 2 : 4;
 }
@@ -66,7 +66,7 @@ const WHOLE: Share = { number: 0, of: 1 };
 export function* fillSeedIndex(index: SeedIndex, text: Uint8Array, share: Share): Generator<number> {
   const end = text.length - SEED_BYTES + 1;
   for (let from = 0; from < end; from += PIECE_BYTES) {
-    addSeeds(index, text, share, from, Math.min(end, from + PIECE_BYTES));
+    addSeeds(index, text, share, { from, to: Math.min(end, from + PIECE_BYTES) });
     yield from;
   }
 }
@@ -76,8 +76,7 @@ function addSeeds(
   { places, shift }: SeedIndex,
   text: Uint8Array,
   share: Share,
-  from: number,
-  to: number,
+  { from, to }: { from: number; to: number },
 ): void {
   const stride = strideFor(text.length);
   const buckets = places.length / WAYS;

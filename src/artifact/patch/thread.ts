@@ -1,4 +1,4 @@
-/** What a thread of a crew (crew.ts) runs: a program of its own, that shares the old text and its index with the others. */
+/** What a thread of a pool (pool.ts) runs: a program of its own, that shares the old text and its index with the others. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Matcher, type Stretch } from './matcher.ts';
 import { fillSeedIndex, type SeedIndex, type Share } from './seed-index.ts';

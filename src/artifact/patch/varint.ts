@@ -1,5 +1,5 @@
 /** Numbers of 7 bits a byte, the lowest first: a set top bit says that more follow. Up to 2^53 - 1, in 8 bytes at most. */
-import { patchFault } from './fault.ts';
+import { patchFault } from './patch-error.ts';
 
 const MOST_BYTES = 8;
 

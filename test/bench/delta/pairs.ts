@@ -14,8 +14,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { DEFAULT_LIMITS } from '../../../src/artifact/limits.ts';
-import { packIndexed } from '../../../src/artifact/pack-indexed.ts';
-import { listTree, planPaths } from '../../../src/artifact/plan-tree.ts';
+import { packIndexed } from '../../../src/artifact/make/pack-indexed.ts';
+import { listTree, planPaths } from '../../../src/artifact/make/plan-tree.ts';
 import { shell } from '../shell.ts';
 import { EXECUTABLE } from '../site.ts';
 import { type MadeApp, writeMadeApp } from './made-apps.ts';

@@ -1,7 +1,8 @@
-/** Files over HTTP for the peers: whole, a range, or several ranges at once, which zsync asks for. */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import * as http from 'node:http';
 import { join, normalize } from 'node:path';
+
+/** Files over HTTP for the peers: whole, a range, or several ranges at once, which zsync asks for. */
 
 export interface StaticServer {
   url: string;

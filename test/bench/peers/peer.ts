@@ -26,7 +26,7 @@ export function isInstalled(command: string): boolean {
   return folders.some((folder) => folder !== '' && existsSync(join(folder, command)));
 }
 
-/** A key (RSA) and a certificate signed by itself that may sign artifacts. */
+/** A key (RSA) and a self-signed certificate that may sign artifacts. */
 export function makeSigner(directory: string): { keyFile: string; certFile: string; publicFile: string } {
   const [keyFile, certFile, publicFile] = ['key.pem', 'cert.pem', 'public.pem'].map((name) =>
     join(directory, name),

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { until } from '../../helpers/supervisord.ts';
+import { until } from '../../helpers/until.ts';
 import { resting } from '../resting.ts';
 import { shell, shellAside } from '../shell.ts';
 import { settle, treeDigest } from '../site.ts';

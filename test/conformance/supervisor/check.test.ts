@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type CheckContext, checkProgramConfig } from '../../../src/supervisor/check.ts';
 import { renderProgram } from '../../../src/supervisor/program.ts';
+import { type CheckContext, checkProgramConfig } from '../../../src/supervisor/program-check.ts';
 import { directoryExists, userExists } from '../../../src/supervisor/users.ts';
 import { layOut } from '../../helpers/supervisord.ts';
 

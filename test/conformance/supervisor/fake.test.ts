@@ -7,7 +7,8 @@ import { createSystemClock } from '../../../src/base/clock.ts';
 import { GweError } from '../../../src/base/errors.ts';
 import { createSupervisorClient, faultOf, type SupervisorClient } from '../../../src/supervisor/client.ts';
 import { createFakeSupervisor } from '../../helpers/fake-supervisor.ts';
-import { startSupervisord, until } from '../../helpers/supervisord.ts';
+import { startSupervisord } from '../../helpers/supervisord.ts';
+import { until } from '../../helpers/until.ts';
 
 interface Subject {
   client: SupervisorClient;
@@ -18,7 +19,7 @@ interface Subject {
 async function startReal(root: string): Promise<Subject> {
   const { socketPath, confDirectory, stop } = await startSupervisord(root);
   const clock = createSystemClock();
-  const client = createSupervisorClient({ socketPath, timeoutMs: 5000, maxAttempts: 1, clock });
+  const client = createSupervisorClient({ address: socketPath, timeoutMs: 5000, maxAttempts: 1, clock });
   return { client, confDirectory, end: stop };
 }
 

@@ -12,10 +12,12 @@ import { programMarker, renderProgram } from '../../../src/supervisor/program.ts
 import {
   applyProgram,
   removeProgram,
+  repairProgram,
   restartProgram,
   stopProgram,
 } from '../../../src/supervisor/programs.ts';
-import { type Supervisord, startSupervisord, until } from '../../helpers/supervisord.ts';
+import { type Supervisord, startSupervisord } from '../../helpers/supervisord.ts';
+import { until } from '../../helpers/until.ts';
 
 const OPERATOR = '[program:by-hand]\ncommand = sleep 1000\nstartsecs = 0\n[group:pair]\nprograms = by-hand\n';
 
@@ -38,7 +40,7 @@ after(async () => {
 function connect(socketPath: string, maxAttempts = 1): SupervisorClient {
   const login = { username: 'u', password: 'p&w' };
   return createSupervisorClient({
-    socketPath,
+    address: socketPath,
     ...login,
     timeoutMs: 5000,
     maxAttempts,
@@ -56,7 +58,7 @@ function fileOf(app: string): string {
 }
 
 async function apply(app: string, ...options: string[]): Promise<void> {
-  await applyProgram(client, supervisord.confDirectory, app, entry(app, ...options));
+  await applyProgram(client, supervisord.place, { app, text: entry(app, ...options) });
 }
 
 /** The pid of a process that runs its command. Before its exec a child is still supervisord, and deaf to SIGTERM. */
@@ -78,11 +80,12 @@ function commandLine(pid: number): string {
   }
 }
 
-function rejectsWith(pending: Promise<unknown>, code: ErrorCode, message: RegExp): Promise<void> {
+function rejectsWith(pending: Promise<unknown>, code: ErrorCode, message: RegExp, said = /^/): Promise<void> {
   return assert.rejects(pending, (error) => {
     assert.ok(error instanceof GweError, String(error));
     assert.equal(error.code, code, error.message);
     assert.match(error.message, message);
+    assert.match(error.said ?? '', said);
     return true;
   });
 }
@@ -99,12 +102,12 @@ test('the client reads state, versions and processes, and tells faults by name',
 
 test('a wrong password is told as such', async () => {
   const stranger = createSupervisorClient({
-    socketPath: supervisord.socketPath,
+    address: supervisord.socketPath,
     timeoutMs: 5000,
     maxAttempts: 3,
     clock: createSystemClock(),
   });
-  await rejectsWith(stranger.getState(), 'SUPERVISOR_REFUSED', /another user name and password/);
+  await rejectsWith(stranger.getState(), 'SUPERVISOR_REFUSED', /a different user name and password/);
 });
 
 test('a program is put up, replaced when its entry changes, restarted when not, and no other program is', async () => {
@@ -137,17 +140,17 @@ test('a group of several processes is replaced as a whole', async () => {
   await apply('many', 'command = sleep 1000', 'numprocs = 2', 'process_name = p%(process_num)d');
   await running('many:p1');
   assert.equal(await supervisord.processInfo('many:p2'), undefined);
-  await removeProgram(client, supervisord.confDirectory, 'many');
+  await removeProgram(client, supervisord.place, 'many');
   assert.equal(await supervisord.processInfo('many:p0'), undefined);
 });
 
 test('stop and restart work on the one program, and a repeated stop is fine', async () => {
   await apply('app', 'command = sleep 1000');
   const pid = await running('app');
-  await stopProgram(client, supervisord.confDirectory, 'app');
-  await stopProgram(client, supervisord.confDirectory, 'app');
+  await stopProgram(client, supervisord.place, 'app');
+  await stopProgram(client, supervisord.place, 'app');
   assert.equal((await supervisord.processInfo('app'))?.statename, 'STOPPED');
-  await restartProgram(client, supervisord.confDirectory, 'app');
+  await restartProgram(client, supervisord.place, 'app');
   assert.notEqual(await running('app'), pid);
 });
 
@@ -156,8 +159,8 @@ test('removing takes program and entry, may be repeated, and finishes what a cra
   await running('app');
   await client.stopProcessGroup('app', true);
   await client.removeProcessGroup('app');
-  await removeProgram(client, supervisord.confDirectory, 'app');
-  await removeProgram(client, supervisord.confDirectory, 'app');
+  await removeProgram(client, supervisord.place, 'app');
+  await removeProgram(client, supervisord.place, 'app');
   assert.equal(existsSync(fileOf('app')), false);
   assert.equal(await supervisord.processInfo('app'), undefined);
 });
@@ -172,6 +175,33 @@ test('a crash after the entry was written, or after the group was removed, is ma
   await running('app');
 });
 
+for (const [what, tear] of [
+  ['emptied', () => ''],
+  ['filled with NULs', (text: string) => '\0'.repeat(text.length)],
+  ['cut in its first line', (text: string) => text.slice(0, 10)],
+  ['cut in the middle', (text: string) => text.slice(0, text.length / 2)],
+] as const) {
+  test(`an entry that a power cut has ${what} is repaired, replaced and removed as gwe's own`, async () => {
+    const text = entry('torn', 'command = sleep 1000');
+    const repair = () => repairProgram(client, supervisord.place, 'torn', text);
+    writeFileSync(fileOf('torn'), tear(text));
+    assert.equal(await repair(), true);
+    assert.equal(readFileSync(fileOf('torn'), 'utf8'), text);
+    const pid = await running('torn');
+    writeFileSync(fileOf('torn'), tear(text));
+    assert.equal(await repair(), true);
+    assert.equal(await repair(), false);
+    assert.equal(await running('torn'), pid, 'what runs goes on');
+    writeFileSync(fileOf('torn'), tear(text));
+    await apply('torn', 'command = sleep 2000');
+    await running('torn');
+    writeFileSync(fileOf('torn'), tear(text));
+    await removeProgram(client, supervisord.place, 'torn');
+    assert.equal(existsSync(fileOf('torn')), false);
+    assert.equal(await repair(), false, 'one that was taken away stays so');
+  });
+}
+
 test('a program that the operator wrote is never touched, whichever file holds it', async () => {
   const hand = '[program:mine]\ncommand = sleep 1000\n';
   const attempts: [app: string, path: string | undefined, text: string][] = [
@@ -182,7 +212,7 @@ test('a program that the operator wrote is never touched, whichever file holds i
   for (const [app, path, text] of attempts) {
     if (path !== undefined) writeFileSync(path, text);
     await rejectsWith(apply(app, 'command = sleep 1'), 'SUPERVISOR_FOREIGN_PROGRAM', new RegExp(`'${app}'`));
-    await removeProgram(client, supervisord.confDirectory, app);
+    await removeProgram(client, supervisord.place, app);
     if (path === undefined) assert.equal(existsSync(fileOf(app)), false);
     else {
       assert.equal(readFileSync(path, 'utf8'), text);
@@ -197,7 +227,14 @@ test('a program that only supervisord knows to be in some other file is the oper
   await client.reloadConfig();
   await client.addProcessGroup('ghost');
   const elsewhere = mkdtempSync('/tmp/gwe-sv-');
-  const pending = applyProgram(client, elsewhere, 'ghost', entry('ghost', 'command = sleep 1'));
+  const pending = applyProgram(
+    client,
+    { ...supervisord.place, programsDirectory: elsewhere, supervisorConfig: '/none' },
+    {
+      app: 'ghost',
+      text: entry('ghost', 'command = sleep 1'),
+    },
+  );
   await rejectsWith(pending, 'SUPERVISOR_FOREIGN_PROGRAM', /supervisord runs it from a file of the operator/);
   rmSync(fileOf('elsewhere'));
   rmSync(elsewhere, { recursive: true });
@@ -208,16 +245,19 @@ test('when supervisord does not read the entry the one before comes back', async
   const pid = await running('app');
   const good = readFileSync(fileOf('app'), 'utf8');
   const bad = `${programMarker('app')}\n[program:app]\ncommand = a %\n`;
-  const pending = applyProgram(client, supervisord.confDirectory, 'app', bad);
-  await rejectsWith(pending, 'SUPERVISOR_PROGRAM_INVALID', /badly formatted.*the entry before is back/);
+  const pending = applyProgram(client, supervisord.place, { app: 'app', text: bad });
+  await rejectsWith(pending, 'SUPERVISOR_PROGRAM_INVALID', /badly formatted.*the previous entry is back/);
   assert.equal(readFileSync(fileOf('app'), 'utf8'), good);
   assert.equal(await running('app'), pid);
-  const first = applyProgram(client, supervisord.confDirectory, 'fresh', bad.replaceAll('app', 'fresh'));
+  const first = applyProgram(client, supervisord.place, {
+    app: 'fresh',
+    text: bad.replaceAll('app', 'fresh'),
+  });
   await rejectsWith(first, 'SUPERVISOR_PROGRAM_INVALID', /badly formatted/);
   assert.equal(existsSync(fileOf('fresh')), false);
 });
 
-test('a file of the operator that supervisord can not read is not blamed on the app', async () => {
+test('a file of the operator that supervisord cannot read is not blamed on the app', async () => {
   writeFileSync(fileOf('broken'), '[program:broken]\ncommand = a %\n');
   await rejectsWith(
     apply('app', 'command = sleep 9'),
@@ -230,19 +270,13 @@ test('a file of the operator that supervisord can not read is not blamed on the 
 
 test('without supervisord the entry is written for its next start, and the error says so', async () => {
   const nowhere = connect(join(root, 'run/none.sock'), 2);
-  const pending = applyProgram(
-    nowhere,
-    supervisord.confDirectory,
-    'later',
-    entry('later', 'command = sleep 1'),
-  );
+  const pending = applyProgram(nowhere, supervisord.place, {
+    app: 'later',
+    text: entry('later', 'command = sleep 1'),
+  });
   await rejectsWith(pending, 'SUPERVISOR_UNREACHABLE', /none\.sock/);
   assert.equal(readFileSync(fileOf('later'), 'utf8'), entry('later', 'command = sleep 1'));
-  await rejectsWith(
-    removeProgram(nowhere, supervisord.confDirectory, 'later'),
-    'SUPERVISOR_UNREACHABLE',
-    /none/,
-  );
+  await rejectsWith(removeProgram(nowhere, supervisord.place, 'later'), 'SUPERVISOR_UNREACHABLE', /none/);
   assert.equal(existsSync(fileOf('later')), false);
 });
 
@@ -281,15 +315,17 @@ test('the fault of the health script is the verdict, and so is a restart that it
   await rejectsWith(killing, 'SUPERVISOR_UNHEALTHY', /did not survive health\.sh/);
 });
 
-test('a program that can not be started is unhealthy at once, with what supervisord says', async () => {
+test('a program that cannot be started is unhealthy at once, with what supervisord says', async () => {
   const started = performance.now();
-  const pending = judge('absent', ['command = /no/such/program', 'startretries = 0']);
+  const pending = judge('absent', ['command = /no/such/program', 'startretries = 0'], {
+    deadlineMs: 60_000,
+  });
   await rejectsWith(
     pending,
     'SUPERVISOR_UNHEALTHY',
-    /FATAL, it can not be started, can't find command '\/no\/such\/program'/,
+    /FATAL, it cannot be started, can't find command '\/no\/such\/program'/,
   );
-  assert.ok(performance.now() - started < 4000);
+  assert.ok(performance.now() - started < 30_000);
 });
 
 test('a program that dies early is unhealthy, with what supervisord says and the end of its log', async () => {
@@ -301,16 +337,17 @@ test('a program that dies early is unhealthy, with what supervisord says and the
   await rejectsWith(
     judge('dying', options),
     'SUPERVISOR_UNHEALTHY',
-    /FATAL.*Exited too quickly.*log ends: .*no & <licence>/,
+    /FATAL.*Exited too quickly/,
+    /log ends: .*no & <licence>/,
   );
 });
 
-test('a program that keeps being started anew is unhealthy before the deadline', async () => {
+test('a program that keeps restarting is unhealthy before the deadline', async () => {
   const pending = judge('flapping', ['command = sleep 0.3', 'autorestart = true'], {
     settleMs: 2000,
     deadlineMs: 30_000,
   });
-  await rejectsWith(pending, 'SUPERVISOR_UNHEALTHY', /started anew 3 times/);
+  await rejectsWith(pending, 'SUPERVISOR_UNHEALTHY', /restarted 3 times/);
 });
 
 test('a one-off that ends as it should is finished, one that does not is unhealthy', async () => {
@@ -350,7 +387,7 @@ test('supervisord vanishing is no fault of the app: waited for, and told as such
   const text = renderProgram('app', '[supervisord]\ncommand = sleep 1000\nstartsecs = 0', {
     logDirectory: join(other, 'var/log'),
   }).text;
-  await applyProgram(remote, second.confDirectory, 'app', text);
+  await applyProgram(remote, second.place, { app: 'app', text });
   await running('app', second);
   await second.stop();
   const options = { settleMs: 300, deadlineMs: 600, clock: createSystemClock() };

@@ -6,10 +6,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { extractArtifact } from '../../../src/artifact/extract.ts';
 import { DEFAULT_LIMITS } from '../../../src/artifact/limits.ts';
-import { packIndexed } from '../../../src/artifact/pack-indexed.ts';
-import { listTree, planPaths } from '../../../src/artifact/plan-tree.ts';
+import { packIndexed } from '../../../src/artifact/make/pack-indexed.ts';
+import { listTree, planPaths } from '../../../src/artifact/make/plan-tree.ts';
+import { extractArtifact } from '../../../src/artifact/unpack/extract.ts';
 
 let scratch: string;
 let file: string;

@@ -19,8 +19,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { extractArtifact } from '../../../src/artifact/extract.ts';
 import { DEFAULT_LIMITS } from '../../../src/artifact/limits.ts';
+import { extractArtifact } from '../../../src/artifact/unpack/extract.ts';
 import { GweError } from '../../../src/base/errors.ts';
 import { createRandom, mutate, type Random } from '../../fuzz/mutate.ts';
 import { gnuLong, gzipTar, paxEntry, rawEntry } from '../../helpers/tar-bytes.ts';
@@ -99,6 +99,12 @@ function snapshot(directory: string, prefix = ''): Record<string, string> {
   );
 }
 
+function hasRepeatedName(file: string): boolean {
+  const listed = spawnSync('tar', ['-tzf', file], { encoding: 'utf8' }).stdout.trim().split('\n');
+  const names = listed.map((name) => name.replace(/^(\.\/)+|\/+$/g, ''));
+  return new Set(names).size < names.length;
+}
+
 const PYTHON = `
 import sys, tarfile
 for line in sys.stdin:
@@ -130,6 +136,8 @@ test(`of ${ARCHIVES} generated archives gwe sees what GNU tar and Python see, or
       assert.equal(status, 0, `archive ${index}: GNU tar says ${stderr}\n${tarball.toString('base64')}`);
       const tree = snapshot(own);
       assert.deepEqual(snapshot(gnu), tree, `archive ${index} by GNU tar: ${tarball.toString('base64')}`);
+      // Where a file follows a link of its name, Python writes through the link; GNU tar and gwe put the file in its place.
+      if (hasRepeatedName(file)) continue;
       accepted.push({ index, tree, tarball });
       jobs.push(`${file}\t${python}\n`);
     }

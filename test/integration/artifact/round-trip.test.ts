@@ -20,14 +20,14 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import { CANONICAL_MTIME_S } from '../../../src/artifact/entries.ts';
-import { extractArtifact } from '../../../src/artifact/extract.ts';
-import { assertLayout } from '../../../src/artifact/layout.ts';
 import { DEFAULT_LIMITS } from '../../../src/artifact/limits.ts';
-import { packArtifact } from '../../../src/artifact/pack.ts';
-import { packIndexed } from '../../../src/artifact/pack-indexed.ts';
-import { listTree, planPaths } from '../../../src/artifact/plan-tree.ts';
-import { readTreeIndex } from '../../../src/artifact/verify-tree.ts';
+import { packArtifact } from '../../../src/artifact/make/pack.ts';
+import { packIndexed } from '../../../src/artifact/make/pack-indexed.ts';
+import { listTree, planPaths } from '../../../src/artifact/make/plan-tree.ts';
+import { readTreeIndex } from '../../../src/artifact/manifest/verify-tree.ts';
+import { CANONICAL_MTIME_S } from '../../../src/artifact/tar/entries.ts';
+import { assertLayout } from '../../../src/artifact/unpack/checks.ts';
+import { extractArtifact } from '../../../src/artifact/unpack/extract.ts';
 
 const options = { limits: DEFAULT_LIMITS };
 const RUNS = { numRuns: 6, endOnFailure: true };
@@ -99,7 +99,7 @@ function plant(root: string, tree: readonly Node[]): void {
   }
 }
 
-/** Everything below `root` that a tarball keeps, but for times. */
+/** Everything below `root` that a tarball keeps, except times. */
 function snapshot(root: string): string[] {
   return readdirSync(root)
     .sort()

@@ -3,10 +3,10 @@ import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { KNOWN_FILES } from '../../../src/artifact/contents.ts';
-import { extractArtifact } from '../../../src/artifact/extract.ts';
 import { DEFAULT_LIMITS } from '../../../src/artifact/limits.ts';
-import { assertTree, readTreeIndex } from '../../../src/artifact/verify-tree.ts';
+import { assertTree, readTreeIndex } from '../../../src/artifact/manifest/verify-tree.ts';
+import { KNOWN_FILES } from '../../../src/artifact/unpack/contents.ts';
+import { extractArtifact } from '../../../src/artifact/unpack/extract.ts';
 import { makeIndexed, newKey } from '../../helpers/indexed.ts';
 import { INSTALL_OK } from '../../helpers/tarball.ts';
 

@@ -3,11 +3,11 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { digestText, entryId } from '../../../src/agent/command.ts';
+import { digestText, entryId } from '../../../src/store/command.ts';
 import { createGateway, FROM_SOURCE, type Gateway } from '../../helpers/gateway.ts';
 import { startPlatform, type TestPlatform } from '../../helpers/platform.ts';
-import { until } from '../../helpers/supervisord.ts';
 import { makeTarball } from '../../helpers/tarball.ts';
+import { until } from '../../helpers/until.ts';
 
 const PATIENCE_MS = 60_000;
 
@@ -84,7 +84,11 @@ test('after a rollback by hand the command for that version runs its install.sh 
 
 test('a killed install is finished or undone by the next command before it begins its own', async (t) => {
   const { gateway, ran } = await setUp(t);
-  const hanging = save(gateway, 'slow.v1.tar.gz', noting('[ -e ../../../../../go ] || sleep 1000'));
+  const hanging = save(
+    gateway,
+    'slow.v1.tar.gz',
+    noting('while [ ! -e ../../../../../go ]; do sleep 0.1; done'),
+  );
   const [program = '', ...first] = FROM_SOURCE;
   const env = { ...process.env, GWE_ROOT: gateway.root };
   const child = spawn(program, [...first, '-I', hanging], { env, stdio: 'ignore' });
@@ -95,7 +99,7 @@ test('a killed install is finished or undone by the next command before it begin
   writeFileSync(join(gateway.root, 'go'), '');
   const next = gateway.gwe('-I', save(gateway, 'two.v1.tar.gz', noting()));
   assert.equal(next.status, 0, next.stdout + next.stderr);
-  assert.equal(ran(), 'slow 1\nslow 1\ntwo 1\n', 'the first was run again, then the second');
+  assert.equal(ran(), 'slow 1\ntwo 1\n', 'the first went on and was waited for, then came the second');
   const { apps } = JSON.parse(gateway.gwe('list', '--json').stdout);
   assert.deepEqual(
     apps.map((each: { app: string }) => each.app),

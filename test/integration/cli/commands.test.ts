@@ -5,11 +5,9 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createGateway, FROM_SOURCE, type Gateway } from '../../helpers/gateway.ts';
 import { startPlatform, type TestPlatform } from '../../helpers/platform.ts';
-import { until as poll, type Supervisord, startSupervisord } from '../../helpers/supervisord.ts';
+import { type Supervisord, startSupervisord } from '../../helpers/supervisord.ts';
 import { INSTALL_OK, makeTarball } from '../../helpers/tarball.ts';
-
-/** Each look is a process of its own: on a busy machine that takes a second. */
-const until = (condition: () => boolean | Promise<boolean>): Promise<void> => poll(condition, 60_000);
+import { until } from '../../helpers/until.ts';
 
 const LOOP = "/bin/sh -c 'echo $GREETING; exec sleep 1000'";
 
@@ -123,7 +121,7 @@ describe('the commands on a gateway whose agent runs', () => {
     await until(() => said.includes('after the rotation\n'));
     const ended = new Promise((resolve) => child.once('close', resolve));
     child.kill('SIGINT');
-    assert.equal(await ended, 0);
+    assert.equal(await ended, 130);
   });
 
   test('stop, start and restart move the one program and say its state', async () => {
@@ -131,6 +129,9 @@ describe('the commands on a gateway whose agent runs', () => {
     assert.deepEqual(json('stop', 'sine'), { version: 1, app: 'sine', state: 'STOPPED', pid: null });
     assert.equal((await supervisord.processInfo('sine'))?.statename, 'STOPPED');
     assert.deepEqual(json('status').apps.notRunning, [{ app: 'sine', state: 'STOPPED' }]);
+    const checked = gateway.gwe('status', '--check');
+    assert.equal(checked.status, 4);
+    assert.match(checked.stdout, /^program sine is STOPPED$/m);
     assert.equal(gateway.gwe('start', 'sine').stdout, 'sine: RUNNING\n');
     const started = (await supervisord.processInfo('sine'))?.pid;
     assert.notEqual(started, before);
@@ -146,13 +147,13 @@ describe('the commands on a gateway whose agent runs', () => {
     assert.equal(unknown.status, 2);
     assert.match(unknown.stderr, /no app 'sin' is installed: did you mean 'sine'\?/);
     for (const name of ['../etc', 'a b', '', '-']) assert.equal(gateway.gwe('remove', name).status, 2, name);
-    assert.equal(gateway.gwe('remove', 'gwe').status, 2);
+    assert.equal(gateway.gwe('remove', 'gwe', '--yes').status, 2);
   });
 
   test('rollback swaps the version with the one before, there and back, and is reported', async () => {
     const back = gateway.gwe('rollback', 'sine');
     assert.equal(back.status, 0, back.stdout + back.stderr);
-    assert.equal(back.stdout, 'sine 4: rolled back to (was 5)\n');
+    assert.equal(back.stdout, 'sine 4: active again (was 5)\n');
     assert.match(gateway.active('sine') ?? '', /^4-/);
     await until(() => gateway.gwe('logs', 'sine', '-n', '1').stdout === 'hello from 4\n');
     assert.deepEqual([json('list').apps[0].appVersion, json('list').apps[0].previous], ['4', '5']);
@@ -186,14 +187,14 @@ describe('the commands on a gateway whose agent runs', () => {
     assert.equal(json('history', 'sine', '-n', '2').updates.length, 2);
     assert.match(
       gateway.gwe('history', 'sine').stdout,
-      /^20.* sine +4 +installed\n20.* sine +4 -> 5 +installed\n/,
+      /^ENDED.*\n20.* sine +4 +installed .*\n20.* sine +4 -> 5 +installed /,
     );
     assert.equal(gateway.gwe('history', 'nobody').stdout, 'no updates of nobody yet\n');
     assert.equal(gateway.gwe('history', '-n', 'x').status, 2);
   });
 
   test('remove takes the app away and says what it leaves', async () => {
-    const removed = gateway.gwe('remove', 'sine');
+    const removed = gateway.gwe('remove', 'sine', '--yes');
     assert.equal(removed.status, 0, removed.stderr);
     assert.match(removed.stdout, /^removed program sine \(stopped\)\nremoved .*conf\.d\/sine\.conf\n/);
     assert.match(removed.stdout, /left as it is: whatever its install\.sh put elsewhere/);
@@ -204,8 +205,8 @@ describe('the commands on a gateway whose agent runs', () => {
       ['tool'],
     );
     assert.equal(json('history', 'sine').updates.at(-1).outcome, 'removed');
-    assert.equal(gateway.gwe('remove', 'sine').status, 2);
-    assert.equal(json('remove', 'tool').version, 1);
+    assert.equal(gateway.gwe('remove', 'sine', '--yes').status, 2);
+    assert.equal(json('remove', 'tool', '--yes').version, 1);
     assert.equal(gateway.gwe('list').stdout, 'no apps are installed\n');
     gateway.gwe('check-in');
     await until(async () => (await platform.read('p1', 'gw-1', 'engine_report'))?.includes('sine') === false);
@@ -236,15 +237,15 @@ describe('the commands where nothing runs', () => {
       writeFileSync(join(gateway.root, 'var/lib/gwe/installed.json'), JSON.stringify(installed));
       const list = gateway.gwe('list');
       assert.equal(list.status, 0);
-      assert.match(list.stderr, /warning: states are not known: .*supervisor/);
+      assert.match(list.stderr, /warning: the states are unknown: .*supervisor/);
       assert.match(list.stdout, /ghost +1 +UNKNOWN/);
       const checkIn = gateway.gwe('check-in');
       assert.equal(checkIn.status, 1);
       assert.match(checkIn.stderr, /no gwe runs on root .*supervisorctl start gwe.*gwe --once/);
       assert.equal(gateway.gwe('start', 'ghost').status, 1);
       assert.match(gateway.gwe('status').stdout, /^gwe +dev, not running/m);
-      assert.match(gateway.gwe('logs', 'ghost').stderr, /there is none; its program has not run yet/);
-      const removed = JSON.parse(gateway.gwe('remove', 'ghost', '--json').stdout);
+      assert.match(gateway.gwe('logs', 'ghost').stderr, /it does not exist; its program has not run yet/);
+      const removed = JSON.parse(gateway.gwe('remove', 'ghost', '--yes', '--json').stdout);
       assert.deepEqual(removed.removed, []);
     } finally {
       await gateway.remove();

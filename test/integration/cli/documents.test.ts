@@ -1,4 +1,4 @@
-/** The JSON documents of the commands have the fields that the README names. */
+/** The JSON documents of the commands have the fields that src/cli/README.md names. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ import { makeIndexed } from '../../helpers/indexed.ts';
 import { runGwe } from '../../helpers/run-gwe.ts';
 import { INSTALL_OK, makeTarball } from '../../helpers/tarball.ts';
 
-const readme = readFileSync(join(import.meta.dirname, '../../../README.md'), 'utf8');
+const readme = readFileSync(join(import.meta.dirname, '../../../src/cli/README.md'), 'utf8');
 let root = '';
 let tarball = '';
 let indexed = '';
@@ -31,7 +31,7 @@ async function run(...args: string[]): Promise<Record<string, unknown>> {
   return { ...document };
 }
 
-/** The shape in the README's row of `command`. */
+/** The shape in the document's row of `command`. */
 function shapeOf(command: string): string {
   const row = readme.split('\n').find((line) => line.startsWith(`| \`${command}`) && line.includes('| `{'));
   assert.ok(row !== undefined, `the README has no document of ${command}`);
@@ -83,7 +83,7 @@ test('every document has the fields of its row in the README, and no others', as
     ['inspect', indexed, '--against', tarball],
     ['patch', indexed, indexed],
     ['keys', 'list'],
-    ['remove', 'hello'],
+    ['remove', 'hello', '--yes'],
   ];
   for (const [word = '', ...rest] of rows) {
     const name = word === 'keys' ? 'gwe keys list' : `gwe ${word}`;

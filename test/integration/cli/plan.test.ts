@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { LAUNCHER } from '../../../src/service/launcher.ts';
 import { type CommandLine, createCommandLine, screenLines } from '../../helpers/command-line.ts';
 import { type CommandResult, createGateway, FROM_SOURCE, type Gateway } from '../../helpers/gateway.ts';
 import { startPlatform, type TestPlatform } from '../../helpers/platform.ts';
@@ -27,11 +28,14 @@ describe('plan for a tarball of this machine', () => {
       'one.v1.tar.gz',
       makeTarball({ 'install.sh': INSTALL_OK, 'supervisor.conf': PROGRAM, data: 'x'.repeat(5000) }),
     );
-    const plan = line.json('plan', 'one.v1.tar.gz', '--json');
+    const { status, stdout } = line.gwe('plan', 'one.v1.tar.gz', '--json');
+    const plan = JSON.parse(stdout);
     assert.deepEqual(
-      [plan.version, plan.app, plan.appVersion, plan.source, plan.action, plan.from, plan.refusal],
-      [1, 'one', '1', 'file', 'install', null, null],
+      [plan.version, plan.app, plan.appVersion, plan.source, plan.action, plan.from],
+      [1, 'one', '1', 'file', 'install', null],
     );
+    // There is no supervisord on it, and the update itself would be refused for that.
+    assert.deepEqual([status, plan.refusal.code], [1, 'SUPERVISOR_UNREACHABLE']);
     const unpacked = 5000 + PROGRAM.length + INSTALL_OK.length;
     assert.deepEqual(plan.unpacked, { bytes: unpacked, isExact: true, entries: 3 });
     assert.deepEqual(plan.program, { effect: 'start' });
@@ -104,7 +108,7 @@ describe('plan for a tarball of this machine', () => {
     assert.ok(lines.every((text) => text.length <= 80));
   });
 
-  test('a file that is not there, and a name that is none, are errors', () => {
+  test('a missing file and an invalid name are errors', () => {
     const missing = line.gwe('plan', './none.v1.tar.gz');
     assert.deepEqual([missing.status, missing.stdout], [1, '']);
     assert.match(missing.stderr, /there is no such file/);
@@ -140,7 +144,7 @@ describe('lease', () => {
     assert.deepEqual([leases[0]?.app, leases[0]?.reason], ['one', 'a batch is running']);
     assert.ok(Number(leases[0]?.secondsLeft) > 60 && Number(leases[0]?.secondsLeft) <= 100);
     const plan = line.json('plan', 'one.v1.tar.gz', '--json');
-    assert.match(String(plan.notes), /puts it off \(a batch is running\)/);
+    assert.match(String(plan.notes), /postpones it \(a batch is running\)/);
     assert.equal(line.gwe('lease', 'one', '--release').status, 0);
     assert.deepEqual(line.json('lease', '--json').leases, []);
   });
@@ -152,7 +156,7 @@ describe('lease', () => {
     const path = join(line.root, 'run/gwe/leases/one.json');
     const lease = JSON.parse(readFileSync(path, 'utf8'));
     writeFileSync(path, JSON.stringify({ ...lease, startTicks: '1' }));
-    assert.match(line.gwe('lease').stdout, /no update is put off/);
+    assert.match(line.gwe('lease').stdout, /no update is postponed/);
     assert.equal(line.gwe('lease', 'one', ...own, '4194304').status, 1, 'no such process');
   });
 
@@ -163,7 +167,7 @@ describe('lease', () => {
     writeFileSync(path, JSON.stringify({ ...lease, expires: 1 }));
     assert.match(line.gwe('lease').stdout, /^one /m, 'the wall clock is not asked');
     writeFileSync(path, JSON.stringify({ ...lease, uptime: { ...lease.uptime, bootId: 'another' } }));
-    assert.match(line.gwe('lease').stdout, /no update is put off/);
+    assert.match(line.gwe('lease').stdout, /no update is postponed/);
   });
 
   test('a wrong command line changes nothing', () => {
@@ -287,3 +291,57 @@ function runOn(gateway: Gateway, args: readonly string[]): Promise<CommandResult
 function randomGzip(sizeBytes: number): Buffer {
   return gzipSync(randomBytes(sizeBytes));
 }
+
+test('an unknown run_as is refused by plan and doctor as it would be by the update', (t) => {
+  const line = createCommandLine(undefined, { run_as: 'nobody-of-that-name' });
+  t.after(() => line.remove());
+  line.file('one.v1.tar.gz', makeTarball({ 'install.sh': INSTALL_OK }));
+  const plan = line.gwe('plan', 'one.v1.tar.gz');
+  assert.equal(plan.status, 1);
+  assert.match(plan.stdout, /refused: .*'nobody-of-that-name' \(run_as\): no such user/s);
+  const { checks } = line.json('doctor', '--json') as { checks: { id: string; status: string }[] };
+  assert.equal(checks.find(({ id }) => id === 'run-as')?.status, 'fail');
+});
+
+test('a way back that the keys forbid is named by keys add, plan and doctor before it is needed', (t) => {
+  const line = createCommandLine();
+  t.after(() => line.remove());
+  line.file('one.v1.tar.gz', makeTarball({ 'install.sh': INSTALL_OK }));
+  assert.equal(line.gwe('-I', 'one.v1.tar.gz').status, 0);
+  line.gwe('keygen', '--out', 'k');
+  assert.match(
+    line.gwe('keys', 'add', 'k.pub').stderr,
+    /app 'one': a failed update could not be rolled back/,
+  );
+  line.file('one.v2.tar.gz', makeTarball({ 'install.sh': INSTALL_OK, x: '2' }));
+  line.gwe('sign', 'one.v2.tar.gz', '--key', 'k.key');
+  assert.match(line.gwe('plan', 'one.v2.tar.gz').stdout, /could not be rolled back to version 1/);
+  const { checks } = line.json('doctor', '--json') as { checks: { id: string; finding: string }[] };
+  assert.match(checks.find(({ id }) => id === 'way-back')?.finding ?? '', /app 'one'/);
+});
+
+test('the plan of an update of gwe itself says what happens to it, and claims no launcher that is not there', async (t) => {
+  const line = createCommandLine();
+  t.after(() => line.remove());
+  line.file('gwe.v9.tar.gz', makeTarball({ 'install.sh': INSTALL_OK }));
+  const alone = line.gwe('plan', 'gwe.v9.tar.gz').stdout;
+  assert.match(alone, /^way back +none: a failure would leave it not installed$/m);
+  assert.match(alone, /^verdict +refused: .*'gwe service install'$/m);
+  const apps = join(line.root, 'opt/gwe/apps/gwe');
+  mkdirSync(join(apps, '8-aaaaaaaa'), { recursive: true });
+  symlinkSync('8-aaaaaaaa', join(apps, 'current'));
+  assert.match(
+    line.gwe('plan', 'gwe.v9.tar.gz').stdout,
+    /^note +'.*\/usr\/local\/bin\/gwe' is not the launcher/m,
+  );
+  assert.equal(line.json('plan', 'gwe.v9.tar.gz', '--json').wayBack, null);
+  mkdirSync(join(line.root, 'usr/local/bin'), { recursive: true });
+  writeFileSync(join(line.root, 'usr/local/bin/gwe'), LAUNCHER, { mode: 0o755 });
+  const { stdout } = line.gwe('plan', 'gwe.v9.tar.gz');
+  assert.match(stdout, /^action +update from 8$/m);
+  assert.match(stdout, /^program +gwe is tried beside the running one, then restarts into the new version/m);
+  assert.match(
+    stdout,
+    /^way back +to 8: by the launcher after three starts without a check-in, later by 'gwe rollback gwe'$/m,
+  );
+});

@@ -36,7 +36,7 @@ test('a hand-packed tarball is signed, verified, and signed by another one as we
   ok(line, 'keygen', '--out', 'alice');
   ok(line, 'keygen', '--out', 'bob');
   assert.match(fails(line, 1, 'verify', 'app.v1.tar.gz', '--keys', 'alice.pub'), /no manifest/);
-  assert.match(ok(line, 'sign', 'app.v1.tar.gz', '--key', 'alice.key'), /packed anew with a manifest/);
+  assert.match(ok(line, 'sign', 'app.v1.tar.gz', '--key', 'alice.key'), /repacked with a manifest/);
   assert.match(ok(line, 'verify', 'app.v1.tar.gz', '--keys', 'alice.pub'), /\[PASS\] signed by 'alice'/);
   const before = entryOf(line, 'app.v1.tar.gz', '.gwe/manifest.json');
   assert.match(ok(line, 'sign', 'app.v1.tar.gz', '--key', 'bob.key'), /\(2 signatures\)/);
@@ -67,7 +67,7 @@ test('verify tells a tampered tarball, a renamed one, and a stranger', (t) => {
   ok(line, 'sign', 'app.v1.tar.gz', '--key', 'alice.key');
   assert.match(
     fails(line, 1, 'verify', 'app.v1.tar.gz', '--keys', 'mallory.pub'),
-    /\[WARN\] signed by key \w+, which is not/,
+    /\[WARN\] signed by key \w+, whose key is not/,
   );
   writeFileSync(join(line.cwd, 'app.v2.tar.gz'), readFileSync(file));
   assert.match(
@@ -177,7 +177,7 @@ test('too few keys for what must sign are told by keys and by the doctor', (t) =
     return checks.find(({ id }) => id === 'keys')?.status;
   };
   assert.equal(check(), 'fail');
-  assert.match(of('bob', '--apps', 'sine'), /trusts 1 key for all apps: it can take over no new set of keys/);
+  assert.match(of('bob', '--apps', 'sine'), /trusts 1 key for all apps: it cannot accept a new set of keys/);
   assert.equal(check(), 'warn');
   assert.equal(of('carol'), '');
   assert.deepEqual([problems(), check()], ['', 'ok']);
@@ -194,18 +194,26 @@ test('keys are added, limited, listed and removed; a mistyped limit is not taken
   );
   const stored = join(line.root, 'etc/gwe/keys.d/alice.pub');
   execFileSync('openssl', ['pkey', '-pubin', '-in', stored, '-noout']);
-  const [key] = line.json('keys', 'list', '--json').keys as { keyId: string; apps: string[] }[];
+  const [key] = line.json('keys', 'list', '--json').keys as {
+    keyId: string;
+    apps: string[];
+    powers: string[];
+  }[];
   assert.deepEqual(key?.apps, ['sine', 'cosine']);
+  assert.deepEqual(key?.powers, []);
+  writeFileSync(stored, `powers: root\n${readFileSync(stored, 'utf8')}`);
+  const [stronger] = line.json('keys', 'list', '--json').keys as { powers: string[] }[];
+  assert.deepEqual(stronger?.powers, ['root']);
   assert.match(
     fails(line, 2, 'keys', 'add', 'alice.pub', '--name', 'again'),
-    /it is there already, as 'alice'/,
+    /it is already trusted, as 'alice'/,
   );
   assert.match(fails(line, 2, 'keys', 'add', 'alice.key'), /no public key/);
   line.file('typo.pub', `app: sine\n${readFileSync(join(line.cwd, 'alice.pub'), 'utf8')}`);
   assert.match(fails(line, 2, 'keys', 'add', 'typo.pub'), /expected one line 'apps: NAME, NAME'/);
   assert.match(fails(line, 2, 'keys', 'remove', key?.keyId.slice(0, 4) ?? ''), /there is no such key/);
   assert.match(
-    ok(line, 'keys', 'remove', key?.keyId.slice(0, 12) ?? ''),
+    ok(line, 'keys', 'remove', key?.keyId.slice(0, 12) ?? '', '--yes'),
     /unsigned tarballs are installed from now on/,
   );
   assert.equal(existsSync(stored), false);

@@ -4,14 +4,15 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { inspectArtifact } from '../../../src/artifact/extract.ts';
 import { DEFAULT_LIMITS } from '../../../src/artifact/limits.ts';
+import { inspectArtifact } from '../../../src/artifact/unpack/extract.ts';
 import { GweError } from '../../../src/base/errors.ts';
 import { parseManifestDigest, parseMetaDigest } from '../../../src/protocol/content-api.ts';
 import { httpRequest } from '../../helpers/http-request.ts';
 import { makeIndexed } from '../../helpers/indexed.ts';
 import { startPlatform, type TestPlatform } from '../../helpers/platform.ts';
 import { runPlatformCli } from '../../helpers/platform-cli.ts';
+import { makeTarball } from '../../helpers/tarball.ts';
 
 let directory: string;
 let platform: TestPlatform;
@@ -43,11 +44,11 @@ test('a device is added, listed, disabled and regenerated', async () => {
   const listed = JSON.parse((await gwe('device', 'list', 'P', '--json')).stdout);
   assert.equal(listed.version, 1);
   assert.deepEqual([listed.devices[0].serial, listed.devices[0].state], ['gw-1', 'activated']);
-  assert.match((await gwe('device', 'list', 'P')).stdout, /^activated {5}never {16}gw-1$/m);
-  await gwe('device', 'disable', 'P', 'gw-1');
-  assert.match((await gwe('device', 'list', 'P')).stdout, /^expired /m);
+  assert.match((await gwe('device', 'list', 'P')).stdout, /^gw-1 +activated +never$/m);
+  await gwe('device', 'disable', 'P', 'gw-1', '--yes');
+  assert.match((await gwe('device', 'list', 'P')).stdout, /^gw-1 +expired /m);
   await gwe('device', 'regenerate', 'P', 'gw-1');
-  assert.match((await gwe('device', 'list', 'P')).stdout, /^notactivated /m);
+  assert.match((await gwe('device', 'list', 'P')).stdout, /^gw-1 +notactivated /m);
   await assert.rejects(
     gwe('device', 'regenerate', 'P', 'other'),
     failsWith('PROTOCOL_REFUSED', /none of this serial/),
@@ -57,8 +58,10 @@ test('a device is added, listed, disabled and regenerated', async () => {
 test('a value goes to the device as it was typed, and comes back alone', async () => {
   await platform.addDevice('P', 'values');
   const value = '{"install": [{"name": "a+b.v1.tar.gz"}]} 100% & ü';
-  assert.equal((await gwe('write', 'P', 'values', 'engine_fetch', value)).stdout, '');
+  assert.equal((await gwe('write', 'P', 'values', 'engine_fetch', value, '--raw')).stdout, '');
   assert.equal((await gwe('read', 'P', 'values', 'engine_fetch')).stdout, `${value}\n`);
+  await gwe('write', 'P', 'values', 'heat', '-5');
+  assert.equal((await gwe('read', 'P', 'values', 'heat')).stdout, '-5\n');
   const cik = await platform.activate('P', 'values');
   const reply = await httpRequest(`${platform.url}/onep:v1/stack/alias?engine_fetch`, {
     headers: { 'X-Exosite-CIK': cik },
@@ -75,15 +78,19 @@ test('an alias that was never written is status 1 in text and null in JSON', asy
   assert.equal(JSON.parse((await gwe('read', 'P', 'values', 'nothing', '--json')).stdout).value, null);
 });
 
-test('history is oldest first, one line of at most 80 columns each', async () => {
+test('history is oldest first, a line each, and whole where it is no terminal', async () => {
   await platform.addDevice('P', 'past');
   for (const value of ['first', `second\n\u001b[31m${'x'.repeat(200)}`, '']) {
     await gwe('write', 'P', 'past', 'h', value);
   }
   const lines = (await gwe('history', 'P', 'past', 'h')).stdout.split('\n');
-  assert.equal(lines.length, 4);
-  assert.match(lines[0] ?? '', /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d {2}operator {2}first$/);
-  assert.ok(lines.every((line) => Array.from(line).length <= 80));
+  assert.equal(lines.length, 5);
+  assert.match(lines[0] ?? '', /^WRITTEN \(UTC\) +BY +VALUE$/);
+  assert.match(lines[1] ?? '', /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d {2}operator {2}first$/);
+  assert.ok(
+    lines.some((line) => line.endsWith('x'.repeat(200))),
+    'nothing is cut',
+  );
   assert.ok(lines.every((line) => !line.includes('\u001b')));
   const { entries } = JSON.parse((await gwe('history', 'P', 'past', 'h', '--json', '--limit', '2')).stdout);
   assert.deepEqual(
@@ -106,35 +113,106 @@ test('an indexed tarball is put with the digest of its manifest, behind the text
   assert.deepEqual(parseMetaDigest(digests), { algorithm: 'sha256', hex: sha256 });
   assert.equal(parseManifestDigest(digests), index?.digest);
   writeFileSync(file, bytes.subarray(0, 200));
-  assert.doesNotMatch(await metaOf(), /MANIFEST/, 'of a part of one there is none');
-  await gwe('content', 'delete', 'P', 'app.v1.tar.gz');
+  assert.doesNotMatch(await metaOf('--raw'), /MANIFEST/, 'a partial tarball has none');
+  await gwe('content', 'delete', 'P', 'app.v1.tar.gz', '--yes');
 });
 
 test('content is put with its digest, replaced, listed and deleted', async () => {
   const file = join(directory, 'a.v1.tar.gz');
   const bytes = Buffer.alloc(300_000, 5);
   writeFileSync(file, 'old');
-  await gwe('content', 'put', 'P', file);
+  await gwe('content', 'put', 'P', file, '--raw');
   writeFileSync(file, bytes);
-  const put = JSON.parse((await gwe('content', 'put', 'P', file, '--json')).stdout);
+  const put = JSON.parse((await gwe('content', 'put', 'P', file, '--json', '--raw')).stdout);
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   assert.deepEqual([put.id, put.sizeBytes, put.meta], ['a.v1.tar.gz', 300_000, `SHA256:${sha256}`]);
   await gwe('content', 'put', 'P', file, '--id', 'other name/..%', '--meta', '');
-  assert.match((await gwe('content', 'list', 'P')).stdout, / 300000 {2}\S+ \S+ {2}other name\/\.\.%$/m);
-  await gwe('content', 'delete', 'P', 'other name/..%');
+  assert.match((await gwe('content', 'list', 'P')).stdout, /^other name\/\.\.% +300000 {2}\S+ \S+$/m);
+  await gwe('content', 'delete', 'P', 'other name/..%', '--yes');
   const listed = JSON.parse((await gwe('content', 'list', 'P', '--json')).stdout);
   assert.deepEqual(
     listed.content.map((item: { id: string }) => item.id),
     ['a.v1.tar.gz'],
   );
   await assert.rejects(
-    gwe('content', 'delete', 'P', 'other'),
-    failsWith('PROTOCOL_REFUSED', /404: .*none of this id/),
+    gwe('content', 'delete', 'P', 'other', '--yes'),
+    failsWith('PROTOCOL_REFUSED', /404: .*no item has this id/),
   );
   await assert.rejects(
     gwe('content', 'put', 'P', join(directory, 'missing')),
     failsWith('STORE_IO', /missing/),
   );
+});
+
+test('a tarball that a gateway is sure to refuse is not uploaded', async () => {
+  const file = join(directory, 'bad.v1.tar.gz');
+  writeFileSync(
+    file,
+    makeTarball({ 'install.sh': '#!/bin/sh\n', 'supervisor.conf': '[supervisord]\ncommand = ./run.sh\n' }),
+  );
+  await assert.rejects(
+    gwe('content', 'put', 'P', file),
+    failsWith('ARTIFACT_BUILD', /starts '\.\/run\.sh', which the tarball does not have; .*--raw/),
+  );
+  assert.doesNotMatch((await gwe('content', 'list', 'P')).stdout, /bad\.v1/);
+  await gwe('content', 'put', 'P', file, '--raw');
+  await gwe('content', 'put', 'P', file, '--id', 'notes');
+  await gwe('content', 'delete', 'P', 'bad.v1.tar.gz', '--yes');
+  await gwe('content', 'delete', 'P', 'notes', '--yes');
+});
+
+test('content goes to a product that the platform does not know only with --create', async () => {
+  const file = join(directory, 'notes');
+  writeFileSync(file, 'text');
+  await assert.rejects(
+    gwe('content', 'put', 'Typo', file),
+    failsWith(
+      'USAGE_BAD_VALUE',
+      /product 'Typo': the platform has no device and no content of it; .*--create/,
+    ),
+  );
+  await gwe('content', 'put', 'Typo', file, '--create');
+  await gwe('content', 'put', 'Typo', file);
+  await platform.addDevice('Other', 'first');
+  await gwe('content', 'put', 'Other', file);
+});
+
+test("a command that no gateway can read, and an alias that misspells one of gwe's, are not written", async () => {
+  await platform.addDevice('P', 'slips');
+  const write = (...words: string[]) => gwe('write', 'P', 'slips', ...words);
+  for (const [value, message] of [
+    ['{"install": [', /not JSON.*expected \{"install".*--raw/],
+    ['{"instal": []}', /no key 'install'/],
+    ['{"install": [{"name": "hello.tar.gz"}]}', /hello\.tar\.gz/],
+    ['{"install": [{"nam": "hello.v1.tar.gz"}]}', /install entry/],
+  ] as const) {
+    await assert.rejects(write('engine_fetch', value), failsWith('USAGE_BAD_VALUE', message));
+    await write('engine_fetch', value, '--raw');
+  }
+  for (const alias of [
+    'engine_ftch',
+    'Engine_Fetch',
+    'engine-fetch',
+    'enginefetch',
+    'fetch_staus',
+    'update_intervall',
+  ]) {
+    await assert.rejects(write(alias, 'x'), failsWith('USAGE_BAD_VALUE', /did you mean \w+\?/));
+    await write(alias, 'x', '--raw');
+  }
+  for (const alias of [
+    'led',
+    'heat',
+    'engine_temp',
+    'device_name',
+    'image_report',
+    'fetch',
+    'report',
+    'engine',
+  ])
+    await write(alias, 'x');
+  await write('engine_fetch', '');
+  await write('engine_fetch', '{"logs": [{"app": "hello"}]}');
 });
 
 test('errors name the platform and what to do', async () => {
@@ -146,7 +224,7 @@ test('errors name the platform and what to do', async () => {
   );
   await assert.rejects(
     run({ GWE_PLATFORM_URL: '' }),
-    failsWith('USAGE_MISSING', /--url or GWE_PLATFORM_URL/),
+    failsWith('USAGE_MISSING', /expected --url, GWE_PLATFORM_URL or a running/),
   );
   await assert.rejects(
     run({ GWE_PLATFORM_URL: 'http://platform.example' }),
@@ -171,7 +249,35 @@ test('over TLS of a private authority the client needs its certificate', async (
       env: { ...env, GWE_PLATFORM_URL: secure.url, ...extra },
     });
   await assert.rejects(list({}), failsWith('PROTOCOL_OFFLINE', /--ca-file or GWE_PLATFORM_CA_FILE/));
-  assert.match((await list({ GWE_PLATFORM_CA_FILE: secure.caFile ?? '' })).stdout, /tls$/m);
+  assert.match((await list({ GWE_PLATFORM_CA_FILE: secure.caFile ?? '' })).stdout, /^tls /m);
+});
+
+test('whoever started a platform last is not asked for its URL and token, as long as it runs', async (t) => {
+  const env = { HOME: join(directory, 'home') };
+  const stop = new AbortController();
+  t.after(() => stop.abort());
+  let announce = (_text: string): void => undefined;
+  const listening = new Promise<string>((resolve) => {
+    announce = resolve;
+  });
+  const data = join(directory, 'found');
+  const serving = runPlatformCli(['platform', 'serve', '--data', data, '--listen', '127.0.0.1:0'], {
+    env,
+    signal: stop.signal,
+    onStdout: announce,
+  });
+  await listening;
+  const add = (serial: string, own: Record<string, string> = {}) =>
+    runPlatformCli(['platform', 'device', 'add', 'P', serial], { env: { ...env, ...own } });
+  assert.equal((await add('one')).status, 0);
+  const elsewhere = { GWE_PLATFORM_URL: 'http://127.0.0.1:1' };
+  await assert.rejects(
+    add('two', elsewhere),
+    failsWith('USAGE_MISSING', /no token for 'http:\/\/127\.0\.0\.1:1'/),
+  );
+  stop.abort();
+  assert.match((await serving).stderr, /^admin token in .*\/found\/admin-token; /m);
+  await assert.rejects(add('three'), failsWith('USAGE_MISSING', /none was started here/));
 });
 
 test('serve prints one line, makes a private token, and ends with status 0', async (t) => {

@@ -6,10 +6,10 @@ import * as http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { httpRequest } from '../../helpers/http-request.ts';
 import { operatorCalls } from '../../helpers/platform.ts';
+import { until } from '../../helpers/until.ts';
 
 const CHILD = fileURLToPath(new URL('../../helpers/platform-child.ts', import.meta.url));
 const TOKEN = 'crash-token-0123456789';
@@ -54,14 +54,6 @@ async function withDirectory(body: (start: () => Promise<Started>, directory: st
   }
 }
 
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, `no ${what} within 5 s`);
-    await delay(5);
-  }
-}
-
 /** Begins an upload of 4 MiB and sends half of it. */
 function sendHalf(url: string, method: string): http.ClientRequest {
   const request = http.request(url, {
@@ -94,7 +86,7 @@ for (const [form, path, method] of [
         await httpRequest(`${first.url}/provision/manage/content/P/`, { method: 'POST', headers, body });
       }
       const request = sendHalf(first.url + path, method);
-      await until('half upload on the disk', () => uploadedBytes(directory) > 1024 * 1024);
+      await until(() => uploadedBytes(directory) > 1024 * 1024);
       await first.kill();
       request.destroy();
       assert.ok(uploadedBytes(directory) > 0, 'the crash left half an upload');
@@ -119,7 +111,7 @@ test('killed in mid-replacement, the old content is whole', () =>
     const cik = await first.operator.activate('P', 'gw');
     await first.operator.putContent('P', 'app', Buffer.from('old'));
     const request = sendHalf(`${first.url}/gwe/v1/products/P/content/app`, 'PUT');
-    await until('half upload on the disk', () => uploadedBytes(directory) > 1024 * 1024);
+    await until(() => uploadedBytes(directory) > 1024 * 1024);
     await first.kill();
     request.destroy();
     const second = await start();
@@ -148,7 +140,7 @@ test('killed in mid-write, what was acknowledged is there and no write is half t
     })().catch((error: unknown) => {
       if (error instanceof assert.AssertionError) throw error;
     });
-    await until('30 writes', () => acknowledged >= 30);
+    await until(() => acknowledged >= 30);
     await first.kill();
     await writing;
 

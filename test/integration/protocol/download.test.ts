@@ -9,13 +9,11 @@ import fc from 'fast-check';
 import { type Clock, createSystemClock } from '../../../src/base/clock.ts';
 import { GweError } from '../../../src/base/errors.ts';
 import type { Logger } from '../../../src/base/log.ts';
-import {
-  createContentApi,
-  type DownloadOptions,
-  downloadContent,
-  verifyFileDigest,
-} from '../../../src/protocol/content.ts';
+import { type DownloadOptions, downloadContent } from '../../../src/protocol/content.ts';
+import { createContentApi } from '../../../src/protocol/content-api.ts';
+import { verifyFileDigest } from '../../../src/protocol/digest.ts';
 import { createTransport } from '../../../src/protocol/transport.ts';
+import { installDiskFaults } from '../../helpers/disk-faults.ts';
 import { httpAnswer, type RawRequest, startRawServer } from '../../helpers/raw-server.ts';
 
 const directory = fs.mkdtempSync(join(tmpdir(), 'gwe-download-'));
@@ -41,10 +39,7 @@ function freshFile(): string {
 function instantClock(pauses: number[] = []): Clock {
   return {
     ...createSystemClock(),
-    async sleep(ms, signal) {
-      // The transport's own deadline must still wait.
-      if (signal !== undefined && !signal.aborted && ms === 20_000)
-        return createSystemClock().sleep(ms, signal);
+    async sleep(ms) {
       pauses.push(ms);
     },
   };
@@ -79,13 +74,14 @@ async function serve(answer: Answer) {
 function download(url: string, options: Partial<DownloadOptions> & { clock?: Clock } = {}) {
   const clock = options.clock ?? instantClock();
   const settings = { baseUrl: url, userAgent: 't', timeoutMs: 2000, allowInsecureHttp: false, env: {} };
-  const transport = createTransport(settings, { clock });
-  const api = createContentApi(
+  // The deadlines of the transport itself are real.
+  const transport = createTransport(settings, { clock: createSystemClock() });
+  const api = createContentApi({
     transport,
-    () => 'k'.repeat(40),
-    { vendor: 'P', model: 'P', style: 'triple' },
+    cik: () => 'k'.repeat(40),
+    product: { vendor: 'P', model: 'P', style: 'triple' },
     clock,
-  );
+  });
   return downloadContent(api, {
     id: 'a.v1.tar.gz',
     partialFile: freshFile(),
@@ -353,15 +349,19 @@ test('without a digest, info is asked again before a part is continued', async (
   assert.equal(server.requests.length, 2);
 });
 
-test('a full disk is told as such', async () => {
-  const server = await serve((socket, _request, start) => partial(socket, start));
-  const partialFile = freshFile();
-  fs.writeFileSync(
-    `${partialFile}.info`,
-    JSON.stringify({ id: 'a.v1.tar.gz', sizeBytes: EXPECTED.sizeBytes, updated: 7 }),
+test('a full disk is told as such', async (t) => {
+  const full = join(directory, 'full');
+  fs.mkdirSync(full);
+  const disk = installDiskFaults();
+  t.after(() => disk.restore());
+  const server = await serve((socket, _request, start) => {
+    disk.set(full, { code: 'ENOSPC', hits: 0 });
+    partial(socket, start);
+  });
+  await assert.rejects(
+    download(server.url, { partialFile: join(full, 'part') }),
+    failsWith('STORE_NO_SPACE'),
   );
-  fs.symlinkSync('/dev/full', partialFile);
-  await assert.rejects(download(server.url, { partialFile }), failsWith('STORE_NO_SPACE'));
   assert.equal(server.requests.length, 1);
 });
 
@@ -374,4 +374,55 @@ test('a file is held against its digest', async () => {
     verifyFileDigest(file, { algorithm: 'sha1', hex }),
     failsWith('DOWNLOAD_DIGEST', /expected/),
   );
+});
+
+/** Who is given the bytes as they come. */
+function listener(isDone = true) {
+  const heard = { bytes: Buffer.alloc(0), isDropped: false, asked: 0 };
+  const beside: DownloadOptions['beside'] = {
+    async write(piece) {
+      if (!heard.isDropped) heard.bytes = Buffer.concat([heard.bytes, piece]);
+    },
+    drop() {
+      heard.isDropped = true;
+    },
+    async isDone() {
+      heard.asked += 1;
+      return isDone;
+    },
+  };
+  return { heard, beside };
+}
+
+test('who listens hears each byte once, in order, also over a connection that breaks', async () => {
+  const server = await serve((socket, _request, start) =>
+    partial(socket, start, start === 0 ? 7000 : 20_000),
+  );
+  const { heard, beside } = listener();
+  const partialFile = freshFile();
+  await download(server.url, { partialFile, beside });
+  assert.ok(heard.bytes.equals(BYTES));
+  assert.deepEqual([heard.isDropped, heard.asked], [false, 1]);
+  assert.ok(fs.readFileSync(partialFile).equals(BYTES), 'and the file has them too');
+});
+
+test('who listens is told when the download has to begin again', async () => {
+  // A server without ranges, whose first answer breaks off.
+  let requests = 0;
+  const server = await serve((socket) => partial(socket, 0, requests++ === 0 ? 7000 : 20_000));
+  const { heard, beside } = listener();
+  const partialFile = freshFile();
+  await download(server.url, { partialFile, beside });
+  assert.equal(heard.isDropped, true);
+  assert.ok(fs.readFileSync(partialFile).equals(BYTES));
+});
+
+test('a download that has served its purpose is not synced, another is', async () => {
+  const server = await serve((socket, _request, start) => partial(socket, start));
+  for (const isDone of [true, false]) {
+    const partialFile = freshFile();
+    await download(server.url, { partialFile, beside: listener(isDone).beside });
+    const { syncedBytes } = JSON.parse(fs.readFileSync(`${partialFile}.info`, 'utf8'));
+    assert.equal(syncedBytes, isDone ? 0 : BYTES.length);
+  }
 });

@@ -8,16 +8,13 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { createSystemClock } from '../../../src/base/clock.ts';
 import type { Logger } from '../../../src/base/log.ts';
-import {
-  contentInfo,
-  createContentApi,
-  downloadContent,
-  listContent,
-  verifyFileDigest,
-} from '../../../src/protocol/content.ts';
+import { downloadContent } from '../../../src/protocol/content.ts';
+import { contentInfo, createContentApi, listContent } from '../../../src/protocol/content-api.ts';
 import { createDataApi } from '../../../src/protocol/data.ts';
+import { verifyFileDigest } from '../../../src/protocol/digest.ts';
 import { provision } from '../../../src/protocol/provision.ts';
-import { createTransport, type Traffic } from '../../../src/protocol/transport.ts';
+import { createTransport } from '../../../src/protocol/transport.ts';
+import type { Traffic } from '../../../src/protocol/transport-types.ts';
 import { startPlatform } from '../../helpers/platform.ts';
 
 const directory = fs.mkdtempSync(join(tmpdir(), 'gwe-client-'));
@@ -80,7 +77,7 @@ test('a device activates, exchanges values and downloads over a line that keeps 
   assert.equal(await platform.read('P', 'sn 1&2', 'device_info'), 'x=1&y=ü');
 
   const line = connect(await startBreakingRelay(Number(new URL(platform.url).port), 200_000));
-  const content = createContentApi(line, () => result.cik, identity, clock);
+  const content = createContentApi({ transport: line, cik: () => result.cik, product: identity, clock });
   assert.deepEqual(await listContent(content), ['a.v1.tar.gz']);
   const expected = await contentInfo(content, 'a.v1.tar.gz');
   assert.ok(expected?.digest !== undefined);

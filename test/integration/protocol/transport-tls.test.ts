@@ -9,14 +9,12 @@ import type * as tls from 'node:tls';
 import { promisify } from 'node:util';
 import { createSystemClock } from '../../../src/base/clock.ts';
 import { GweError } from '../../../src/base/errors.ts';
-import {
-  createTransport,
-  type Traffic,
-  type TransportRequest,
-  type TransportSettings,
-} from '../../../src/protocol/transport.ts';
+import { createTransport } from '../../../src/protocol/transport.ts';
+import { memoryTickets } from '../../../src/protocol/transport-tls.ts';
+import type { Traffic, TransportRequest, TransportSettings } from '../../../src/protocol/transport-types.ts';
 import { makeCertificates } from '../../helpers/certificates.ts';
 import { httpAnswer, startRawServer } from '../../helpers/raw-server.ts';
+import { until } from '../../helpers/until.ts';
 
 const directory = fs.mkdtempSync(join(tmpdir(), 'gwe-tls-'));
 after(() => fs.rmSync(directory, { recursive: true }));
@@ -91,9 +89,9 @@ test('a CA file adds to the built-in CAs', async () => {
   // What this variable names is built in as far as the runtime is concerned.
   const env = { NODE_EXTRA_CA_CERTS: certificates.caFile };
   const script = `
-    import { loadSecureContext } from '${new URL('../../../src/protocol/transport-tls.ts', import.meta.url)}';
+    import { loadTls } from '${new URL('../../../src/protocol/transport-tls.ts', import.meta.url)}';
     import * as tls from 'node:tls';
-    const secureContext = loadSecureContext({ caFile: '${makeCertificates(other).caFile}' });
+    const { secureContext } = loadTls({ caFile: '${makeCertificates(other).caFile}' }, {});
     const socket = tls.connect({ port: ${server.port}, host: '127.0.0.1', secureContext }, () => {
       console.log(socket.authorized);
       socket.destroy();
@@ -180,11 +178,7 @@ test('TLS bytes are counted below TLS, and a second request resumes the session 
   const [first] = traffic;
   assert.ok(first !== undefined);
   // Our closing alert is still on its way when the answer is complete.
-  for (
-    const end = clock.monotonicMs() + 2000;
-    server.rxBytes() < first.txBytes && clock.monotonicMs() < end;
-  )
-    await clock.sleep(5);
+  await until(() => server.rxBytes() >= first.txBytes);
   assert.equal(first.txBytes, server.rxBytes());
   assert.equal(first.rxBytes, server.txBytes());
   await transport.request(GET);
@@ -192,6 +186,43 @@ test('TLS bytes are counted below TLS, and a second request resumes the session 
   assert.ok(second !== undefined);
   assert.ok(second.rxBytes < first.rxBytes, `${second.rxBytes} against ${first.rxBytes}`);
   assert.ok(first.txBytes < 1000, `the handshake and a request cost ${first.txBytes} bytes`);
+});
+
+test('a CA or a client certificate that was replaced is heeded although a ticket was kept', async () => {
+  const server = await serveTls();
+  const own = fs.mkdtempSync(join(directory, 'own-'));
+  const caFile = join(own, 'ca.pem');
+  const clientCertFile = join(own, 'client.pem');
+  fs.copyFileSync(certificates.caFile, caFile);
+  const pem = (from: { clientCertFile: string; clientKeyFile: string }): Buffer =>
+    Buffer.concat([fs.readFileSync(from.clientCertFile), fs.readFileSync(from.clientKeyFile)]);
+  fs.writeFileSync(clientCertFile, pem(certificates));
+  const tickets = memoryTickets();
+  const connect = async (): Promise<number> => {
+    const traffic: Traffic[] = [];
+    const settings = {
+      baseUrl: server.url,
+      userAgent: 't',
+      timeoutMs: 2000,
+      allowInsecureHttp: false,
+      env: {},
+    };
+    const files = { caFile, clientCertFile };
+    const transport = createTransport(
+      { ...settings, ...files },
+      { clock, tickets, onTraffic: (one) => traffic.push(one) },
+    );
+    await transport.request(GET).finally(() => transport.close());
+    return traffic[0]?.rxBytes ?? 0;
+  };
+  const full = await connect();
+  assert.ok((await connect()) < full, 'the files are the same: resumed');
+  const other = makeCertificates(fs.mkdtempSync(join(own, 'other-')));
+  fs.writeFileSync(clientCertFile, pem(other));
+  const again = await connect();
+  assert.ok(Math.abs(again - full) < 100, `${again} bytes, ${full} in full`);
+  fs.copyFileSync(other.caFile, caFile);
+  await assert.rejects(connect(), failsWith('PROTOCOL_OFFLINE', /certificate/));
 });
 
 test('HTTPS goes through the proxy of HTTPS_PROXY by CONNECT, with its credentials', async () => {

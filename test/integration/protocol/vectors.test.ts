@@ -9,7 +9,7 @@ import {
   createContentApi,
   listContent,
   readContentRange,
-} from '../../../src/protocol/content.ts';
+} from '../../../src/protocol/content-api.ts';
 import { createDataApi, createHybridMemory, type HybridMemory } from '../../../src/protocol/data.ts';
 import { provision } from '../../../src/protocol/provision.ts';
 import { createTransport } from '../../../src/protocol/transport.ts';
@@ -49,8 +49,8 @@ async function connect(
     server,
     transport,
     data: createDataApi(transport, () => cik, { clock, hybrid }),
-    content: createContentApi(transport, () => cik, product, clock),
-    device2: createContentApi(transport, () => cik, { ...product, style: 'id' }, clock),
+    content: createContentApi({ transport, cik: () => cik, product, clock }),
+    device2: createContentApi({ transport, cik: () => cik, product: { ...product, style: 'id' }, clock }),
     firstLine: (index = 0) => server.requests[index]?.head.split('\r\n')[0],
   };
 }
@@ -294,12 +294,12 @@ test('vector 35: a range is taken from 206 and from 200 with Content-Range', asy
     httpAnswer('206 X', bytes, ['Content-Range: bytes 1-1024/23427']),
   ]);
   for (let i = 0; i < 2; i += 1) {
-    const got = await readContentRange(content, 'X', { start: 0, end: 1023 }, 4096);
+    const got = await readContentRange(content, 'X', { start: 0, end: 1023 }, { maxBytes: 4096 });
     assert.deepEqual(got, { bytes, range: { start: 0, end: 1023, total: 23_427 } });
   }
   assert.match(server.requests[0]?.head ?? '', /range: bytes=0-1023\r\n/i);
   await assert.rejects(
-    readContentRange(content, 'X', { start: 0, end: 1023 }, 4096),
+    readContentRange(content, 'X', { start: 0, end: 1023 }, { maxBytes: 4096 }),
     failsWith('PROTOCOL_GARBAGE'),
   );
 });
@@ -309,15 +309,24 @@ test('vector 36: a range to the end and one from the end', async () => {
     httpAnswer('206 X', Buffer.alloc(3427), ['Content-Range: bytes 20000-23426/23427']),
     httpAnswer('206 X', Buffer.alloc(427), ['Content-Range: bytes 23000-23426/23427']),
   ]);
-  assert.equal((await readContentRange(content, 'X', { start: 20_000 }, 4096)).bytes.length, 3427);
-  assert.equal((await readContentRange(content, 'X', { suffix: 427 }, 4096)).range.start, 23_000);
+  assert.equal(
+    (await readContentRange(content, 'X', { start: 20_000 }, { maxBytes: 4096 })).bytes.length,
+    3427,
+  );
+  assert.equal(
+    (await readContentRange(content, 'X', { suffix: 427 }, { maxBytes: 4096 })).range.start,
+    23_000,
+  );
   assert.match(server.requests[0]?.head ?? '', /range: bytes=20000-\r\n/i);
   assert.match(server.requests[1]?.head ?? '', /range: bytes=-427\r\n/i);
 });
 
 test('vector 37: the whole item in answer to a range is cut', async () => {
   const { content } = await connect([ok('0123456789')]);
-  assert.equal((await readContentRange(content, 'X', { start: 2, end: 4 }, 4096)).bytes.toString(), '234');
+  assert.equal(
+    (await readContentRange(content, 'X', { start: 2, end: 4 }, { maxBytes: 4096 })).bytes.toString(),
+    '234',
+  );
 });
 
 test('vector 50: a serial number of any characters is encoded', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseCanonical, renderCanonical } from '../../../src/artifact/canonical-json.ts';
 import { splitLists, TextItems } from '../../../src/artifact/json-lists.ts';
+import { parseCanonical, renderCanonical } from '../../../src/artifact/manifest/canonical-json.ts';
 import { numbers } from '../../bench/payload.ts';
 
 const MOST = { list: 1000, other: 1000 };

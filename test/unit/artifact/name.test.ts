@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { matchArtifactName, parseArtifactName, renderArtifactName } from '../../../src/artifact/name.ts';
+import {
+  APP_NAME_PATTERN,
+  matchArtifactName,
+  parseArtifactName,
+  renderArtifactName,
+} from '../../../src/artifact/name.ts';
 import { GweError } from '../../../src/base/errors.ts';
 
 test('vector 22: real content ids are split into name and version', () => {
@@ -50,3 +55,24 @@ for (const contentId of MALFORMED) {
     );
   });
 }
+
+test('what every object has is no name of an app, and is named in the refusal; what only begins so is one', () => {
+  for (const name of [
+    'constructor',
+    '__proto__',
+    'prototype',
+    'toString',
+    'hasOwnProperty',
+    '__lookupGetter__',
+  ]) {
+    assert.throws(
+      () => parseArtifactName(`${name}.v1.tar.gz`),
+      /"\w+\.v1\.tar\.gz".*every JavaScript object has/,
+    );
+    assert.equal(APP_NAME_PATTERN.test(name), false);
+  }
+  for (const name of ['constructor2', 'prototypes', 'to', 'Constructor']) {
+    assert.equal(parseArtifactName(`${name}.v1.tar.gz`).name, name);
+    assert.ok(APP_NAME_PATTERN.test(name));
+  }
+});

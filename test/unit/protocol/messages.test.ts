@@ -95,6 +95,17 @@ for (const [text, found] of [
   });
 }
 
+test('the name that a command has is kept, and one that is no name is no reason to refuse it', () => {
+  const named = (id: unknown): unknown => {
+    const instruction = decodeInstruction(JSON.stringify({ id, install: [{ name: 'a.v1.tar.gz' }] }));
+    assert.equal(instruction.kind, 'install');
+    return instruction.kind === 'install' ? instruction.id : 'none';
+  };
+  assert.equal(named('r-7.1:2_x'), 'r-7.1:2_x');
+  for (const id of ['', 'two words', 'x'.repeat(81), 7, null, {}, undefined])
+    assert.equal(named(id), undefined);
+});
+
 test('an object named __proto__ does no harm', () => {
   assert.match(reasonOf('{"__proto__":{"install":[{"name":"a.v1.tar.gz"}]}}'), /no key 'install'/);
 });
@@ -161,4 +172,30 @@ test('an entry is urgent only when it says true', () => {
   };
   assert.equal(urgency(true), true);
   for (const other of [false, 'true', 1, null, {}, undefined]) assert.equal(urgency(other), undefined);
+});
+
+test('the time and the window of a command are read, and nothing that cannot be read passes for none', () => {
+  const decode = (more: object): unknown => {
+    const decoded = decodeInstruction(JSON.stringify({ install: [{ name: 'a.v1.tar.gz' }], ...more }));
+    if (decoded.kind !== 'install') return decoded.kind;
+    const { notBefore, window, isTogether } = decoded;
+    return { notBefore, window, isTogether };
+  };
+  const none = { notBefore: undefined, window: undefined, isTogether: undefined };
+  assert.deepEqual(decode({}), none);
+  assert.deepEqual(decode({ not_before: null, window: '', together: false }), none);
+  assert.deepEqual(decode({ not_before: 1_800_000_000, window: 'Sun 01:00-02:00 local', together: true }), {
+    notBefore: 1_800_000_000,
+    window: 'Sun 01:00-02:00 local',
+    isTogether: true,
+  });
+  assert.deepEqual(decode({ not_before: '2027-01-15T08:00:00Z' }), { ...none, notBefore: 1_800_000_000 });
+  for (const more of [
+    { not_before: 'soon' },
+    { not_before: -1 },
+    { not_before: 1e300 },
+    { window: 5 },
+    { together: 1 },
+  ])
+    assert.equal(decode(more), 'invalid', JSON.stringify(more));
 });

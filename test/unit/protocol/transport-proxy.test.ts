@@ -47,11 +47,41 @@ test('the password is in the header only, decoded', () => {
 
 test('a proxy of another kind is refused by the name of its variable, without its password', () => {
   assert.throws(
-    () => selectProxy(TARGET, { ALL_PROXY: 'socks5://joe:secret@h:1' }),
+    () => selectProxy(TARGET, { ALL_PROXY: 'socks4://joe:secret@h:1' }),
     (error) => {
-      assert.match(String(error), /ALL_PROXY.*socks5/);
+      assert.match(String(error), /ALL_PROXY.*socks4.*socks5/);
       assert.doesNotMatch(String(error), /secret/);
       return true;
     },
   );
 });
+
+for (const [value, label, kind] of [
+  ['"http://h:3128"', 'http://h:3128', 'http'],
+  ["'h:3128'", 'http://h:3128', 'http'],
+  ['https://h', 'https://h:443', 'https'],
+  ['socks5://h', 'socks5://h:1080', 'socks5'],
+  ['socks5h://[::2]:9', 'socks5h://[::2]:9', 'socks5'],
+] as const) {
+  test(`the value ${value} is the ${kind} proxy ${label}`, () => {
+    const proxy = selectProxy(TARGET, { HTTPS_PROXY: value });
+    assert.equal(proxy?.label, label);
+    assert.equal(proxy?.kind, kind);
+  });
+}
+
+for (const [list, host, isExempt] of [
+  ['10.0.0.0/8', '10.1.2.3', true],
+  ['localhost,10.0.0.0/8', '11.1.2.3', false],
+  ['0.0.0.0/0', '11.1.2.3', true],
+  ['10.0.0.0/33', '10.1.2.3', false],
+  ['10.0.0.0/8', '[fd00::1]', false],
+  ['fd00::/8', '[fd00::1]', true],
+  ['[fd00::]/8', '[fe00::1]', false],
+  ['10.0.0.0/8', 'ten.test', false],
+] as const) {
+  test(`NO_PROXY '${list}' ${isExempt ? 'exempts' : 'does not exempt'} ${host}`, () => {
+    const proxy = selectProxy(new URL(`https://${host}`), { NO_PROXY: list, https_proxy: 'http://a:1' });
+    assert.equal(proxy === undefined, isExempt);
+  });
+}

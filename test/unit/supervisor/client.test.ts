@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import { createServer as createNetServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { createSystemClock } from '../../../src/base/clock.ts';
 import { type ErrorCode, GweError } from '../../../src/base/errors.ts';
-import { createSupervisorClient, findSupervisorSocket } from '../../../src/supervisor/client.ts';
+import { createSupervisorClient } from '../../../src/supervisor/client.ts';
 
 async function withServer(server: Server, use: (socketPath: string) => Promise<void>): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'gwe-sv-'));
@@ -22,7 +22,7 @@ async function withServer(server: Server, use: (socketPath: string) => Promise<v
 }
 
 function client(socketPath: string, maxAttempts = 1, timeoutMs = 2000) {
-  return createSupervisorClient({ socketPath, timeoutMs, maxAttempts, clock: createSystemClock() });
+  return createSupervisorClient({ address: socketPath, timeoutMs, maxAttempts, clock: createSystemClock() });
 }
 
 function fails(pending: Promise<unknown>, code: ErrorCode, message: RegExp): Promise<void> {
@@ -103,7 +103,7 @@ test('without a socket every try is made, then the error names the path and what
 
 test('an aborted signal ends a call', async () => {
   const options = {
-    socketPath: '/no/such.sock',
+    address: '/no/such.sock',
     timeoutMs: 1000,
     maxAttempts: 3,
     clock: createSystemClock(),
@@ -113,22 +113,4 @@ test('an aborted signal ends a call', async () => {
     'CANCELLED',
     /cancelled/,
   );
-});
-
-test('the socket is the configured one, else the one supervisord told, else a usual one that exists', async () => {
-  const root = mkdtempSync(join(tmpdir(), 'gwe-sv-'));
-  const told = { SUPERVISOR_SERVER_URL: 'unix:///x/y.sock' };
-  assert.equal(findSupervisorSocket(told, root, '/c.sock'), '/c.sock');
-  assert.equal(findSupervisorSocket(told, root, ''), '/x/y.sock');
-  assert.equal(
-    findSupervisorSocket({ SUPERVISOR_SERVER_URL: 'http://localhost:9001' }, root),
-    join(root, 'run/supervisor.sock'),
-  );
-  const usual = join(root, 'tmp/supervisord.sock');
-  mkdirSync(dirname(usual));
-  const server = createNetServer();
-  await new Promise<void>((resolve) => server.listen(usual, resolve));
-  assert.equal(findSupervisorSocket({}, root), usual);
-  await new Promise((resolve) => server.close(resolve));
-  rmSync(root, { recursive: true });
 });

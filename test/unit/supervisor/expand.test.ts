@@ -9,6 +9,6 @@ test('a lone % is shown as it stands, for the message to quote once', () => {
     ok: false,
     found: '%"',
     expected: '%% or %(name)s',
-    mend: 'write %% for a plain %',
+    remedy: 'write %% for a plain %',
   });
 });

@@ -3,14 +3,12 @@ import { test } from 'node:test';
 import { GweError } from '../../../src/base/errors.ts';
 import { isOwnProgram, programMarker, renderProgram } from '../../../src/supervisor/program.ts';
 
+type ProgramDefaults = Parameters<typeof renderProgram>[2];
+
 const DEFAULTS = { logDirectory: '/var/log' };
 
-function entryOf(app: string, source: string, directory?: string): string[] {
-  const rendered = renderProgram(
-    app,
-    source,
-    directory === undefined ? DEFAULTS : { ...DEFAULTS, directory },
-  );
+function entryOf(app: string, source: string, defaults: ProgramDefaults = DEFAULTS): string[] {
+  const rendered = renderProgram(app, source, defaults);
   const [marker, ...lines] = rendered.text.split('\n');
   assert.equal(marker, programMarker(app));
   assert.equal(lines.pop(), '');
@@ -38,6 +36,7 @@ test('vector 39: the coffee_reporter example gets the defaults under its command
       'stdout_logfile_maxbytes = 200KB',
       'stdout_logfile_backups = 1',
       'stdout_logfile = /var/log/coffee_reporter.log',
+      'killasgroup = true',
     ],
   );
 });
@@ -69,9 +68,19 @@ test('an option of the app takes the place of the default, every other passes th
     'stdout_logfile_maxbytes = 200KB',
     'stdout_logfile_backups = 1',
     'stdout_logfile = /tmp/x.log',
+    'killasgroup = true',
     'startsecs = 5',
     'priority = 3',
   ]);
+});
+
+test('a kill takes the whole group unless the app says otherwise, and TERM goes to its parent alone', () => {
+  const options = (text: string): string[] =>
+    entryOf('app', `[supervisord]\ncommand = a\n${text}`).filter((line) => line.includes('asgroup'));
+  assert.deepEqual(options(''), ['killasgroup = true']);
+  assert.deepEqual(options('killasgroup = false'), ['killasgroup = false']);
+  assert.deepEqual(options('stopasgroup = true'), ['stopasgroup = true']);
+  assert.deepEqual(options('stopasgroup = false'), ['stopasgroup = false']);
 });
 
 test('comments, CRLF, a byte order mark and upper-case keys are read, and %(...)s stays as it is', () => {
@@ -103,7 +112,7 @@ test('what supervisord takes for a comment after # is cut with a warning', () =>
   );
 });
 
-test('[program:x] is taken for [supervisord], with a warning that names line and mend', () => {
+test('[program:x] is taken for [supervisord], with a warning that names line and remedy', () => {
   const { warnings, text } = renderProgram('app', '\n[program:other]\ncommand = a', DEFAULTS);
   assert.match(text, /^\[program:app\]$/m);
   assert.doesNotMatch(text, /other/);
@@ -132,16 +141,65 @@ test('an option that supervisord does not know passes with a warning', () => {
   );
 });
 
-test('the program runs in the directory of the active version unless the app names another', () => {
-  const given = entryOf('app', '[supervisord]\ncommand = ./run.sh --fast', '/opt/gwe/apps/app/current');
-  assert.equal(given[1], 'command = /opt/gwe/apps/app/current/run.sh --fast');
-  assert.ok(given.includes('directory = /opt/gwe/apps/app/current'));
+const FILES = ['run.sh', 'main.py', 'bin/tool', 'a b.py'];
+const ON_GATEWAY: ProgramDefaults = {
+  ...DEFAULTS,
+  directory: '/var/opt/gwe/app',
+  dataDirectory: '/var/opt/gwe/app',
+  version: { directory: '/opt/gwe/apps/app/current', has: (path) => FILES.includes(path) },
+};
+
+/** The command that supervisord gets, and the kinds of the warnings about it. */
+function commandOf(command: string, more = ''): [string, string[]] {
+  const { settings, warnings } = renderProgram(
+    'app',
+    `[supervisord]\ncommand = ${command}\n${more}`,
+    ON_GATEWAY,
+  );
+  return [settings.find(({ key }) => key === 'command')?.value ?? '', warnings.map(({ kind }) => kind)];
+}
+
+test('the program runs in its data directory unless the app names another, and is told of it either way', () => {
+  const given = entryOf('app', '[supervisord]\ncommand = /bin/x', ON_GATEWAY);
+  assert.ok(given.includes('directory = /var/opt/gwe/app'));
+  assert.ok(given.includes('environment = GWE_DATA_DIR="/var/opt/gwe/app"'));
   const named = entryOf(
     'app',
-    '[supervisord]\ncommand = /bin/x\ndirectory = /srv',
-    '/opt/gwe/apps/app/current',
+    '[supervisord]\ncommand = /bin/x\ndirectory = /srv\nenvironment = A="1",B=2',
+    ON_GATEWAY,
   );
   assert.ok(named.includes('directory = /srv'));
+  assert.ok(named.includes('environment = GWE_DATA_DIR="/var/opt/gwe/app",A="1",B=2'));
+});
+
+test('./x in a command means the file of the version, wherever in the command it stands', () => {
+  const current = '/opt/gwe/apps/app/current';
+  assert.deepEqual(commandOf('./run.sh --fast'), [`${current}/run.sh --fast`, ['relative-command']]);
+  assert.deepEqual(commandOf('./made-by-install'), [`${current}/made-by-install`, ['relative-command']]);
+  assert.deepEqual(commandOf('python3 -u ./main.py --db ./own.db'), [
+    `python3 -u ${current}/main.py --db ./own.db`,
+    ['relative-command'],
+  ]);
+  assert.deepEqual(commandOf('/bin/sh -c "exec ./bin/tool --main=./main.py"'), [
+    `/bin/sh -c "exec ${current}/bin/tool --main=${current}/main.py"`,
+    ['relative-command'],
+  ]);
+});
+
+test('./x is left alone where it means something else: behind cd, beside a directory that the app names, in the data', () => {
+  for (const command of ['/bin/sh -c "cd /srv && ./run.sh"', '/bin/sh -c "./own.sh"', 'tool ../main.py'])
+    assert.deepEqual(commandOf(command), [command, []]);
+  assert.deepEqual(commandOf('python3 ./main.py', 'directory = /srv'), ['python3 ./main.py', []]);
+});
+
+test('a word of the command that is a file of the version gets a warning that names it, without ./', () => {
+  assert.deepEqual(commandOf('python3 main.py'), ['python3 main.py', ['version-file']]);
+  assert.deepEqual(commandOf('run.sh --tool bin/tool'), [
+    'run.sh --tool bin/tool',
+    ['version-file', 'version-file'],
+  ]);
+  assert.deepEqual(commandOf('python3 main.py', 'directory = /srv'), ['python3 main.py', []]);
+  assert.deepEqual(commandOf('python3 /srv/main.py other.py'), ['python3 /srv/main.py other.py', []]);
 });
 
 test('no supervisor.conf means no program', () => {

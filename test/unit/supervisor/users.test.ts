@@ -8,7 +8,7 @@ test('a user is known by name or number', () => {
     assert.equal(userExists(user), false, user);
 });
 
-test('a directory exists, a file and a path that can not be looked at do not', () => {
+test('a directory exists, a file and a path that cannot be looked at do not', () => {
   assert.equal(directoryExists('/etc'), true);
   for (const path of ['/etc/passwd', '/etc/passwd/x', '/no/such', `/${'x'.repeat(5000)}`, '/a\0b']) {
     assert.equal(directoryExists(path), false, path.slice(0, 20));

@@ -10,7 +10,7 @@ import {
   partDigest,
 } from '../../../../src/artifact/patch/format.ts';
 import { VarintReader, VarintWriter } from '../../../../src/artifact/patch/varint.ts';
-import { bufferSource } from '../../../helpers/patch-side.ts';
+import { bufferSource } from '../../../helpers/patch-tarball.ts';
 
 const OLD = bufferSource(Buffer.from('0123456789'));
 const DIGEST = 'ab'.repeat(32);

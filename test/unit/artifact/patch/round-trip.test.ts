@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { chunkFacts, type ManifestChunk } from '../../../../src/artifact/manifest.ts';
+import { chunkFacts, type ManifestChunk } from '../../../../src/artifact/manifest/manifest.ts';
 import { decodeDirectory, directoryBytes } from '../../../../src/artifact/patch/format.ts';
-import { makePatch, type PatchSide, planPatch } from '../../../../src/artifact/patch/make.ts';
-import { applyPatch, bufferSource, makeSide } from '../../../helpers/patch-side.ts';
+import { makePatch, type PatchTarball, planPatch } from '../../../../src/artifact/patch/make.ts';
+import { applyPatch, bufferSource, makeSide } from '../../../helpers/patch-tarball.ts';
 
 /** Bytes without a pattern, the same for the same seed. */
 function noise(seed: string, sizeBytes: number): Buffer {
@@ -24,7 +24,7 @@ function rebuilt(bytes: Buffer): Buffer {
 
 type Side = ReturnType<typeof makeSide>;
 
-async function patched(old: PatchSide, next: PatchSide): Promise<{ bytes: Buffer; missing: number[] }> {
+async function patched(old: PatchTarball, next: PatchTarball): Promise<{ bytes: Buffer; missing: number[] }> {
   const plan = planPatch(old, next);
   const { bytes } = await makePatch(old, next, plan);
   return { bytes, missing: plan.missing.map(({ index }) => index) };
@@ -85,7 +85,7 @@ describe('a patch', () => {
         ),
       },
     };
-    const { bytes } = await patched(old, free as PatchSide);
+    const { bytes } = await patched(old, free as PatchTarball);
     assert.equal(applyPatch(bytes, old.body, next.manifest).size, 0);
   });
 

@@ -1,0 +1,76 @@
+/** What a platform answers below `/gwe/v2`, as far as the command line shows it; more fields may come. */
+import * as v from 'valibot';
+
+export const STATUS = v.looseObject({
+  gateways: v.number(),
+  silent: v.number(),
+  neverSeen: v.number(),
+  shared: v.number(),
+  failing: v.number(),
+  apps: v.record(v.string(), v.record(v.string(), v.number())),
+  problems: v.array(v.object({ serial: v.string(), problems: v.array(v.string()) })),
+  rollouts: v.array(v.object({ id: v.string(), name: v.string(), state: v.string(), reason: v.string() })),
+});
+
+export const DEVICE = v.looseObject({
+  serial: v.string(),
+  state: v.string(),
+  lastSeenAt: v.number(),
+  isSilent: v.boolean(),
+  isShared: v.boolean(),
+  gweVersion: v.optional(v.string()),
+  target: v.optional(v.string()),
+  tags: v.record(v.string(), v.string()),
+  apps: v.record(
+    v.string(),
+    v.looseObject({ version: v.string(), status: v.string(), previous: v.optional(v.string()) }),
+  ),
+});
+export type DeviceReply = v.InferOutput<typeof DEVICE>;
+
+export const DEVICES = v.object({ devices: v.array(DEVICE), next: v.nullable(v.string()) });
+
+export const GROUP = v.object({ name: v.string(), filter: v.string() });
+export const GROUPS = v.object({ groups: v.array(GROUP) });
+
+export const EVENTS = v.object({
+  events: v.array(
+    v.looseObject({
+      id: v.number(),
+      serial: v.string(),
+      at: v.number(),
+      kind: v.string(),
+      app: v.string(),
+      version: v.string(),
+      text: v.string(),
+    }),
+  ),
+});
+
+export const PLAN = v.looseObject({
+  gateways: v.number(),
+  waves: v.array(v.number()),
+  durationS: v.optional(v.number()),
+  excluded: v.record(v.string(), v.object({ gateways: v.number(), first: v.array(v.string()) })),
+  ways: v.record(v.string(), v.object({ gateways: v.number(), bytes: v.number() })),
+});
+
+export const ROLLOUT = v.looseObject({
+  id: v.string(),
+  name: v.string(),
+  state: v.string(),
+  wave: v.number(),
+  waves: v.array(v.looseObject({ counts: v.record(v.string(), v.number()) })),
+  waitsFor: v.string(),
+  until: v.nullable(v.number()),
+  failures: v.optional(
+    v.array(
+      v.object({ code: v.string(), gateways: v.number(), serials: v.array(v.string()), reason: v.string() }),
+    ),
+    [],
+  ),
+});
+export type RolloutReply = v.InferOutput<typeof ROLLOUT>;
+
+export const ROLLOUTS = v.object({ rollouts: v.array(ROLLOUT) });
+export const UNDONE = v.object({ rollouts: v.array(ROLLOUT), unknown: v.array(v.string()) });

@@ -1,0 +1,203 @@
+/** `gwe fleet rollout ...`: a version to many gateways, wave by wave. */
+import { printListing } from '../output/listing.ts';
+import {
+  CLIENT_LIST_OPTIONS,
+  CLIENT_OPTIONS,
+  oneLine,
+  pathSegment,
+  positional,
+  printJson,
+  renderTime,
+} from '../platform/platform-options.ts';
+import type { CommandCall, CommandSpec, OptionSpec } from '../shell/command.ts';
+import { renderBytes, renderSpan } from '../shell/screen.ts';
+import { callFleet } from './fleet-client.ts';
+import { productPath } from './fleet-devices.ts';
+import { PLAN, ROLLOUT, ROLLOUTS, type RolloutReply, UNDONE } from './fleet-replies.ts';
+import { SPEC_OPTIONS, specOf } from './rollout-spec.ts';
+
+const ACT_OPTIONS: readonly OptionSpec[] = [
+  { name: 'reason', value: 'TEXT', help: 'why; others read it' },
+  ...CLIENT_OPTIONS,
+];
+
+export const rolloutCommands: readonly CommandSpec[] = [
+  {
+    path: ['fleet', 'rollout', 'plan'],
+    positionals: ['PRODUCT', 'ARTIFACT...'],
+    summary: 'Show who a rollout would reach, who not and why, and its bytes; change nothing',
+    options: [...SPEC_OPTIONS, ...CLIENT_OPTIONS],
+    run: planRollout,
+  },
+  {
+    path: ['fleet', 'rollout', 'start'],
+    positionals: ['PRODUCT', 'ARTIFACT...'],
+    summary: 'Start a rollout of tarballs in the content area',
+    options: [...SPEC_OPTIONS, ...CLIENT_OPTIONS],
+    run: startRollout,
+  },
+  {
+    path: ['fleet', 'rollout', 'list'],
+    positionals: ['PRODUCT'],
+    summary: 'List rollouts, the newest first',
+    options: CLIENT_LIST_OPTIONS,
+    run: listRollouts,
+  },
+  {
+    path: ['fleet', 'rollout', 'show'],
+    positionals: ['PRODUCT', 'ROLLOUT'],
+    summary: 'Show how far it is, what it waits for, and what failed',
+    options: [
+      { name: 'watch', help: 'again when something has changed, until it is over or waits for a person' },
+      ...CLIENT_OPTIONS,
+    ],
+    run: showRollout,
+  },
+  act('pause', 'Show its command to no more gateways'),
+  act('resume', 'Go on after a pause or a stop by the rule'),
+  act('go-on', 'Begin the next wave in spite of what this one lacks'),
+  act('retry', 'Try again on the gateways on which it failed'),
+  act('approve', 'Approve a rollout that somebody else made'),
+  act('abort', 'End it; it cannot be resumed'),
+  {
+    path: ['fleet', 'rollout', 'undo'],
+    positionals: ['PRODUCT', 'ROLLOUT'],
+    summary: 'Roll each gateway that has it back to the version that it had',
+    options: CLIENT_OPTIONS,
+    run: undoRollout,
+  },
+];
+
+function act(verb: string, summary: string): CommandSpec {
+  return {
+    path: ['fleet', 'rollout', verb],
+    positionals: ['PRODUCT', 'ROLLOUT'],
+    summary,
+    options: ACT_OPTIONS,
+    run: (call) => actOn(call, verb),
+  };
+}
+
+function rolloutPath(call: CommandCall, rest = ''): string {
+  return productPath(call, `/rollouts/${pathSegment(positional(call, 1, 'ROLLOUT'))}${rest}`);
+}
+
+const WAYS: Readonly<Record<string, string>> = {
+  patch: 'by patches',
+  whole: 'whole, or less where a part of it is there already',
+};
+
+async function planRollout(call: CommandCall): Promise<number> {
+  const path = productPath(call, '/rollouts/plan');
+  const plan = await callFleet(call, PLAN, {
+    method: 'POST',
+    path,
+    body: specOf(call),
+    what: 'plan the rollout',
+  });
+  if (call.options.has('json')) {
+    printJson(call, plan);
+    return 0;
+  }
+  const span = plan.durationS === undefined ? '' : `, about ${renderSpan(plan.durationS * 1000)} in all`;
+  call.io.stdout(`${plan.gateways} gateways in waves of ${plan.waves.join(', ')}${span}\n`);
+  for (const [way, { gateways, bytes }] of Object.entries(plan.ways))
+    call.io.stdout(`${WAYS[way] ?? oneLine(way)}: ${renderBytes(bytes)} to ${gateways} gateways\n`);
+  for (const [reason, { gateways, first }] of Object.entries(plan.excluded))
+    call.io.stdout(`not ${gateways}: ${oneLine(reason)} (${oneLine(first.join(', '))})\n`);
+  return 0;
+}
+
+async function startRollout(call: CommandCall): Promise<number> {
+  const path = productPath(call, '/rollouts');
+  const body = specOf(call);
+  return print(
+    call,
+    await callFleet(call, ROLLOUT, { method: 'POST', path, body, what: 'start the rollout' }),
+  );
+}
+
+async function showRollout(call: CommandCall): Promise<number> {
+  const read = (): Promise<RolloutReply> =>
+    callFleet(call, ROLLOUT, { method: 'GET', path: rolloutPath(call), what: 'show the rollout' });
+  const shown = await read();
+  print(call, shown);
+  return call.options.has('watch') ? watchRollout(call, read, shown) : 0;
+}
+
+const LOOK_MS = 2000;
+/** Nothing of it goes on by itself. */
+const RESTING: readonly string[] = ['paused', 'held', 'done', 'aborted', 'awaiting-approval'];
+
+async function watchRollout(
+  call: CommandCall,
+  read: () => Promise<RolloutReply>,
+  first: RolloutReply,
+): Promise<number> {
+  const { clock, signal } = call.io;
+  let shown = first;
+  while (!RESTING.includes(shown.state) && !signal.aborted) {
+    await clock.sleep(LOOK_MS, signal);
+    if (signal.aborted) break;
+    const now = await read();
+    if (JSON.stringify(now) !== JSON.stringify(shown)) print(call, now);
+    shown = now;
+  }
+  return 0;
+}
+
+async function actOn(call: CommandCall, verb: string): Promise<number> {
+  const body = { reason: call.options.text('reason') };
+  const path = rolloutPath(call, `/${verb}`);
+  return print(
+    call,
+    await callFleet(call, ROLLOUT, { method: 'POST', path, body, what: `${verb} the rollout` }),
+  );
+}
+
+async function listRollouts(call: CommandCall): Promise<number> {
+  const path = productPath(call, '/rollouts');
+  const { rollouts } = await callFleet(call, ROLLOUTS, { method: 'GET', path, what: 'list rollouts' });
+  const printText = (): void => {
+    for (const rollout of rollouts) call.io.stdout(`${headline(rollout)}\n`);
+  };
+  const fields = ['id', 'name', 'state', 'wave', 'waves', 'waitsFor', 'until', 'failures'];
+  printListing(call, { document: { rollouts }, fields, rows: rollouts, printText });
+  return 0;
+}
+
+async function undoRollout(call: CommandCall): Promise<number> {
+  const path = rolloutPath(call, '/undo');
+  const undone = await callFleet(call, UNDONE, { method: 'POST', path, body: {}, what: 'undo the rollout' });
+  if (call.options.has('json')) {
+    printJson(call, undone);
+    return 0;
+  }
+  for (const rollout of undone.rollouts) call.io.stdout(`${headline(rollout)}\n`);
+  if (undone.rollouts.length === 0) call.io.stdout('no gateway has it\n');
+  for (const serial of undone.unknown) call.io.stdout(`${oneLine(serial)}: has no version to go back to\n`);
+  return 0;
+}
+
+function headline({ id, name, state, wave, waves }: RolloutReply): string {
+  return `${id}  ${oneLine(name)}  ${state}, wave ${wave} of ${waves.length}`;
+}
+
+function print(call: CommandCall, rollout: RolloutReply): number {
+  if (call.options.has('json')) {
+    printJson(call, rollout);
+    return 0;
+  }
+  call.io.stdout(`${headline(rollout)}\n`);
+  const until = rollout.until === null ? '' : `, until ${renderTime(rollout.until)} UTC`;
+  call.io.stdout(`waits for ${oneLine(rollout.waitsFor)}${until}\n`);
+  for (const [at, { counts }] of rollout.waves.entries()) {
+    const shown = Object.entries(counts).flatMap(([state, count]) =>
+      count === 0 ? [] : [`${count} ${state}`],
+    );
+    call.io.stdout(`wave ${at + 1}: ${shown.join(', ') || 'no gateways'}\n`);
+  }
+  for (const { code, gateways, serials, reason } of rollout.failures)
+    call.io.stdout(`${gateways} ${code}: ${oneLine(reason)} (${oneLine(serials.join(', '))})\n`);
+  return 0;
+}

@@ -1,0 +1,44 @@
+/** Times, bytes and shares as a person reads them. */
+import { words } from './words.ts';
+
+const STEPS: readonly (readonly [seconds: number, unit: string])[] = [
+  [7 * 86_400, 'w'],
+  [86_400, 'd'],
+  [3600, 'h'],
+  [60, 'min'],
+];
+
+/** `3 h ago`, `in 2 d`; both are Unix seconds. */
+export function relativeTime(atS: number, nowS: number): string {
+  const seconds = Math.abs(nowS - atS);
+  const step = STEPS.find(([length]) => seconds >= length);
+  if (step === undefined) return words.ago.now;
+  const said = `${Math.floor(seconds / step[0])} ${step[1]}`;
+  return atS > nowS ? words.ago.in(said) : words.ago.before(said);
+}
+
+export function exactTime(atS: number): string {
+  return new Date(atS * 1000).toLocaleString('en', { dateStyle: 'medium', timeStyle: 'long' });
+}
+
+const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
+
+export function bytes(count: number): string {
+  const power = Math.min(UNITS.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, count)) / 3)));
+  const value = count / 1000 ** power;
+  return `${value.toFixed(power === 0 || value >= 100 ? 0 : 1)} ${UNITS[power]}`;
+}
+
+/** `90 s`, `4 h`: a length of time. */
+export function duration(seconds: number): string {
+  const step = STEPS.find(([length]) => seconds >= length && seconds % length === 0);
+  return step === undefined ? `${Math.round(seconds)} s` : `${seconds / step[0]} ${step[1]}`;
+}
+
+/** What a gateway says of itself may be long, or hold marks that turn the writing round. */
+export function plain(text: string): string {
+  const cut = text.length > LONGEST ? `${text.slice(0, LONGEST)}\u2026` : text;
+  return cut.replace(/[\p{Cc}\p{Cf}]/gu, '\u{fffd}');
+}
+
+const LONGEST = 500;

@@ -1,0 +1,123 @@
+/** What the platform answers below `/gwe/v2`, as far as the console shows it. */
+import { type Decoded, flag, list, mapOf, maybe, number, object, text } from './decode.ts';
+
+export const SESSION = object({
+  name: text,
+  grants: list(object({ role: text, product: text })),
+  products: list(text),
+  changeToken: maybe(text),
+  expiresAt: maybe(number),
+  /** The password was given by somebody else: nothing is allowed until it is another one. */
+  mustChangePassword: maybe(flag),
+});
+export type Session = Decoded<typeof SESSION>;
+
+export const STATUS = object({
+  gateways: number,
+  expected: number,
+  late: number,
+  silent: number,
+  neverSeen: number,
+  shared: number,
+  failing: number,
+  apps: mapOf(mapOf(number)),
+  problems: list(object({ serial: text, problems: list(text) })),
+});
+export type Status = Decoded<typeof STATUS>;
+
+const WAVE = object({ openedAt: number, counts: mapOf(number) });
+
+export const ROLLOUT = object({
+  id: text,
+  name: text,
+  product: text,
+  revision: number,
+  state: text,
+  author: text,
+  startedAt: number,
+  since: number,
+  by: text,
+  reason: text,
+  wave: number,
+  waves: list(WAVE),
+  artifacts: list(object({ app: text, version: text })),
+  policy: object({ limit: number, need: number, soakS: number, concurrency: number }),
+  tally: object({ succeeded: number, failed: number, silent: number, reachable: number }),
+  waitsFor: text,
+  until: maybe(number),
+  failures: maybe(list(object({ code: text, gateways: number, serials: list(text), reason: text }))),
+});
+export type Rollout = Decoded<typeof ROLLOUT>;
+
+export const ROLLOUTS = object({ rollouts: list(ROLLOUT) });
+
+export const GATEWAY = object({
+  serial: text,
+  state: text,
+  lastSeenAt: number,
+  expectedBy: number,
+  intervalS: number,
+  isSilent: flag,
+  isShared: flag,
+  sharedWhy: maybe(text),
+  hold: maybe(text),
+  waiting: maybe(text),
+  gweVersion: maybe(text),
+  target: maybe(text),
+  freeBytes: maybe(number),
+  budgetLeftBytes: maybe(number),
+  tags: mapOf(text),
+  apps: mapOf(
+    object({
+      version: text,
+      status: text,
+      previous: maybe(text),
+      restarts: maybe(number),
+      lastOutcome: maybe(text),
+      seenAt: number,
+    }),
+  ),
+});
+export type Gateway = Decoded<typeof GATEWAY>;
+
+export const GATEWAYS = object({ devices: list(GATEWAY), next: maybe(text) });
+
+export const GROUPS = object({ groups: list(object({ name: text, filter: text })) });
+
+const EVENT = object({
+  id: number,
+  serial: text,
+  at: number,
+  kind: text,
+  app: text,
+  version: text,
+  outcome: text,
+  code: text,
+  text,
+});
+export type FleetEvent = Decoded<typeof EVENT>;
+
+export const EVENTS = object({ events: list(EVENT) });
+
+const MEMBER = object({
+  serial: text,
+  wave: number,
+  state: text,
+  since: number,
+  attempt: number,
+  code: maybe(text),
+  reason: maybe(text),
+});
+export type Member = Decoded<typeof MEMBER>;
+
+export const MEMBERS = object({ members: list(MEMBER), next: maybe(text) });
+
+export const PLAN = object({
+  artifacts: list(text),
+  gateways: number,
+  waves: list(number),
+  excluded: mapOf(object({ gateways: number, first: list(text) })),
+  ways: mapOf(object({ gateways: number, bytes: number })),
+  lowestBudgetBytes: maybe(number),
+});
+export type Plan = Decoded<typeof PLAN>;

@@ -1,0 +1,164 @@
+/** Is everything all right, and if not, which thing first? */
+import { useConsole, useLoaded } from '../base/context.ts';
+import { plain } from '../base/format.ts';
+import { ROLLOUTS, type Rollout, STATUS, type Status } from '../base/replies.ts';
+import { hrefOf } from '../base/route.ts';
+import { words } from '../base/words.ts';
+import { RolloutCard } from '../parts/rollout-card.tsx';
+import { Unread } from '../parts/unread.tsx';
+
+const NEEDS_A_PERSON = ['awaiting-approval', 'paused', 'held'];
+const MOST_NEEDS = 20;
+
+export function FleetPage({ say }: { say: (text: string) => void }) {
+  const { api, product } = useConsole();
+  const path = `/products/${encodeURIComponent(product)}`;
+  const found = useLoaded(path, () =>
+    Promise.all([api.read(`${path}/status`, STATUS), api.read(`${path}/rollouts?limit=20`, ROLLOUTS)]),
+  );
+  if (found.value === undefined) return <Unread problem={found.problem} />;
+  const [status, { rollouts }] = found.value;
+  if (status.gateways === 0) return <FirstGateway product={product} />;
+  return (
+    <>
+      <Unread problem={found.problem} isOld />
+      <Needs status={status} rollouts={rollouts} />
+      <Heard status={status} />
+      <section aria-labelledby="rollouts">
+        <h2 id="rollouts">{words.rollouts}</h2>
+        {rollouts.length === 0 && <p>{words.none.rollouts}</p>}
+        <ul class="cards">
+          {rollouts.map((rollout) => (
+            <RolloutCard key={rollout.id} rollout={rollout} say={say} />
+          ))}
+        </ul>
+      </section>
+      <Versions status={status} />
+    </>
+  );
+}
+
+/** Decisions first: they hold up many gateways, each of the rest concerns one. */
+function Needs({ status, rollouts }: { status: Status; rollouts: readonly Rollout[] }) {
+  const { product } = useConsole();
+  const waiting = rollouts.filter(({ state }) => NEEDS_A_PERSON.includes(state));
+  const shown = status.problems.slice(0, MOST_NEEDS);
+  const isWell = waiting.length === 0 && shown.length === 0;
+  return (
+    <section aria-labelledby="needs" class={isWell ? 'well' : 'needs'}>
+      <h2 id="needs">{words.needsYou}</h2>
+      {isWell && <p>{words.none.needs}</p>}
+      <ul>
+        {waiting.map(({ id, name, state, reason, waitsFor }) => (
+          <li key={id}>
+            <a href={hrefOf({ product, page: 'rollouts', item: id })}>{plain(name)}</a>{' '}
+            <span class={`state ${state}`}>{words.rollout.states[state]}</span>{' '}
+            {plain(reason || words.rollout.waitsFor(waitsFor))}
+          </li>
+        ))}
+        {shown.map(({ serial, problems }) => (
+          <li key={serial}>
+            <a href={hrefOf({ product, page: 'gateways', item: serial })}>{words.problemOf(plain(serial))}</a>{' '}
+            {plain(problems.join(', '))}
+          </li>
+        ))}
+      </ul>
+      {status.problems.length > shown.length && <p>{words.more(status.problems.length - shown.length)}</p>}
+    </section>
+  );
+}
+
+const FILTERS = { all: '', silent: 'silent', neverSeen: 'not seen', shared: 'shared' } as const;
+
+function Heard({ status }: { status: Status }) {
+  const { product } = useConsole();
+  const counts = {
+    all: status.gateways,
+    expected: status.expected,
+    late: status.late,
+    silent: status.silent,
+    neverSeen: status.neverSeen,
+    failing: status.failing,
+    shared: status.shared,
+  };
+  const filters: Readonly<Partial<Record<string, string>>> = FILTERS;
+  return (
+    <section aria-labelledby="heard">
+      <h2 id="heard">{words.heard.title}</h2>
+      <ul class="counts">
+        {(['all', 'expected', 'late', 'silent', 'neverSeen', 'failing', 'shared'] as const).map((name) => {
+          const filter = filters[name];
+          const said = (
+            <>
+              <strong>{counts[name].toLocaleString('en')}</strong> {words.heard[name]}
+            </>
+          );
+          const isBad = counts[name] > 0 && !['all', 'expected', 'late'].includes(name);
+          return (
+            <li key={name} class={isBad ? 'bad' : ''}>
+              {filter === undefined ? (
+                said
+              ) : (
+                <a href={hrefOf({ product, page: 'gateways', query: { filter } })}>{said}</a>
+              )}
+            </li>
+          );
+        })}
+      </ul>
+    </section>
+  );
+}
+
+const MOST_VERSIONS = 8;
+
+function Versions({ status }: { status: Status }) {
+  const { product } = useConsole();
+  const apps = [...status.apps].sort(([a], [b]) => a.localeCompare(b));
+  return (
+    <section aria-labelledby="versions">
+      <h2 id="versions">{words.versions.title}</h2>
+      {apps.length === 0 && <p>{words.versions.none}</p>}
+      {apps.map(([app, versions]) => (
+        <table key={app}>
+          <caption>{plain(app)}</caption>
+          <thead class="unseen">
+            <tr>
+              <th scope="col">{words.versions.version}</th>
+              <th scope="col">{words.heard.title}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {[...versions]
+              .sort(([, a], [, b]) => b - a)
+              .slice(0, MOST_VERSIONS)
+              .map(([version, count]) => (
+                <tr key={version}>
+                  <th scope="row">
+                    <a
+                      href={hrefOf({ product, page: 'gateways', query: { filter: `app.${app}=${version}` } })}
+                    >
+                      {plain(version)}
+                    </a>
+                  </th>
+                  <td>
+                    <meter min={0} max={status.gateways} value={count} aria-hidden="true" />{' '}
+                    {count.toLocaleString('en')}
+                  </td>
+                </tr>
+              ))}
+          </tbody>
+        </table>
+      ))}
+    </section>
+  );
+}
+
+function FirstGateway({ product }: { product: string }) {
+  return (
+    <section>
+      <h2>{words.none.gateways}</h2>
+      <p>{words.none.gatewaysHelp}</p>
+      <pre>{`gwe platform device add ${plain(product)} SERIAL`}</pre>
+    </section>
+  );
+}

@@ -1,0 +1,157 @@
+/** Which gateways are there, and how are they? By filter or group, all of them, as a table or as CSV. */
+import { useState } from 'preact/hooks';
+import type { Api } from '../base/api.ts';
+import { useConsole, useLoaded, useMay } from '../base/context.ts';
+import { csvOf, save } from '../base/csv.ts';
+import { object } from '../base/decode.ts';
+import { plain } from '../base/format.ts';
+import { type PageOf, usePages } from '../base/pages.ts';
+import { GATEWAYS, type Gateway, GROUPS, STATUS } from '../base/replies.ts';
+import { go, hrefOf, NEW, type Route } from '../base/route.ts';
+import { words } from '../base/words.ts';
+import { FilterBar } from '../parts/filter-bar.tsx';
+import { gatewayColumns } from '../parts/gateway-rows.tsx';
+import { LongTable } from '../parts/long-table.tsx';
+import { TagAll } from '../parts/tag-all.tsx';
+import { Unread } from '../parts/unread.tsx';
+
+const PAGE = 200;
+const LARGEST_PAGE = 1000;
+
+const serialOf = ({ serial }: Gateway): string => serial;
+
+export function GatewaysPage({ route, say }: { route: Route; say: (text: string) => void }) {
+  const { api, product } = useConsole();
+  const may = useMay();
+  const [filter, group] = [route.query.get('filter') ?? '', route.query.get('group') ?? ''];
+  const key = `${product}\n${filter}\n${group}`;
+  const read = (after: string | undefined, limit: number): Promise<PageOf<Gateway>> =>
+    readPage(api, product, { filter, group, after, limit });
+  const found = usePages(
+    key,
+    (after) => read(after, PAGE),
+    ({ serial }) => serial,
+  );
+  const all = async (): Promise<readonly Gateway[]> => {
+    const gateways: Gateway[] = [];
+    for (let after: string | undefined; ; ) {
+      const page = await read(after, LARGEST_PAGE);
+      gateways.push(...page.items);
+      say(words.list.csvRead(gateways.length));
+      if (page.next === undefined) return gateways;
+      after = page.next;
+    }
+  };
+  const apply = (wanted: string): void => go({ product, page: 'gateways', query: { filter: wanted, group } });
+  const apps = useLoaded(`apps of ${product}`, async () => [
+    ...(await api.read(`/products/${encodeURIComponent(product)}/status`, STATUS)).apps.keys(),
+  ]);
+  return (
+    <>
+      <FilterBar filter={filter} apps={apps.value ?? []} apply={apply} />
+      <Groups filter={filter} group={group} say={say} />
+      <div class="actions">
+        <span role="status">{found.isRead && words.list.shown(found.items.length, found.isComplete)}</span>
+        <button type="button" onClick={() => void all().then((rows) => save(`${product}.csv`, csvOf(rows)))}>
+          {words.list.csv}
+        </button>
+        {may('rollout.start') && (
+          <a href={hrefOf({ product, page: 'rollouts', item: NEW, query: { filter, group } })}>
+            {words.list.rollout}
+          </a>
+        )}
+        <TagAll all={all} say={say} />
+      </div>
+      <Unread problem={found.problem} isOld={found.isRead} />
+      {found.isRead && found.items.length === 0 && <p>{words.list.none}</p>}
+      {found.items.length > 0 && (
+        <LongTable
+          name={words.gateways}
+          items={found.items}
+          isComplete={found.isComplete}
+          columns={gatewayColumns(product)}
+          idOf={serialOf}
+          look={found.look}
+        />
+      )}
+    </>
+  );
+}
+
+interface PageRequest {
+  readonly filter: string;
+  readonly group: string;
+  readonly after: string | undefined;
+  readonly limit: number;
+}
+
+/** Where few are chosen a page may come empty: it is followed until something is there, or the end. */
+async function readPage(api: Api, product: string, request: PageRequest): Promise<PageOf<Gateway>> {
+  const { filter, group, limit } = request;
+  for (let { after } = request; ; ) {
+    const query = new URLSearchParams({
+      limit: String(limit),
+      ...(filter === '' ? {} : { filter }),
+      ...(group === '' ? {} : { group }),
+      ...(after === undefined ? {} : { after }),
+    });
+    const page = await api.read(`/products/${encodeURIComponent(product)}/devices?${query}`, GATEWAYS);
+    if (page.devices.length > 0 || page.next === undefined) return { items: page.devices, next: page.next };
+    after = page.next;
+  }
+}
+
+function Groups({ filter, group, say }: { filter: string; group: string; say: (text: string) => void }) {
+  const { api, product, refresh } = useConsole();
+  const may = useMay();
+  const [name, setName] = useState('');
+  const path = `/products/${encodeURIComponent(product)}/groups`;
+  const found = useLoaded(path, () => api.read(path, GROUPS));
+  const [problem, setProblem] = useState('');
+  const submit = async (event: Event): Promise<void> => {
+    event.preventDefault();
+    try {
+      const saved = `${path}/${encodeURIComponent(name.trim())}`;
+      await api.change({ method: 'PUT', path: saved, body: { filter }, decoder: object({}) });
+      say(words.filter.saved(name.trim()));
+      setName('');
+      setProblem('');
+      refresh();
+    } catch (error) {
+      setProblem(error instanceof Error ? error.message : String(error));
+    }
+  };
+  const groups = found.value?.groups ?? [];
+  return (
+    <>
+      <p class="groups">
+        {words.filter.groups}: {groups.length === 0 && <span class="hint">{words.filter.noGroups}</span>}
+        {groups.map((one) => (
+          <a
+            key={one.name}
+            href={hrefOf({ product, page: 'gateways', query: { group: one.name } })}
+            aria-current={one.name === group ? 'true' : undefined}
+            title={plain(one.filter)}
+          >
+            {plain(one.name)}
+          </a>
+        ))}
+        {(group !== '' || filter !== '') && (
+          <a href={hrefOf({ product, page: 'gateways' })}>{words.filter.all}</a>
+        )}
+      </p>
+      {filter !== '' && group === '' && may('group.write') && (
+        <form class="line" onSubmit={submit}>
+          <label>
+            {words.filter.saveAs}{' '}
+            <input value={name} required onInput={(event) => setName(event.currentTarget.value)} />
+          </label>
+          <button type="submit">{words.filter.save}</button>
+          <span role="alert" class="problem">
+            {problem}
+          </span>
+        </form>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,113 @@
+/** What a call of `/gwe/v2` is: one row of a table, from which requests are checked, answered and described. */
+import * as v from 'valibot';
+import type { Clock } from '../base/clock.ts';
+import type { AuditFacts } from '../fleet/people/audit.ts';
+import type { Grant, Call as Permission } from '../fleet/people/roles.ts';
+import type { Session } from '../fleet/people/sessions.ts';
+import { Refusal, type Reply } from '../platform/http/exchange.ts';
+import type { Quota } from '../platform/http/quota.ts';
+import type { Storage } from '../platform/storage/storage.ts';
+import type { SignOn } from './people/sign-on.ts';
+
+export interface FleetContext {
+  readonly storage: Storage;
+  readonly clock: Pick<Clock, 'wallMs' | 'sleep'>;
+  /** Streams of events, by who reads them. */
+  readonly streams: Quota;
+  /** A provider of identities, where there is one. */
+  readonly signOn?: SignOn | undefined;
+}
+
+/** Who asks. */
+export interface Actor {
+  readonly name: string;
+  readonly grants: readonly Grant[];
+  /** With the server's own token, with another one, as a person, or with nothing. */
+  readonly kind: 'server' | 'token' | 'person' | 'nobody';
+  /** The id of what says so: of a token, of the server's own one, or of a login. */
+  readonly credential: string;
+  /** Unix seconds until which it does. */
+  readonly expiresAt: number;
+  /** Of a browser: `changeToken` has to come with each change. */
+  readonly session?: (Session & { readonly changeToken: string }) | undefined;
+}
+
+export interface Request {
+  readonly actor: Actor;
+  /** What stands for the `{names}` of the path. */
+  readonly names: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  /** As its schema has it; `undefined` for a call without. */
+  readonly body: unknown;
+  /** Of If-Match: the revision that is to be changed. */
+  readonly revision: number | undefined;
+  /** Unix seconds. */
+  readonly at: number;
+  /** Whom it came from, as an address. */
+  readonly address: string;
+  /** The connection of the one who asks is encrypted. */
+  readonly isEncrypted: boolean;
+  /** Aborts when the client has gone or the server closes. */
+  readonly signal: AbortSignal;
+  header(name: string): string | undefined;
+  /** For the audit; without what it was before and after. */
+  audit(action: string, target: string): AuditFacts;
+}
+
+export interface Answer {
+  readonly status?: 200 | 201 | undefined;
+  readonly body: unknown;
+  /** Becomes ETag. */
+  readonly revision?: number | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** What the same request, sent once more, is answered with, where that is not `body`: no secret is kept. */
+  readonly again?: unknown;
+  /** The whole answer, where it is no JSON. */
+  readonly reply?: Reply;
+}
+
+/** Whoever asks; who is logged in, about himself; the server's own token alone. */
+type Special = 'anyone' | 'self' | 'server';
+
+export interface ApiCall {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Below `/gwe/v2`: `/products/{product}/devices`. */
+  readonly path: string;
+  readonly permission: Permission | Special;
+  readonly summary: string;
+  readonly query?: readonly string[];
+  readonly schema?: v.GenericSchema;
+  /** The body is text of this type. */
+  readonly takes?: 'text/csv';
+  /** What else than JSON it may answer with. */
+  readonly gives?: readonly string[];
+  run(context: FleetContext, request: Request): Promise<Answer>;
+}
+
+/** The body by its schema. Refuses with 422, naming the place. */
+export function bodyOf<T>(schema: v.GenericSchema<unknown, T>, body: unknown): T {
+  const parsed = v.safeParse(schema, body);
+  if (parsed.success) return parsed.output;
+  const [issue] = parsed.issues;
+  const place = v.getDotPath(issue) ?? 'the body';
+  throw new Refusal(422, `cannot use ${place}: ${issue.message}`);
+}
+
+const MAX_PAGE_LIMIT = 1000;
+
+/** `limit` of a query, 100 without one. Refuses with 400 what is no number from 1 to 1000. */
+export function limitOf(query: URLSearchParams): number {
+  const limit = Number(query.get('limit') ?? 100);
+  if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_PAGE_LIMIT) return limit;
+  throw new Refusal(400, `cannot use limit: expected a whole number from 1 to ${MAX_PAGE_LIMIT}`);
+}
+
+/** The name in the path. */
+export function nameOf({ names }: Pick<Request, 'names'>, name: string): string {
+  return names[name] ?? '';
+}
+
+/** One line of text. */
+export function lineOf(most: number): v.GenericSchema<string, string> {
+  return v.pipe(v.string(), v.maxLength(most), v.regex(/^[^\p{Cc}]*$/u, 'expected no control characters'));
+}

@@ -1,0 +1,100 @@
+/** One notice to one target: by a signed request, or by mail. */
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { GweError } from '../../base/errors.ts';
+import { lookupOutside, refuseLocalHost } from './addresses.ts';
+import { type Notice, signBody, type Target } from './notice.ts';
+
+interface Mail {
+  /** `smtp://HOST:PORT`, or `smtps://HOST:PORT`; the name of the user in it, if any. */
+  readonly url: string;
+  readonly password?: string | undefined;
+  readonly from: string;
+  readonly ca?: string | undefined;
+}
+
+export interface Ways {
+  readonly mail?: Mail | undefined;
+  /** Webhooks may go to this machine and its link. */
+  readonly allowsLocal: boolean;
+  readonly ca?: string | undefined;
+}
+
+/** For all of it: a target that is slow is tried again. */
+const TIMEOUT_MS = 10_000;
+
+/** Throws where it was not taken. */
+export async function sendNotice(ways: Ways, target: Target, notice: Notice): Promise<void> {
+  if (target.url.startsWith('mailto:')) await sendMail(ways, target, notice);
+  else await callWebhook(ways, target, notice);
+}
+
+async function callWebhook({ allowsLocal, ca }: Ways, target: Target, notice: Notice): Promise<void> {
+  const url = new URL(target.url);
+  if (!allowsLocal) refuseLocalHost(url.hostname);
+  const { key, ...rest } = notice;
+  const body = JSON.stringify({ version: 1, id: key, ...rest });
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    'user-agent': 'gwe',
+    'x-gwe-signature': signBody(target.secret, body, Math.floor(notice.at)),
+  };
+  const options = {
+    method: 'POST',
+    headers,
+    // A connection of its own: one that is kept was looked at for another name.
+    agent: false,
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+    ...(allowsLocal ? {} : { lookup: lookupOutside }),
+    ...(ca === undefined ? {} : { ca }),
+  };
+  const status = await new Promise<number>((resolve, reject) => {
+    const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
+    const sent = send(url, options, (response) => {
+      // What it says is of no interest, and may be endless.
+      response.destroy();
+      resolve(response.statusCode ?? 0);
+    });
+    sent.once('error', reject);
+    sent.end(body);
+  });
+  if (status < 200 || status > 299)
+    throw new GweError(
+      'PROTOCOL_REFUSED',
+      `cannot send to '${url.host}': it answered ${status}, expected 2xx`,
+    );
+}
+
+async function sendMail({ mail }: Ways, target: Target, { title, text, product }: Notice): Promise<void> {
+  if (mail === undefined)
+    throw new GweError(
+      'CONFIG_INVALID',
+      'cannot send mail: the platform has no server for it, expected --smtp-url',
+    );
+  const { createTransport } = (await import('nodemailer')).default;
+  const url = new URL(mail.url);
+  const isSecure = url.protocol === 'smtps:';
+  const user = decodeURIComponent(url.username);
+  const transport = createTransport({
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port === '' ? (isSecure ? 465 : 587) : Number(url.port),
+    secure: isSecure,
+    ...(user === '' ? {} : { auth: { user, pass: mail.password ?? '' } }),
+    // A password never goes over a line that anybody may read.
+    requireTLS: user !== '',
+    ...(mail.ca === undefined ? {} : { tls: { ca: mail.ca } }),
+    connectionTimeout: TIMEOUT_MS,
+    greetingTimeout: TIMEOUT_MS,
+    socketTimeout: TIMEOUT_MS,
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  });
+  try {
+    const to = target.url.slice('mailto:'.length);
+    const subject = `[gwe ${product === '*' ? 'platform' : product}] ${title}`;
+    await transport.sendMail({ from: mail.from, to, subject, text: `${text}\n` });
+  } finally {
+    transport.close();
+  }
+}

@@ -1,0 +1,30 @@
+/** Cookies of the platform's own pages: no script reads them, and no other site's page sends them. */
+
+/** Of a session. */
+export const SESSION_COOKIE = 'gwe_session';
+/** Of a login at a provider that is under way: it comes back from another site. */
+export const FLOW_COOKIE = 'gwe_sign_on';
+
+export function readCookie(header: string | undefined, name: string): string | undefined {
+  for (const part of (header ?? '').split(';')) {
+    const [key, value] = part.trim().split('=');
+    if (key === name && value !== undefined && /^[\w.-]{1,256}$/.test(value)) return value;
+  }
+  return undefined;
+}
+
+interface CookieOptions {
+  readonly seconds: number;
+  readonly isEncrypted: boolean;
+  readonly sameSite: 'Strict' | 'Lax';
+}
+
+/** `Set-Cookie`; an empty value ends it. */
+export function renderCookie(
+  name: string,
+  value: string,
+  { seconds, isEncrypted, sameSite }: CookieOptions,
+): string {
+  const secure = isEncrypted ? '; Secure' : '';
+  return `${name}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=${sameSite}${secure}`;
+}

@@ -1,0 +1,86 @@
+/** Tokens, and the audit. */
+import { randomBytes } from 'node:crypto';
+import * as v from 'valibot';
+import { ROLES } from '../../fleet/people/roles.ts';
+import { makeToken } from '../../fleet/people/tokens.ts';
+import { Refusal } from '../../platform/http/exchange.ts';
+import {
+  type Answer,
+  type ApiCall,
+  bodyOf,
+  type FleetContext,
+  limitOf,
+  nameOf,
+  type Request,
+} from '../call.ts';
+import { TOKEN_USE_KIND } from '../identity.ts';
+
+const LONGEST_DAYS = 3650;
+const TOKEN = v.object({
+  name: v.pipe(v.string(), v.regex(/^[A-Za-z0-9_.@-]{1,64}$/, 'expected up to 64 letters, digits, _ . @ -')),
+  role: v.picklist(ROLES),
+  /** `*` for all. */
+  product: v.pipe(v.string(), v.minLength(1), v.maxLength(255)),
+  days: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(LONGEST_DAYS)),
+});
+
+export const tokenCalls: readonly ApiCall[] = [
+  {
+    method: 'GET',
+    path: '/tokens',
+    permission: 'token.write',
+    summary: 'Tokens, without their secrets',
+    run: async ({ storage }) => {
+      const tokens = await storage.listTokens();
+      const uses = tokens.map(({ id }) => storage.findRecord(TOKEN_USE_KIND, id));
+      const lastUses = await Promise.all(uses);
+      return {
+        body: {
+          tokens: tokens.map(({ digest: _, ...token }, at) => ({
+            ...token,
+            lastUsedAt: Number(lastUses[at] ?? 0),
+          })),
+        },
+      };
+    },
+  },
+  {
+    method: 'POST',
+    path: '/tokens',
+    permission: 'token.write',
+    summary: 'Make a token; its text is shown this once',
+    schema: TOKEN,
+    run: createToken,
+  },
+  {
+    method: 'DELETE',
+    path: '/tokens/{token}',
+    permission: 'token.write',
+    summary: 'Revoke a token',
+    run: async ({ storage }, request) => {
+      const id = nameOf(request, 'token');
+      if (!(await storage.removeToken(id, request.audit('token.remove', id))))
+        throw new Refusal(404, 'no such token');
+      return { body: { id, removed: true } };
+    },
+  },
+  {
+    method: 'GET',
+    path: '/audit',
+    permission: 'audit.read',
+    summary: 'What people and rules did, chained by digest',
+    query: ['after', 'limit'],
+    run: async ({ storage }, { query }) => ({
+      body: { entries: await storage.listAudit(Number(query.get('after') ?? 0) || 0, limitOf(query)) },
+    }),
+  },
+];
+
+async function createToken({ storage }: FleetContext, request: Request): Promise<Answer> {
+  const { name, role, product, days } = bodyOf(TOKEN, request.body);
+  const { text, id, digest } = makeToken(randomBytes(38));
+  const token = { id, name, grants: [{ role, product }], expiresAt: request.at + days * 86_400 };
+  const audit = { ...request.audit('token.create', id), after: JSON.stringify(token) };
+  await storage.putToken({ ...token, digest }, audit);
+  return { status: 201, body: { ...token, text }, again: token };
+}

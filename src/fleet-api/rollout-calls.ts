@@ -1,0 +1,296 @@
+/** Rollouts: dry run, start, and what people do with one that is under way. */
+import * as v from 'valibot';
+import { renderArtifactName } from '../artifact/name.ts';
+import { needsApproval } from '../fleet/people/roles.ts';
+import { explain } from '../fleet/rollout/explain.ts';
+import {
+  abort,
+  approve,
+  finishPreparing,
+  goOn,
+  pause,
+  type Result,
+  resume,
+  submit,
+} from '../fleet/rollout/operate.ts';
+import { planUndo } from '../fleet/rollout/plan.ts';
+import { type Member, noCounts, type Rollout, tallyOf } from '../fleet/rollout/rollout.ts';
+import { Refusal } from '../platform/http/exchange.ts';
+import type { FleetGateway, RolloutChanged, StoredRollout } from '../platform/storage/fleet-storage.ts';
+import {
+  type Answer,
+  type ApiCall,
+  bodyOf,
+  type FleetContext,
+  limitOf,
+  lineOf,
+  nameOf,
+  type Request,
+} from './call.ts';
+import { eachGateway } from './gateway-calls.ts';
+import { type Planned, planOf, policyOf, SPEC, type Spec, showPlan } from './rollout-plan.ts';
+
+const REASON = v.object({ reason: v.optional(lineOf(300)) });
+
+const ROLLOUT = '/products/{product}/rollouts/{rollout}';
+
+export const rolloutCalls: readonly ApiCall[] = [
+  {
+    method: 'POST',
+    path: '/products/{product}/rollouts/plan',
+    permission: 'rollout.plan',
+    summary: 'Dry run: who is in, who is not and why, and the bytes',
+    schema: SPEC,
+    run: async (context, request) => ({
+      body: showPlan(await planOf(context, request, bodyOf(SPEC, request.body))),
+    }),
+  },
+  {
+    method: 'POST',
+    path: '/products/{product}/rollouts',
+    permission: 'rollout.start',
+    summary: 'Start a rollout',
+    schema: SPEC,
+    run: startRollout,
+  },
+  {
+    method: 'GET',
+    path: '/products/{product}/rollouts',
+    permission: 'fleet.read',
+    summary: 'Rollouts, the newest first',
+    query: ['limit'],
+    run: async ({ storage }, request) => {
+      const found = await storage.listRollouts(nameOf(request, 'product'), limitOf(request.query));
+      return { body: { rollouts: found.map((stored) => showRollout(stored, request.at)) } };
+    },
+  },
+  {
+    method: 'GET',
+    path: ROLLOUT,
+    permission: 'fleet.read',
+    summary: 'One rollout: waves, what it waits for, failures by code',
+    run: readRollout,
+  },
+  {
+    method: 'GET',
+    path: `${ROLLOUT}/members`,
+    permission: 'fleet.read',
+    summary: 'Its gateways by serial number',
+    query: ['after', 'limit'],
+    run: listMembers,
+  },
+  act('pause', 'rollout.pause', 'Show its command to nobody', pause),
+  act('resume', 'rollout.resume', 'Go on after a pause or a stop', resume),
+  act('go-on', 'rollout.go-on', 'Begin the next wave in spite of what this one lacks', goOn),
+  act('abort', 'rollout.abort', 'End it; it cannot be resumed', abort),
+  act('approve', 'rollout.approve', "Approve another person's rollout", (rollout, { by, at }) => {
+    const approved = approve(rollout, { by, at });
+    return 'rollout' in approved ? finishPreparing(approved.rollout, { by, at }) : approved;
+  }),
+  {
+    method: 'POST',
+    path: `${ROLLOUT}/retry`,
+    permission: 'rollout.retry',
+    summary: 'Try again on the gateways on which it failed',
+    run: async ({ storage }, request) => {
+      const [product, id] = [nameOf(request, 'product'), nameOf(request, 'rollout')];
+      return changed(await storage.retryRollout(product, id, request.audit('rollout.retry', id)), request);
+    },
+  },
+  {
+    method: 'POST',
+    path: `${ROLLOUT}/undo`,
+    permission: 'rollout.undo',
+    summary: 'Roll each gateway that has it back to the version that it had',
+    run: undoRollout,
+  },
+];
+
+type Acting = (rollout: Rollout, act: { by: string; at: number; reason?: string }) => Result;
+
+function act(verb: string, permission: ApiCall['permission'], summary: string, run: Acting): ApiCall {
+  return {
+    method: 'POST',
+    path: `${ROLLOUT}/${verb}`,
+    permission,
+    summary,
+    schema: REASON,
+    run: async ({ storage }, request) => {
+      const { reason } = bodyOf(REASON, request.body ?? {});
+      const [product, id] = [nameOf(request, 'product'), nameOf(request, 'rollout')];
+      const step = { by: request.actor.name, at: request.at, ...(reason === undefined ? {} : { reason }) };
+      const which = { product, id, revision: request.revision };
+      const audit = request.audit(`rollout.${verb}`, id);
+      return changed(await storage.changeRollout(which, (rollout) => run(rollout, step), audit), request);
+    },
+  };
+}
+
+function changed(result: RolloutChanged, request: Request): Answer {
+  if (result === 'unknown') throw new Refusal(404, 'no such rollout');
+  if (result === 'changed')
+    throw new Refusal(412, 'cannot change the rollout: it has changed since it was read');
+  if ('refusal' in result) throw new Refusal(409, result.refusal);
+  return { body: showRollout(result, request.at), revision: result.revision };
+}
+
+async function startRollout(context: FleetContext, request: Request): Promise<Answer> {
+  const spec = bodyOf(SPEC, request.body);
+  const planned = await planOf(context, request, spec);
+  if (planned.plan.waves.flat().length === 0) {
+    const why = [...planned.plan.excluded]
+      .map(([reason, serials]) => `${serials.length} ${reason}`)
+      .join(', ');
+    throw new Refusal(409, `cannot start the rollout: no gateway is in it${why === '' ? '' : ` (${why})`}`);
+  }
+  const stored = await createRollout(context, request, { spec, planned });
+  return { status: 201, body: showRollout(stored, request.at), revision: stored.revision };
+}
+
+async function createRollout(
+  { storage }: FleetContext,
+  request: Request,
+  { spec, planned }: { spec: Spec; planned: Planned },
+): Promise<StoredRollout> {
+  const { id, artifacts, plan } = planned;
+  const product = nameOf(request, 'product');
+  const { name: by, grants } = request.actor;
+  const step = { by, at: request.at };
+  const draft: Rollout = {
+    id,
+    artifacts,
+    policy: policyOf(spec),
+    state: 'draft',
+    wave: 0,
+    waves: plan.waves.map(() => ({ openedAt: 0, lastTakenAt: 0, counts: noCounts() })),
+    author: by,
+    needsApproval: needsApproval(grants, product, plan.waves.flat().length),
+    startedAt: request.at,
+    since: request.at,
+    by,
+    reason: '',
+    rollbackFailures: 0,
+    acceptedBad: 0,
+  };
+  const submitted = must(submit(draft, step));
+  const rollout = submitted.state === 'preparing' ? must(finishPreparing(submitted, step)) : submitted;
+  const name = spec.name ?? artifacts.map(({ app, version }) => `${app} ${version}`).join(', ');
+  const audit = { ...request.audit('rollout.start', id), after: JSON.stringify(showPlan(planned)) };
+  await storage.createRollout({ product, name, rollout }, plan.waves, audit);
+  const stored = await storage.findRollout(product, id);
+  if (stored === undefined) throw new Error('a rollout that was made is not in its table');
+  return stored;
+}
+
+function must(result: Result): Rollout {
+  if ('refusal' in result) throw new Error(result.refusal);
+  return result.rollout;
+}
+
+async function findRollout({ storage }: FleetContext, request: Request): Promise<StoredRollout> {
+  const stored = await storage.findRollout(nameOf(request, 'product'), nameOf(request, 'rollout'));
+  if (stored === undefined) throw new Refusal(404, 'no such rollout');
+  return stored;
+}
+
+async function eachMember(
+  { storage }: FleetContext,
+  id: string,
+  take: (member: Member) => void,
+): Promise<void> {
+  for (let after: string | undefined; ; ) {
+    const page = await storage.listMembers(id, { after, limit: 1000 });
+    for (const member of page.items) take(member);
+    if (page.next === undefined) return;
+    after = page.next;
+  }
+}
+
+async function readRollout(context: FleetContext, request: Request): Promise<Answer> {
+  const stored = await findRollout(context, request);
+  const failures = new Map<string, { code: string; gateways: number; serials: string[]; reason: string }>();
+  await eachMember(context, stored.rollout.id, ({ state, code = state, reason = '', serial }) => {
+    if (state !== 'failed' && state !== 'silent') return;
+    const found = failures.get(code) ?? { code, gateways: 0, serials: [], reason };
+    const serials = found.serials.length < 10 ? [...found.serials, serial] : found.serials;
+    failures.set(code, { ...found, gateways: found.gateways + 1, serials });
+  });
+  const body = { ...showRollout(stored, request.at), failures: [...failures.values()] };
+  return { body, revision: stored.revision };
+}
+
+async function listMembers(context: FleetContext, request: Request): Promise<Answer> {
+  const { rollout } = await findRollout(context, request);
+  const page = { after: request.query.get('after') ?? undefined, limit: limitOf(request.query) };
+  const { items, next } = await context.storage.listMembers(rollout.id, page);
+  return { body: { members: items, next: next ?? null } };
+}
+
+function showRollout(
+  { name, product, revision, rollout }: StoredRollout,
+  nowS: number,
+): Record<string, unknown> {
+  const { waitsFor, until } = explain(rollout, nowS);
+  const { id, artifacts, policy, state, wave, author, startedAt, since, by, reason } = rollout;
+  const waves = rollout.waves.map(({ openedAt, counts }) => ({ openedAt, counts }));
+  const tally = tallyOf(rollout.waves);
+  const about = {
+    id,
+    name,
+    product,
+    revision,
+    artifacts,
+    policy,
+    state,
+    author,
+    startedAt,
+    since,
+    by,
+    reason,
+  };
+  return { ...about, wave: wave + 1, waves, tally, waitsFor, until: until ?? null };
+}
+
+/** One rollout for each version that they go back to, all at once: what is bad is known, so there are no waves. */
+async function undoRollout(context: FleetContext, request: Request): Promise<Answer> {
+  const { rollout, name } = await findRollout(context, request);
+  const product = nameOf(request, 'product');
+  const ended = await context.storage.changeRollout(
+    { product, id: rollout.id },
+    (now) =>
+      now.state === 'done'
+        ? { rollout: now }
+        : abort(now, { by: request.actor.name, at: request.at, reason: 'undone' }),
+    request.audit('rollout.undo', rollout.id),
+  );
+  changed(ended, request);
+  const members: Member[] = [];
+  await eachMember(context, rollout.id, (member) => members.push(member));
+  const previous = new Map<string, FleetGateway>();
+  await eachGateway(
+    context,
+    product,
+    () => true,
+    (gateway) => previous.set(gateway.serial, gateway),
+  );
+  const { steps, unknown } = planUndo(
+    rollout.artifacts,
+    members,
+    (serial, app) => previous.get(serial)?.apps.get(app)?.previous,
+  );
+  const rollouts: unknown[] = [];
+  for (const { artifacts, serials } of steps) {
+    const ids = artifacts.map(({ app, version }) => renderArtifactName({ name: app, version }));
+    const spec: Spec = {
+      name: `undo of ${name}`.slice(0, 128),
+      artifacts: ids,
+      serials: [...serials],
+      waves: [{ share: 1 }],
+      soakS: 0,
+    };
+    const planned = await planOf(context, request, spec);
+    if (planned.plan.waves.flat().length === 0) continue;
+    rollouts.push(showRollout(await createRollout(context, request, { spec, planned }), request.at));
+  }
+  return { status: 201, body: { rollouts, unknown } };
+}

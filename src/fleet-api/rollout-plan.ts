@@ -1,0 +1,206 @@
+/** What a rollout is asked for with, and who would be in it. */
+import { randomBytes } from 'node:crypto';
+import * as v from 'valibot';
+import { matchArtifactName, renderArtifactName } from '../artifact/name.ts';
+import { ALWAYS_OPEN, windowsProblem } from '../base/time/windows.ts';
+import type { GatewayRecord } from '../fleet/gateway/record.ts';
+import { DEFAULT_WAVES, planRollout, type WaveSize } from '../fleet/rollout/plan.ts';
+import type { Artifact, Policy } from '../fleet/rollout/rollout.ts';
+import { Refusal } from '../platform/http/exchange.ts';
+import type { ContentItem } from '../platform/storage/content-storage.ts';
+import type { FleetGateway } from '../platform/storage/fleet-storage.ts';
+import type { Page } from '../platform/storage/page.ts';
+import { type FleetContext, nameOf, type Request } from './call.ts';
+import { chosenOf, eachGateway } from './gateway-calls.ts';
+
+const SHARE = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
+const COUNT = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1_000_000));
+const SECONDS = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(31_536_000));
+const RANGE = v.object({ days: v.array(v.number()), from: v.string(), to: v.string() });
+const WAVES = v.pipe(
+  v.array(v.union([v.object({ count: COUNT }), v.object({ share: SHARE })])),
+  v.minLength(1),
+  v.maxLength(20),
+);
+
+/** What a rollout is asked for with. */
+export const SPEC = v.object({
+  name: v.optional(v.pipe(v.string(), v.maxLength(128))),
+  /** Content ids, in the order of their installation. */
+  artifacts: v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(8)),
+  filter: v.optional(v.string()),
+  group: v.optional(v.string()),
+  serials: v.optional(v.pipe(v.array(v.string()), v.maxLength(100_000))),
+  waves: v.optional(WAVES),
+  limit: v.optional(SHARE),
+  need: v.optional(SHARE),
+  stopsAtFailedRollback: v.optional(v.boolean()),
+  concurrency: v.optional(COUNT),
+  soakS: v.optional(SECONDS),
+  reachS: v.optional(SECONDS),
+  installS: v.optional(SECONDS),
+  /** Seconds before each further try after a fault of the network or the platform. */
+  retriesS: v.optional(v.pipe(v.array(SECONDS), v.maxLength(10))),
+  /** Unix seconds: shown to nobody before. */
+  notBefore: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  windows: v.optional(v.object({ zone: v.string(), ranges: v.pipe(v.array(RANGE), v.maxLength(50)) })),
+});
+export type Spec = v.InferOutput<typeof SPEC>;
+
+export interface Planned {
+  readonly id: string;
+  readonly artifacts: readonly Artifact[];
+  readonly plan: ReturnType<typeof planRollout>;
+  readonly durationS: number;
+}
+
+/** Who would be in it, and in which wave. Refuses what is not in the content area. */
+export async function planOf(context: FleetContext, request: Request, spec: Spec): Promise<Planned> {
+  const product = nameOf(request, 'product');
+  const { artifacts, sizes } = await findArtifacts(context, product, spec.artifacts);
+  const patches = await findPatches(context, product, artifacts);
+  const chosen = await chosenOf(context, product, spec);
+  const listed = spec.serials === undefined ? undefined : new Set(spec.serials);
+  const gateways: FleetGateway[] = [];
+  await eachGateway(context, product, chosen, (gateway) => {
+    if (listed === undefined || listed.has(gateway.serial)) gateways.push(gateway);
+  });
+  const id = `r${request.at.toString(36)}${randomBytes(3).toString('hex')}`;
+  const waves: readonly WaveSize[] = spec.waves ?? DEFAULT_WAVES;
+  const fetchOf = (gateway: GatewayRecord): Fetch => fetchFor(gateway, artifacts, { sizes, patches });
+  const plan = planRollout(gateways, { artifacts, waves, id, at: request.at, fetchOf });
+  return { id, artifacts, plan, durationS: durationOf(plan.waves, gateways, policyOf(spec)) };
+}
+
+interface Fetch {
+  readonly way: 'patch' | 'whole';
+  readonly bytes: number;
+}
+
+interface Offered {
+  /** Bytes of each artifact as one tarball. */
+  readonly sizes: readonly number[];
+  /** `APP VERSION OLD8`: bytes of the patch from that digest. */
+  readonly patches: ReadonlyMap<string, number>;
+}
+
+/** What is not fetched at all counts for neither way. */
+function fetchFor(
+  gateway: GatewayRecord,
+  artifacts: readonly Artifact[],
+  { sizes, patches }: Offered,
+): Fetch {
+  let [bytes, isWhole] = [0, false];
+  for (const [at, { app, version }] of artifacts.entries()) {
+    const now = gateway.apps.get(app);
+    if (now?.version === version) continue;
+    const patch = patches.get(`${app} ${version} ${now?.digest?.slice(0, 8)}`);
+    isWhole ||= patch === undefined;
+    bytes += patch ?? sizes[at] ?? 0;
+  }
+  return { way: isWhole ? 'whole' : 'patch', bytes };
+}
+
+const PATCH = /^(.+)\.v(.+)\.([0-9a-f]{8})-[0-9a-f]{8}\.patch$/;
+
+/** Those in the content area for these artifacts. */
+async function findPatches(
+  { storage }: FleetContext,
+  product: string,
+  artifacts: readonly Artifact[],
+): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  for (const { app, version } of artifacts) {
+    // In the order of their ids they stand together.
+    for (let after: string | undefined = `${app}.v${version}.`; after !== undefined; ) {
+      const page: Page<ContentItem> = await storage.listContent(product, { after, limit: 100 });
+      for (const { id, sizeBytes, hasBlob } of page.items) {
+        const [, ofApp, ofVersion, old] = PATCH.exec(id) ?? [];
+        if (hasBlob && ofApp === app && ofVersion === version)
+          found.set(`${app} ${version} ${old}`, sizeBytes);
+      }
+      const isPast = page.items.at(-1)?.id.startsWith(`${app}.v${version}.`) !== true;
+      after = isPast ? undefined : page.next;
+    }
+  }
+  return found;
+}
+
+/** Until the last wave is judged, if nothing fails and each gateway comes to read within its interval. */
+function durationOf(
+  waves: readonly (readonly string[])[],
+  gateways: readonly FleetGateway[],
+  { concurrency, soakS }: Policy,
+): number {
+  const intervals = new Map(gateways.map(({ serial, intervalS }) => [serial, intervalS]));
+  let sum = 0;
+  for (const wave of waves) {
+    if (wave.length === 0) continue;
+    const longest = wave.reduce((most, serial) => Math.max(most, intervals.get(serial) ?? 0), 0);
+    sum += longest * Math.ceil(wave.length / concurrency) + soakS;
+  }
+  return sum;
+}
+
+async function findArtifacts(
+  { storage }: FleetContext,
+  product: string,
+  ids: readonly string[],
+): Promise<{ artifacts: Artifact[]; sizes: number[] }> {
+  const sizes: number[] = [];
+  const artifacts: Artifact[] = [];
+  for (const id of ids) {
+    const name = matchArtifactName(id);
+    if (name === undefined)
+      throw new Refusal(422, `cannot roll out '${id.slice(0, 160)}': expected NAME.vVERSION.tar.gz`);
+    const content = await storage.findContent(product, id);
+    if (content?.hasBlob !== true)
+      throw new Refusal(422, `cannot roll out '${id}': it is not in the content area of this product`);
+    sizes.push(content.sizeBytes);
+    artifacts.push({ app: name.name, version: name.version });
+  }
+  return { artifacts, sizes };
+}
+
+export function showPlan({ artifacts, plan, durationS }: Planned): Record<string, unknown> {
+  return {
+    artifacts: artifacts.map(({ app, version }) => renderArtifactName({ name: app, version })),
+    gateways: plan.waves.flat().length,
+    waves: plan.waves.map((wave) => wave.length),
+    durationS,
+    excluded: Object.fromEntries(
+      [...plan.excluded].map(([reason, serials]) => [
+        reason,
+        { gateways: serials.length, first: serials.slice(0, 10) },
+      ]),
+    ),
+    ways: Object.fromEntries(plan.ways),
+    lowestBudgetBytes: plan.lowestBudgetBytes ?? null,
+  };
+}
+
+const DAY_S = 86_400;
+
+/** With the defaults of what is not given. Refuses with 422 what are no windows. */
+export function policyOf(spec: Spec): Policy {
+  const windows = spec.windows ?? ALWAYS_OPEN;
+  const problem = windowsProblem(windows);
+  if (problem !== undefined) throw new Refusal(422, problem);
+  if (windows.zone === 'local')
+    throw new Refusal(
+      422,
+      "cannot use time zone 'local': expected that of the gateways, such as Europe/Berlin",
+    );
+  return {
+    limit: spec.limit ?? 0.05,
+    need: spec.need ?? 0.95,
+    stopsAtFailedRollback: spec.stopsAtFailedRollback ?? false,
+    concurrency: spec.concurrency ?? 1000,
+    soakS: spec.soakS ?? DAY_S,
+    reachS: spec.reachS ?? 3 * DAY_S,
+    installS: spec.installS ?? 3600,
+    retriesS: spec.retriesS ?? [3600, 6 * 3600],
+    windows,
+    ...(spec.notBefore === undefined ? {} : { notBefore: spec.notBefore }),
+  };
+}

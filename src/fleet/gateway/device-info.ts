@@ -1,0 +1,67 @@
+/** `device_info` and `usage_report` as the agent writes them (one-platform.md §4.2): what of the machine the fleet looks at. */
+import { APP_VERSION_PATTERN } from '../../artifact/name.ts';
+import { countOf, fieldsOf, listOf, matchOf, numberOf, parseJson, textOf } from './decode.ts';
+
+interface DeviceInfo {
+  readonly gweVersion?: string | undefined;
+  readonly target?: string | undefined;
+  /** Of the kernel's boot: no two boots of all machines share one. */
+  readonly bootId?: string | undefined;
+  /** Seconds between two of its check-ins. */
+  readonly intervalS?: number | undefined;
+  /** Seconds since its boot. */
+  readonly uptimeS?: number | undefined;
+  /** Bytes free on the file system that apps are unpacked on. */
+  readonly freeBytes?: number | undefined;
+}
+
+const TARGET = /^linux-[a-z0-9_]{1,16}$/;
+const BOOT_ID = /^[0-9a-f-]{8,36}$/;
+const MAX_INTERVAL_S = 31_536_000;
+const MOST_MOUNTS = 128;
+/** Where the agent unpacks apps. */
+const APPS_DIRECTORY = '/opt/gwe/apps/';
+
+/** `undefined` for what is no such report. */
+export function decodeDeviceInfo(text: string): DeviceInfo | undefined {
+  const parsed = parseJson(text);
+  const fields = Array.isArray(parsed) ? undefined : fieldsOf(parsed);
+  if (fields === undefined) return undefined;
+  const intervalS = countOf(fields.interval);
+  return {
+    gweVersion: matchOf(fields.gwe, APP_VERSION_PATTERN),
+    target: matchOf(fields.target, TARGET),
+    bootId: matchOf(fields.boot, BOOT_ID),
+    intervalS: intervalS === undefined || intervalS === 0 ? undefined : Math.min(intervalS, MAX_INTERVAL_S),
+    uptimeS: numberOf(fields.uptime),
+    freeBytes: freeOf(listOf(fields.mounts, MOST_MOUNTS)),
+  };
+}
+
+/** Of the file system that has the longest path above the apps. */
+function freeOf(mounts: readonly unknown[]): number | undefined {
+  let longest = -1;
+  let free: number | undefined;
+  for (const mount of mounts) {
+    const path = textOf(fieldsOf(mount)?.path, 512) ?? '';
+    const available = countOf(fieldsOf(mount)?.available);
+    const isAbove = APPS_DIRECTORY.startsWith(path.endsWith('/') ? path : `${path}/`);
+    if (path === '' || !isAbove || available === undefined || path.length <= longest) continue;
+    [longest, free] = [path.length, available];
+  }
+  return free;
+}
+
+interface UsageReport {
+  readonly budgetLeftBytes?: number | undefined;
+  /** `APP VERSION` that waits for the budget of another month. */
+  readonly waiting?: string | undefined;
+}
+
+/** `undefined` for what is no such report. */
+export function decodeUsageReport(text: string): UsageReport | undefined {
+  const parsed = parseJson(text);
+  const ledger = Array.isArray(parsed) ? undefined : fieldsOf(fieldsOf(parsed)?.gwe_ledger);
+  if (ledger === undefined) return undefined;
+  return { budgetLeftBytes: countOf(ledger.budget_left), waiting: textOf(ledger.waiting, 160) };
+}

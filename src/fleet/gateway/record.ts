@@ -1,0 +1,39 @@
+/** A gateway as the fleet knows it: what filters look at and lists show. */
+
+export interface AppRecord {
+  readonly version: string;
+  /** sha256 of the uncompressed tarball; not every report has room for it. */
+  readonly digest?: string | undefined;
+  /** The version before, kept on the gateway to go back to. */
+  readonly previous?: string | undefined;
+  /** supervisord's state, EXITED for an app without a program. */
+  readonly status: string;
+  readonly restarts?: number | undefined;
+  readonly lastOutcome?: string | undefined;
+  /** Unix seconds of the report. */
+  readonly seenAt: number;
+}
+
+export interface GatewayRecord {
+  readonly product: string;
+  readonly serial: string;
+  /** Of its key: `activated`, `notactivated`, `expired`, `unused`. */
+  readonly state: string;
+  readonly tags: ReadonlyMap<string, string>;
+  readonly apps: ReadonlyMap<string, AppRecord>;
+  readonly gweVersion?: string | undefined;
+  /** `linux-x64`, `linux-arm64`, `linux-armv7l`. */
+  readonly target?: string | undefined;
+  /** Unix seconds of its last request; 0 for never. */
+  readonly lastSeenAt: number;
+  /** Unix seconds by which it should have been heard again; 0 while nothing is known of it. */
+  readonly expectedBy: number;
+  /** Bytes free where apps are unpacked, by its own report. */
+  readonly freeBytes?: number | undefined;
+  /** Bytes left of its data budget. */
+  readonly budgetLeftBytes?: number | undefined;
+  /** Why nobody may touch it. */
+  readonly hold?: string | undefined;
+  /** Two machines report with its key. */
+  readonly isShared: boolean;
+}

@@ -1,0 +1,24 @@
+/** How often a login may be tried: counted before it is, so that guesses at the same time are counted too. */
+
+interface Attempts {
+  readonly count: number;
+  /** Unix seconds of the first. */
+  readonly since: number;
+}
+
+const WINDOW_S = 900;
+/** Of one account from one address, and of all accounts from it. */
+export const MOST_OF_ACCOUNT = 10;
+export const MOST_OF_ADDRESS = 100;
+
+/** The count with one more, or after how many seconds it may be tried again. */
+export function addAttempt(
+  found: Attempts | undefined,
+  most: number,
+  nowS: number,
+): { attempts: Attempts; endsAt: number } | { retryAfterS: number } {
+  const { count, since } =
+    found === undefined || nowS - found.since >= WINDOW_S ? { count: 0, since: nowS } : found;
+  if (count >= most) return { retryAfterS: Math.max(1, since + WINDOW_S - nowS) };
+  return { attempts: { count: count + 1, since }, endsAt: since + WINDOW_S };
+}

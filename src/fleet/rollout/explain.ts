@@ -1,0 +1,68 @@
+/** What a rollout waits for, and until when: no state is without an answer. */
+
+import { isOpen, nextOpening } from '../../base/time/windows.ts';
+import { IN_FLIGHT } from './member-states.ts';
+import { countIn, type Rollout } from './rollout.ts';
+import { soakEndsAt } from './tick.ts';
+
+interface Waiting {
+  /** In words for a person. */
+  readonly waitsFor: string;
+  /** Unix seconds, where it ends by itself. */
+  readonly until?: number | undefined;
+}
+
+export function explain(rollout: Rollout, nowS: number): Waiting {
+  const { state, by, reason } = rollout;
+  const why = reason === '' ? '' : `: ${reason}`;
+  switch (state) {
+    case 'draft':
+      return { waitsFor: 'its start' };
+    case 'awaiting-approval':
+      return { waitsFor: `the approval of somebody other than ${rollout.author}` };
+    case 'preparing':
+      return { waitsFor: 'its patches', until: rollout.since + MOST_PREPARING_S };
+    case 'running':
+      return explainRunning(rollout, nowS);
+    case 'soaking':
+      return nowS < soakEndsAt(rollout)
+        ? { waitsFor: `the end of the soak of wave ${rollout.wave + 1}`, until: soakEndsAt(rollout) }
+        : { waitsFor: `${inFlight(rollout)} gateways under way` };
+    case 'paused':
+      return { waitsFor: `somebody to resume or abort it (paused by ${by}${why})` };
+    case 'held':
+      return { waitsFor: `a decision: go on, retry or abort${why}` };
+    default:
+      return { waitsFor: 'nothing' };
+  }
+}
+
+/** The time of the wave ends when those that did not come count as unreachable. */
+function explainRunning(rollout: Rollout, nowS: number): Waiting {
+  const { policy, waves, wave } = rollout;
+  const { windows, notBefore = 0 } = policy;
+  const unreachableAt = (waves[wave]?.openedAt ?? nowS) + policy.reachS;
+  const waitsFor = describeRunning(rollout);
+  const opensAt = nextOpening(windows, Math.max(nowS, notBefore));
+  if (notBefore <= nowS && isOpen(windows, nowS)) return { waitsFor, until: unreachableAt };
+  const what = notBefore > nowS ? 'its time' : 'its window';
+  return { waitsFor: `${what}; ${waitsFor}`, until: opensAt };
+}
+
+/** Patches are waited for no longer than this. */
+const MOST_PREPARING_S = 1800;
+
+function inFlight({ waves }: Rollout): number {
+  return countIn(waves, IN_FLIGHT);
+}
+
+function describeRunning(rollout: Rollout): string {
+  const left = countIn(rollout.waves.slice(0, rollout.wave + 1), ['waiting']);
+  const full =
+    inFlight(rollout) >= rollout.policy.concurrency
+      ? `; all ${rollout.policy.concurrency} slots are taken`
+      : '';
+  const put = countIn(rollout.waves, ['deferred']);
+  const later = put === 0 ? '' : `, ${put} wait for their data budget or room`;
+  return `${left} gateways of wave ${rollout.wave + 1} to read, ${inFlight(rollout)} under way${later}${full}`;
+}

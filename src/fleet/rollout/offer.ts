@@ -1,0 +1,59 @@
+/** Whether a gateway that reads its command is shown that of a rollout: decided then, never written ahead. */
+
+import { isOpen } from '../../base/time/windows.ts';
+import { IN_FLIGHT } from './member-states.ts';
+import { moveMember, type Pair } from './move.ts';
+import { commandId, countIn, type Member, type Rollout } from './rollout.ts';
+
+/** What is looked at beside the rollout, in the moment of reading. */
+interface Reading {
+  /** Unix seconds. */
+  readonly at: number;
+  /** A command that somebody wrote by hand is there: it is never overwritten. */
+  readonly hasCommand: boolean;
+  /** Why nobody may touch the gateway. */
+  readonly hold?: string | undefined;
+}
+
+/** Why this gateway is shown nothing now; `undefined` where it is shown the command. */
+export function findObstacle({ rollout, member }: Pair, reading: Reading): string | undefined {
+  if (rollout.state !== 'running') return `the rollout is ${rollout.state}`;
+  if (member.state === 'offered') return reading.hasCommand ? 'another command is there' : undefined;
+  if (member.state !== 'waiting') return `the gateway is ${member.state}`;
+  if (member.wave > rollout.wave) return `wave ${member.wave + 1} has not begun`;
+  if (reading.hasCommand) return 'another command is there';
+  if (reading.hold !== undefined) return `the gateway is held: ${reading.hold}`;
+  if (reading.at < member.notBefore) return 'the next try is later';
+  if (reading.at < (rollout.policy.notBefore ?? 0)) return 'its time has not come';
+  if (countIn(rollout.waves, IN_FLIGHT) >= rollout.policy.concurrency)
+    return `${rollout.policy.concurrency} gateways are under way`;
+  return isOpen(rollout.policy.windows, reading.at) ? undefined : 'no window is open';
+}
+
+interface Shown {
+  readonly pair: Pair;
+  /** The text of `engine_fetch`; `undefined` where the rollout shows nothing. */
+  readonly command?: string | undefined;
+}
+
+/**
+ * What a gateway is shown that reads now. A halt is seen here: what was offered and not taken is recalled or withdrawn.
+ * One that reads again before it took the command is shown the same.
+ */
+export function showCommand(pair: Pair, reading: Reading): Shown {
+  const { rollout, member } = pair;
+  if (member.state === 'offered') {
+    const isOver = rollout.state === 'aborted' || rollout.state === 'done';
+    const event = isOver ? 'withdraw' : rollout.state === 'running' ? undefined : 'recall';
+    if (event !== undefined) return { pair: moveMember(pair, { event, at: reading.at }) };
+  }
+  if (findObstacle(pair, reading) !== undefined) return { pair };
+  if (member.state === 'offered') return { pair, command: renderCommand(rollout, member) };
+  const offered = moveMember(pair, { event: 'offer', at: reading.at });
+  return { pair: offered, command: renderCommand(offered.rollout, offered.member) };
+}
+
+function renderCommand(rollout: Rollout, member: Member): string {
+  const install = rollout.artifacts.map(({ app, version }) => ({ name: `${app}.v${version}.tar.gz` }));
+  return JSON.stringify({ id: commandId(rollout, member), install });
+}

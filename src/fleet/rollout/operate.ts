@@ -1,0 +1,80 @@
+/** What people do with a rollout. None of it touches a member, so that a pause is one row however many there are. */
+import { moveRollout, settle } from './move.ts';
+import { type Rollout, tallyOf } from './rollout.ts';
+import { badOf } from './stop-rule.ts';
+import { nextWave, openWave } from './tick.ts';
+
+interface Act {
+  /** Who. */
+  readonly by: string;
+  /** Unix seconds. */
+  readonly at: number;
+  readonly reason?: string;
+}
+
+/** The rollout after it, or one line that says why not and what is possible. */
+export type Result = { readonly rollout: Rollout } | { readonly refusal: string };
+
+function refuse(rollout: Rollout, verb: string): Result {
+  return { refusal: `cannot ${verb} rollout '${rollout.id}': it is ${rollout.state}` };
+}
+
+/** Ends the draft: it waits for a second person where it has to, else for its patches. */
+export function submit(rollout: Rollout, act: Act): Result {
+  const moved = moveRollout(rollout, { ...act, event: rollout.needsApproval ? 'submit' : 'start' });
+  return moved === undefined ? refuse(rollout, 'start') : { rollout: moved };
+}
+
+export function approve(rollout: Rollout, act: Act): Result {
+  if (rollout.state === 'awaiting-approval' && act.by === rollout.author)
+    return { refusal: `cannot approve rollout '${rollout.id}': ${act.by} made it, expected another person` };
+  const moved = moveRollout(rollout, { ...act, event: 'approve' });
+  return moved === undefined ? refuse(rollout, 'approve') : { rollout: moved };
+}
+
+/** Opens the first wave: patches are there, or are waited for no longer. */
+export function finishPreparing(rollout: Rollout, act: Act): Result {
+  const moved = moveRollout(rollout, { ...act, event: 'prepared' });
+  if (moved === undefined) return refuse(rollout, 'open');
+  return { rollout: openWave({ ...moved, startedAt: act.at }, act.at) };
+}
+
+export function pause(rollout: Rollout, act: Act): Result {
+  if (rollout.state === 'paused') return { rollout };
+  const moved = moveRollout(rollout, { ...act, event: 'pause' });
+  return moved === undefined ? refuse(rollout, 'pause') : { rollout: moved };
+}
+
+/**
+ * After a stop by the rule, the person has seen its numbers: it stops again when there are more. After any other pause the
+ * rule looks at what came to pass meanwhile.
+ */
+export function resume(rollout: Rollout, act: Act): Result {
+  const moved = moveRollout(rollout, { ...act, event: 'resume' });
+  if (moved === undefined) return refuse(rollout, 'resume');
+  return { rollout: rollout.by === 'rule' ? acceptBad(moved) : settle(moved, act.at) };
+}
+
+/** The answer to `held`: on with the next wave in spite of what it lacks. */
+export function goOn(rollout: Rollout, act: Act): Result {
+  if (rollout.state !== 'held') return refuse(rollout, 'go on with');
+  return { rollout: acceptBad(nextWave(rollout, act)) };
+}
+
+function acceptBad(rollout: Rollout): Rollout {
+  return { ...rollout, acceptedBad: badOf(tallyOf(rollout.waves)) };
+}
+
+/** For members that were put back to `waiting` by a person: the wave is open again. */
+export function reopen(rollout: Rollout, act: Act): Result {
+  if (rollout.state === 'running') return { rollout };
+  const moved = moveRollout(rollout, { ...act, event: 'reopened' });
+  return moved === undefined ? refuse(rollout, 'retry') : { rollout: settle(moved, act.at) };
+}
+
+/** For good. Who has taken the command goes through with it, and is counted. */
+export function abort(rollout: Rollout, act: Act): Result {
+  if (rollout.state === 'aborted') return { rollout };
+  const moved = moveRollout(rollout, { ...act, event: 'abort' });
+  return moved === undefined ? refuse(rollout, 'abort') : { rollout: moved };
+}

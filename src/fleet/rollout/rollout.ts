@@ -1,0 +1,130 @@
+/** A rollout and its members as values: what storage keeps, and what the rules change. */
+
+import type { Windows } from '../../base/time/windows.ts';
+import type { MemberState } from './member-states.ts';
+import { MEMBER_STATES, OUT_OF_REACH } from './member-states.ts';
+import type { RolloutState } from './rollout-states.ts';
+import type { Limits, Tally } from './stop-rule.ts';
+
+export interface Artifact {
+  readonly app: string;
+  readonly version: string;
+  /** sha256 of the uncompressed tarball; without it the version alone must be shown. */
+  readonly digest?: string | undefined;
+}
+
+/** How a rollout goes; seconds everywhere. */
+export interface Policy extends Limits {
+  /** At once in `offered` to `installed`. */
+  readonly concurrency: number;
+  /** From the last taking of a wave until it is judged. */
+  readonly soakS: number;
+  /** For a gateway to come and read. */
+  readonly reachS: number;
+  /** For download, install.sh and probe, beside two intervals. */
+  readonly installS: number;
+  /** Pause before each further try after a fault of the network or the platform. */
+  readonly retriesS: readonly number[];
+  readonly windows: Windows;
+  /** Shown to nobody before this, Unix seconds. */
+  readonly notBefore?: number | undefined;
+}
+
+export type Counts = Readonly<Record<MemberState, number>>;
+
+export interface Wave {
+  /** Unix seconds; 0 while it has not begun. */
+  readonly openedAt: number;
+  /** Of the last gateway that took the command. */
+  readonly lastTakenAt: number;
+  readonly counts: Counts;
+}
+
+export interface Rollout {
+  readonly id: string;
+  /** In the order in which they are installed. */
+  readonly artifacts: readonly Artifact[];
+  readonly policy: Policy;
+  readonly state: RolloutState;
+  /** What it goes on with after `paused` or `held`. */
+  readonly before?: RolloutState | undefined;
+  /** Index of the wave that is open. */
+  readonly wave: number;
+  readonly waves: readonly Wave[];
+  /** Who made it. */
+  readonly author: string;
+  readonly needsApproval: boolean;
+  /** Unix seconds. */
+  readonly startedAt: number;
+  /** Since when it is in its state. */
+  readonly since: number;
+  /** Who or what brought it into its state, and why. */
+  readonly by: string;
+  readonly reason: string;
+  readonly rollbackFailures: number;
+  /** Bad ones that a person has seen and gone on with: the rule speaks again when there are more. */
+  readonly acceptedBad: number;
+}
+
+export interface Member {
+  readonly serial: string;
+  readonly wave: number;
+  readonly state: MemberState;
+  /** Unix seconds since it is in its state. */
+  readonly since: number;
+  /** Of the last report or request, or of the opening of its wave. */
+  readonly heardAt: number;
+  /** Seconds between its check-ins. */
+  readonly intervalS: number;
+  /** From 1: a recalled command is shown again under the id that it had, one after a failure under another. */
+  readonly attempt: number;
+  /** Not offered again before this, Unix seconds. */
+  readonly notBefore: number;
+  /** Apps of which the end was good, and apps that are shown to run. */
+  readonly good: readonly string[];
+  readonly shown: readonly string[];
+  readonly code?: string | undefined;
+  readonly reason?: string | undefined;
+}
+
+/** The `id` of the command that is shown to a member at its present attempt: what its reports name. */
+export function commandId(rollout: Pick<Rollout, 'id'>, member: Pick<Member, 'attempt'>): string {
+  return `${rollout.id}.${member.attempt}`;
+}
+
+/** Of a wave without members. */
+export function noCounts(): Counts {
+  return ZERO;
+}
+
+const ZERO: Counts = {
+  waiting: 0,
+  offered: 0,
+  taken: 0,
+  working: 0,
+  deferred: 0,
+  installed: 0,
+  succeeded: 0,
+  failed: 0,
+  silent: 0,
+  unreachable: 0,
+  withdrawn: 0,
+  superseded: 0,
+  excluded: 0,
+};
+
+/** Members in any of these states, of one wave or of all. */
+export function countIn(waves: readonly Wave[], states: readonly MemberState[]): number {
+  return waves.reduce((sum, { counts }) => states.reduce((more, state) => more + counts[state], sum), 0);
+}
+
+/** Of the waves that have begun. */
+export function tallyOf(waves: readonly Wave[]): Tally {
+  const begun = waves.filter(({ openedAt }) => openedAt > 0);
+  return {
+    succeeded: countIn(begun, ['succeeded']),
+    failed: countIn(begun, ['failed']),
+    silent: countIn(begun, ['silent']),
+    reachable: countIn(begun, MEMBER_STATES) - countIn(begun, OUT_OF_REACH),
+  };
+}

@@ -1,0 +1,95 @@
+/** What time alone does: deadlines of members, the end of a wave and of its soak. Each step says until when it waits. */
+
+import { IN_FLIGHT, type MemberEvent } from './member-states.ts';
+import { moveMember, moveRollout, type Pair, settle } from './move.ts';
+import { countIn, type Member, type Rollout, tallyOf, type Wave } from './rollout.ts';
+import { findLack } from './stop-rule.ts';
+
+interface Deadline {
+  readonly event: MemberEvent;
+  /** Unix seconds after which it is due. */
+  readonly at: number;
+}
+
+export const LONGEST_UPDATE_S = 14 * 86_400;
+
+/** The time by which something must be heard of a member, or `undefined` where nothing is waited for. */
+export function deadlineOf(rollout: Rollout, member: Member): Deadline | undefined {
+  const { policy, waves } = rollout;
+  const openedAt = waves[member.wave]?.openedAt ?? 0;
+  const twoIntervals = 2 * member.intervalS;
+  switch (member.state) {
+    case 'waiting':
+    case 'offered': {
+      if (openedAt === 0) return undefined;
+      const from = Math.max(openedAt, member.heardAt, member.notBefore);
+      return { event: 'unreached', at: from + Math.max(policy.reachS, 3 * member.intervalS) };
+    }
+    case 'taken':
+    case 'working': {
+      // A slow line may take days, and is heard of at each look for a newer command; for ever it is waited for by nobody.
+      const quietAt = member.heardAt + twoIntervals + policy.installS;
+      return { event: 'quiet', at: Math.min(quietAt, member.since + LONGEST_UPDATE_S) };
+    }
+    case 'deferred':
+      return { event: 'quiet', at: member.heardAt + twoIntervals + policy.installS };
+    case 'installed':
+      return { event: 'quiet', at: member.since + twoIntervals };
+    default:
+      return undefined;
+  }
+}
+
+/** A member whose deadline is over takes its step. Nothing runs out while the rollout itself is halted before the taking. */
+export function tickMember(pair: Pair, nowS: number): Pair {
+  const { rollout, member } = pair;
+  if (rollout.state === 'aborted' && (member.state === 'waiting' || member.state === 'offered'))
+    return moveMember(pair, { event: 'withdraw', at: nowS });
+  const deadline = deadlineOf(rollout, member);
+  if (deadline === undefined || nowS <= deadline.at) return pair;
+  const isHalted = rollout.state !== 'running' && rollout.state !== 'soaking';
+  if (deadline.event === 'unreached' && isHalted) return pair;
+  const moved = moveMember(pair, { event: deadline.event, at: nowS });
+  return { ...moved, rollout: settle(moved.rollout, nowS) };
+}
+
+/** Waves that have begun. */
+function openWaves({ waves, wave }: Rollout): readonly Wave[] {
+  return waves.slice(0, wave + 1);
+}
+
+export function soakEndsAt(rollout: Rollout): number {
+  return (rollout.waves[rollout.wave]?.lastTakenAt ?? 0) + rollout.policy.soakS;
+}
+
+/** The next step of the rollout itself, at most one at a time; as it is where nothing is due. */
+export function tickRollout(rollout: Rollout, nowS: number): Rollout {
+  const step = { at: nowS, by: 'rule' };
+  const left = countIn(openWaves(rollout), ['waiting', 'offered']);
+  if (rollout.state === 'running' && left === 0)
+    return moveRollout(rollout, { ...step, event: 'wave-taken' }) ?? rollout;
+  if (rollout.state !== 'soaking') return rollout;
+  if (left > 0) return moveRollout(rollout, { ...step, event: 'reopened' }) ?? rollout;
+  if (nowS < soakEndsAt(rollout) || countIn(openWaves(rollout), IN_FLIGHT) > 0) return rollout;
+  const lack = findLack(tallyOf(rollout.waves.slice(rollout.wave, rollout.wave + 1)), rollout.policy);
+  if (lack !== undefined)
+    return (
+      moveRollout(rollout, { ...step, event: 'hold', reason: `wave ${rollout.wave + 1}: ${lack}` }) ?? rollout
+    );
+  return nextWave(rollout, { at: nowS, by: 'rule' });
+}
+
+/** Opens the next wave, or ends the rollout after the last. */
+export function nextWave(rollout: Rollout, step: { at: number; by: string; reason?: string }): Rollout {
+  const next = rollout.wave + 1;
+  if (next >= rollout.waves.length) return moveRollout(rollout, { ...step, event: 'finish' }) ?? rollout;
+  const moved = moveRollout(rollout, { ...step, event: 'advance' });
+  return moved === undefined ? rollout : openWave({ ...moved, wave: next }, step.at);
+}
+
+export function openWave(rollout: Rollout, at: number): Rollout {
+  const waves = rollout.waves.map((wave, index) =>
+    index === rollout.wave ? { ...wave, openedAt: at } : wave,
+  );
+  return { ...rollout, waves };
+}

@@ -1,0 +1,63 @@
+/** Bodies of forms: read into memory, and so bounded: each by its length, and all of them together. */
+
+import { FREE_BODY_BYTES, MAX_BODIES_BYTES, MAX_BODIES_BYTES_PER_SENDER } from '../bounds.ts';
+import { declaredLength, type Exchange, Refusal } from './exchange.ts';
+import { createQuota, type Quota } from './quota.ts';
+
+export interface BodyLimits {
+  timeoutMs: number;
+  /** Bytes of bodies that are held right now, by sender. */
+  bodies: Quota;
+}
+
+export function createBodyLimits(timeoutMs: number): BodyLimits {
+  return { timeoutMs, bodies: createQuota({ total: MAX_BODIES_BYTES, each: MAX_BODIES_BYTES_PER_SENDER }) };
+}
+
+/**
+ * The body as text. Refuses more than `limitBytes` with 413, by its declared length before a byte is read, and with 429
+ * what does not fit beside the other bodies of `sender` or of all. The room is given back when the request is answered.
+ */
+export async function readBody(
+  exchange: Exchange,
+  limitBytes: number,
+  limits: BodyLimits,
+  sender: string,
+): Promise<string> {
+  const declared = declaredLength(exchange);
+  if (declared > limitBytes) throw tooLarge(limitBytes);
+  const isSized = exchange.request.headers['content-length'] !== undefined;
+  holdRoom(exchange, limits.bodies, sender, isSized ? declared : limitBytes);
+  const stall = setTimeout(() => exchange.request.destroy(), limits.timeoutMs);
+  try {
+    return (await gather(exchange, limitBytes)).toString('utf8');
+  } finally {
+    clearTimeout(stall);
+  }
+}
+
+function holdRoom(exchange: Exchange, bodies: Quota, sender: string, bytes: number): void {
+  // The usual form always has room: there are only so many connections.
+  if (bytes <= FREE_BODY_BYTES) return;
+  const leave = bodies.take(sender, bytes);
+  if (leave === undefined)
+    throw new Refusal(429, 'cannot take the body: too many big ones at once', { 'retry-after': '5' });
+  if (exchange.signal.aborted) leave();
+  else exchange.signal.addEventListener('abort', leave, { once: true });
+}
+
+async function gather(exchange: Exchange, limitBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of exchange.request.iterator({ destroyOnReturn: false })) {
+    const bytes: Buffer = Buffer.from(chunk);
+    size += bytes.length;
+    if (size > limitBytes) throw tooLarge(limitBytes);
+    chunks.push(bytes);
+  }
+  return Buffer.concat(chunks);
+}
+
+function tooLarge(limitBytes: number): Refusal {
+  return new Refusal(413, `cannot take the body: expected at most ${limitBytes} bytes`);
+}

@@ -1,0 +1,178 @@
+/** One request becomes an answer, whatever happens on the way; with its id in the log. */
+import type * as http from 'node:http';
+import type { Clock } from '../../base/clock.ts';
+import { describeError, GweError } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import type { ApiContext } from '../devices/device-api.ts';
+import {
+  type Exchange,
+  Refusal,
+  type Reply,
+  refusalReply,
+  sendReply,
+  splitTarget,
+} from '../http/exchange.ts';
+import type { Entrance } from '../management/entrance.ts';
+import { type Health, refuseWhileDraining } from './health.ts';
+import type { Measures } from './measures.ts';
+import { isManagement, type RouteName, routeName } from './route-name.ts';
+import { type OperatorParts, route } from './routes.ts';
+
+interface AnswerContext {
+  context: ApiContext;
+  entrance: Entrance;
+  operators: OperatorParts;
+  health: Health;
+  measures: Measures;
+  clock: Clock;
+  log: Logger;
+  /** A request's id where it brought none. */
+  nextId(): string;
+  /** Aborts when the platform is about to end: what is under way is finished, nothing else begins. */
+  draining: AbortSignal;
+  /** Aborts when it waits no longer. */
+  closing: AbortSignal;
+}
+
+/** Without a reason of ours the runtime makes an exception with a stack for every request. */
+export const ENDED = 'the request has ended';
+
+/** Never rejects: whatever happens becomes an answer, or an ended connection. */
+export async function answer(
+  parts: AnswerContext,
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+): Promise<void> {
+  const { entrance, log, clock, closing, draining, measures } = parts;
+  const startedMs = clock.monotonicMs();
+  const gone = new AbortController();
+  const end = (): void => gone.abort(ENDED);
+  response.once('close', end);
+  closing.addEventListener('abort', end);
+  if (closing.aborted) end();
+  const { id, isGiven } = requestId(request, parts);
+  const exchange: Exchange = {
+    request,
+    id,
+    address: entrance.addresses.of(request),
+    method: request.method ?? '',
+    segments: [],
+    query: '',
+    signal: gone.signal,
+  };
+  let kind: RouteName = 'other';
+  try {
+    const { name, reply } = await replyTo(parts, exchange);
+    kind = name;
+    if (isGiven || isManagement(kind)) response.setHeader('X-Request-Id', id);
+    await sendReply(exchange, response, draining.aborted ? withClose(reply) : reply);
+    const ms = clock.monotonicMs() - startedMs;
+    measures.answered(kind, reply.status, ms / 1000);
+    if (isManagement(kind)) tellCall(log, exchange, { kind, status: reply.status, ms });
+  } catch (error) {
+    log.debug('platform.dropped', { request: id, route: kind }, describeError(error));
+    response.destroy();
+  } finally {
+    closing.removeEventListener('abort', end);
+  }
+}
+
+/** The client's own where it is one that no line of a log is forged by. */
+function requestId(
+  { headers }: http.IncomingMessage,
+  { nextId }: AnswerContext,
+): { id: string; isGiven: boolean } {
+  const given = headers['x-request-id'];
+  const isGiven = typeof given === 'string' && /^[\w.:-]{1,64}$/.test(given);
+  return { id: isGiven ? given : nextId(), isGiven };
+}
+
+/** What changes something is told; what only reads would fill the log. */
+function tellCall(
+  log: Logger,
+  { id, method, address }: Exchange,
+  { kind, status, ms }: { kind: RouteName; status: number; ms: number },
+): void {
+  const fields = { request: id, method, route: kind, status, ms: Math.round(ms), address };
+  if (method === 'GET' || method === 'HEAD') log.debug('platform.request', fields);
+  else log.info('platform.request', fields);
+}
+
+function withClose(reply: Reply): Reply {
+  return { ...reply, headers: { ...reply.headers, connection: 'close' } };
+}
+
+async function replyTo(parts: AnswerContext, exchange: Exchange): Promise<{ name: RouteName; reply: Reply }> {
+  let name: RouteName = 'other';
+  try {
+    const found = { ...exchange, ...splitTarget(exchange.request.url ?? '') };
+    name = routeName(found);
+    return { name, reply: await serve(parts, found, name) };
+  } catch (error) {
+    return { name, reply: refuse(parts, exchange, name, error) };
+  }
+}
+
+async function serve(
+  { context, entrance, operators, health, draining }: AnswerContext,
+  exchange: Exchange,
+  name: RouteName,
+): Promise<Reply> {
+  const asked = health.serve(entrance, exchange);
+  if (asked !== undefined) return asked;
+  if (draining.aborted && isManagement(name)) throw refuseWhileDraining();
+  return route(context, entrance, exchange, operators);
+}
+
+function refuse(
+  { log, measures }: AnswerContext,
+  exchange: Exchange,
+  name: RouteName,
+  error: unknown,
+): Reply {
+  const { id, method, request } = exchange;
+  const refusal = error instanceof Refusal ? error : refusalOf(error);
+  if (refusal !== undefined) {
+    const { status, message } = refusal;
+    measures.refused(REASONS[status] ?? String(status));
+    const fields = { request: id, status, method, route: name };
+    if (error instanceof Refusal) log.info('platform.refused', fields, message);
+    else log.warn('platform.unavailable', fields, describeError(error));
+    const reply = refusalReply(exchange, status, message);
+    return withId({ ...reply, headers: { ...refusal.headers, ...reply.headers } }, exchange, name);
+  }
+  // A client that goes away in mid-body is no fault of the server.
+  if (request.destroyed && !request.complete) throw error;
+  log.error('platform.failed', { request: id, method, route: name }, describeError(error));
+  return withId(refusalReply(exchange, 500, 'the platform failed; its log says why'), exchange, name);
+}
+
+/** The database, or the object store: it comes back, and who asks again is served. */
+function refusalOf(error: unknown): Refusal | undefined {
+  if (!(error instanceof GweError) || !error.isTransient) return undefined;
+  if (error.code === 'PLATFORM_READ_ONLY') return new Refusal(503, error.message, { 'retry-after': '60' });
+  return new Refusal(503, 'what the platform keeps cannot be reached now', { 'retry-after': '10' });
+}
+
+const REASONS: Readonly<Record<number, string>> = {
+  400: 'malformed',
+  401: 'unauthorized',
+  403: 'forbidden',
+  404: 'unknown',
+  405: 'method',
+  409: 'conflict',
+  413: 'too-large',
+  429: 'too-many',
+  501: 'not-here',
+  503: 'unavailable',
+  507: 'no-space',
+};
+
+/**
+ * Calls of gwe's own say it in the body too; clients of the One Platform compare the whole body with its status line.
+ */
+function withId(reply: Reply, { id }: Exchange, name: RouteName): Reply {
+  return name === 'v1' && typeof reply.body === 'string'
+    ? { ...reply, body: `${reply.body}\nrequest ${id}` }
+    : reply;
+}

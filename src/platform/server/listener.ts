@@ -1,0 +1,198 @@
+/** Where the platform listens: sockets, their number and their time limits. Knows no routes. */
+import * as http from 'node:http';
+import * as https from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { Clock } from '../../base/clock.ts';
+import { describeError, GweError, systemCode } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import { FULL_LOG_EVERY_MS, MAX_LONG_POLL_MS, TLS_SESSION_SECONDS } from '../bounds.ts';
+import type { ClientAddresses } from '../http/client-address.ts';
+import type { Quota } from '../http/quota.ts';
+import { readProxyHeader } from './proxy-protocol.ts';
+
+export interface ListenerOptions {
+  host: string;
+  /** 0 takes a free one. */
+  port: number;
+  tls?: { cert: string | Buffer; key: string | Buffer } | undefined;
+  /** 48 bytes: what tickets of TLS sessions are sealed with, so that they outlive this process. */
+  ticketKey: Buffer;
+  headersTimeoutMs: number;
+  maxConnections: number;
+  /** Connections by address; a proxy that is trusted has as many as it likes. */
+  perAddress: Quota;
+  addresses: ClientAddresses;
+  /** Receives the reason why a connection was closed. */
+  refused(reason: string): void;
+  /** Called for every TLS handshake. */
+  handshaken(isResumed: boolean): void;
+  clock: Clock;
+  log: Logger;
+}
+
+export interface Listener {
+  /** Without a slash at its end. */
+  url: string;
+  /** How many are open. */
+  connections(): number;
+  /** From now on tickets are sealed with this key, and opened by it alone. */
+  setTicketKey(key: Buffer): void;
+  /** Takes no more connections, and ends the idle ones. */
+  stop(): void;
+  /** The same, and ends all that are left. */
+  close(): Promise<void>;
+}
+
+/** A whole upload over a slow line; its own idle limit is far below. */
+const REQUEST_TIMEOUT_MS = 4 * 3600_000;
+const KEEP_ALIVE_MS = 15_000;
+const CLOSE_GRACE_MS = 1000;
+
+/** Listens when it returns. Throws PLATFORM_STATE where the certificate or the port cannot be used. */
+export async function openListener(
+  options: ListenerOptions,
+  onRequest: http.RequestListener,
+): Promise<Listener> {
+  const server = createServer(options, onRequest);
+  admit(server, options);
+  if (options.tls !== undefined)
+    server.on('secureConnection', (socket: TLSSocket) => options.handshaken(socket.isSessionReused()));
+  let open = 0;
+  server.prependListener('connection', (socket: Socket) => {
+    open++;
+    socket.once('close', () => open--);
+  });
+  const url = await listen(server, options);
+  const closed = new AbortController();
+  server.once('close', () => closed.abort());
+  const stop = (): void => {
+    if (server.listening) server.close();
+    server.closeIdleConnections();
+  };
+  return {
+    url,
+    connections: () => open,
+    setTicketKey(key) {
+      if (server instanceof https.Server) server.setTicketKeys(key);
+    },
+    stop,
+    async close() {
+      stop();
+      await options.clock.sleep(CLOSE_GRACE_MS, closed.signal);
+      server.closeAllConnections();
+    },
+  };
+}
+
+function createServer(options: ListenerOptions, onRequest: http.RequestListener): http.Server {
+  const { headersTimeoutMs } = options;
+  const limits: http.ServerOptions = {
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: Math.min(1000, headersTimeoutMs),
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    maxHeaderSize: 16 * 1024,
+  };
+  const server = makeServer(options, limits, onRequest);
+  // Nothing is silent longer than a long poll may be: a peer that stopped reading is dropped.
+  server.setTimeout(MAX_LONG_POLL_MS + 30_000);
+  server.maxConnections = options.maxConnections;
+  return server;
+}
+
+function makeServer(
+  { tls, ticketKey, headersTimeoutMs }: ListenerOptions,
+  limits: http.ServerOptions,
+  onRequest: http.RequestListener,
+): http.Server {
+  if (tls === undefined) return http.createServer(limits, onRequest);
+  // By default the context is made of the command line, and a session would end with another option.
+  const sessions = { sessionTimeout: TLS_SESSION_SECONDS, ticketKeys: ticketKey, sessionIdContext: 'gwe' };
+  try {
+    return https.createServer(
+      { ...limits, ...tls, ...sessions, handshakeTimeout: headersTimeoutMs },
+      onRequest,
+    );
+  } catch (error) {
+    throw new GweError('PLATFORM_STATE', `cannot use the TLS certificate and key: ${describeError(error)}`);
+  }
+}
+
+/** Nobody alone takes all connections, and that there is no room is said. Proxies may say first whom they speak for. */
+function admit(server: http.Server, options: ListenerOptions): void {
+  const { addresses } = options;
+  const tell = createFullLog(options);
+  const serve = server.listeners('connection');
+  const serveSocket = (socket: Socket): void => {
+    for (const each of serve) Reflect.apply(each, server, [socket]);
+  };
+  const take = (socket: Socket): void => {
+    if (holdPlace(socket, options)) serveSocket(socket);
+    else tell('address');
+  };
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: Socket) => {
+    if (!addresses.isProxy(socket.remoteAddress)) {
+      take(socket);
+      return;
+    }
+    readProxyHeader(socket, options.headersTimeoutMs, (address) => {
+      // One that says it in headers only is counted for nobody: it stands for all that come by it.
+      if (address === undefined) serveSocket(socket);
+      else {
+        addresses.remember(socket, address);
+        take(socket);
+      }
+    });
+  });
+  server.on('drop', () => tell('platform'));
+}
+
+/** Counts the connection for its holder while it lasts; ends it where he has all that he may have. */
+function holdPlace(socket: Socket, { addresses, perAddress }: ListenerOptions): boolean {
+  const leave = perAddress.take(addresses.holderOf(socket));
+  if (leave === undefined) socket.destroy();
+  else socket.once('close', leave);
+  return leave !== undefined;
+}
+
+/** One line a minute, with how many connections were closed since the last. */
+function createFullLog({
+  clock,
+  log,
+  maxConnections,
+  refused: count,
+}: ListenerOptions): (what: 'address' | 'platform') => void {
+  let quietUntilMs = 0;
+  let refused = 0;
+  return (what) => {
+    refused++;
+    count(what === 'address' ? 'connections-of-address' : 'connections');
+    if (clock.monotonicMs() < quietUntilMs) return;
+    quietUntilMs = clock.monotonicMs() + FULL_LOG_EVERY_MS;
+    const why =
+      what === 'address'
+        ? 'one address has all that it may have'
+        : `${maxConnections} are open, which is the limit`;
+    log.warn('platform.full', { refused }, `closed new connections: ${why}`);
+    refused = 0;
+  };
+}
+
+async function listen(server: http.Server, { host, port, tls, log }: ListenerOptions): Promise<string> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(listenError(error, host, port)));
+    server.listen({ host, port, backlog: 1024 }, resolve);
+  });
+  server.removeAllListeners('error');
+  server.on('error', (error) => log.error('platform.socket', {}, describeError(error)));
+  const address = server.address() as AddressInfo;
+  const name = host.includes(':') ? `[${host}]` : host;
+  return `${tls === undefined ? 'http' : 'https'}://${name}:${address.port}`;
+}
+
+function listenError(error: unknown, host: string, port: number): GweError {
+  const reason = systemCode(error) === 'EADDRINUSE' ? 'another program uses this port' : describeError(error);
+  return new GweError('PLATFORM_STATE', `cannot listen on '${host}:${port}': ${reason}`);
+}

@@ -1,0 +1,25 @@
+/** What the figures of the fleet are made of, whatever database they come from. */
+import { expectedBy } from '../../fleet/gateway/learn.ts';
+import { MEMBER_STATES } from '../../fleet/rollout/member-states.ts';
+import { decodeRollout } from './fleet-rows.ts';
+
+/** How many versions are named, the most frequent, and how many rollouts, the newest. */
+export const [MOST_APPS, MOST_ROLLOUTS] = [50, 50];
+
+/** What `expectedBy` says of who has not told its interval, and adds for all: for a statement that does the same. */
+export function silence(): { intervalS: number; slackS: number } {
+  const slackS = expectedBy(1, 0) - 1;
+  return { intervalS: (expectedBy(1, undefined) - 1 - slackS) / 2, slackS };
+}
+
+/** Members of rollouts by their state, from what is kept of each rollout. */
+export function countMembers(
+  bodies: readonly unknown[],
+): { rollout: string; state: string; count: number }[] {
+  return bodies.flatMap((body) => {
+    const { id, waves } = decodeRollout(body);
+    return MEMBER_STATES.map((state) => {
+      return { rollout: id, state, count: waves.reduce((sum, { counts }) => sum + counts[state], 0) };
+    });
+  });
+}

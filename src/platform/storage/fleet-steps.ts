@@ -1,0 +1,123 @@
+/** What a gateway's own request does to the rollouts that it is in, whatever database they are kept in. */
+import type { FleetEvent, Learnt } from '../../fleet/gateway/learn.ts';
+import { moveMember, type Pair } from '../../fleet/rollout/move.ts';
+import { showCommand } from '../../fleet/rollout/offer.ts';
+import { applyApps, applyLooping, applyStatus, applyTaking } from '../../fleet/rollout/report.ts';
+import { commandId, type Member, type Rollout } from '../../fleet/rollout/rollout.ts';
+import { decodeMemberState, decodeNames, decodeRollout } from './fleet-rows.ts';
+
+export interface StoredPair extends Pair {
+  readonly deviceId: number;
+}
+
+export const COMMAND_ALIAS = 'engine_fetch';
+const INTERVAL_ALIAS = 'update_interval';
+/** Nothing else that a gateway writes is looked at, so that most writes cost nothing. */
+const ALIASES: ReadonlySet<string> = new Set([
+  COMMAND_ALIAS,
+  INTERVAL_ALIAS,
+  'fetch_status',
+  'engine_report',
+  'device_info',
+  'usage_report',
+]);
+
+export function isWatched(alias: string): boolean {
+  return ALIASES.has(alias);
+}
+
+/** Whether what the alias showed before is looked at. */
+export function usesBefore(alias: string): boolean {
+  return alias === COMMAND_ALIAS || alias === INTERVAL_ALIAS;
+}
+
+export interface News {
+  readonly learnt: Learnt;
+  /** Events that had not been told before: the same again moves nothing. */
+  readonly fresh: readonly FleetEvent[];
+  readonly at: number;
+}
+
+/** Whether a rollout might look at it. */
+export function concernsRollouts({ learnt: { status, taken, hasApps } }: News): boolean {
+  return status !== undefined || taken !== undefined || hasApps === true;
+}
+
+/** A gateway in a rollout after what it has written. */
+export function applyNews(pair: Pair, { learnt, fresh, at }: News): Pair {
+  const { status, taken, hasApps, knowledge } = learnt;
+  const isEnd = status?.outcome !== undefined;
+  const isNews = !isEnd || fresh.some(({ kind }) => kind === 'update');
+  let next = pair;
+  if (taken !== undefined) next = applyTaking(next, idOf(taken), at);
+  if (status !== undefined && isNews) next = applyStatus(next, status, at);
+  if (hasApps === true) next = applyApps(next, knowledge.apps, at);
+  for (const { kind, app = '', version = '', text } of fresh)
+    if (kind === 'looping') next = applyLooping(next, { app, version, text }, at);
+  return next;
+}
+
+/** The `id` of a command's text; empty where there is none. */
+function idOf(command: string): string {
+  return /^\{"id":"([A-Za-z0-9_.:-]{1,80})"/.exec(command)?.[1] ?? '';
+}
+
+/**
+ * The pairs in the order in which they decide what is shown: one that is there already is looked at before another may
+ * take its place; then the oldest first. `newestFirst`: as they are kept.
+ */
+export function inDecidingOrder<T extends Pair>(newestFirst: readonly T[]): T[] {
+  const pairs = [...newestFirst].reverse();
+  const isOffered = ({ member }: Pair): boolean => member.state === 'offered';
+  return [...pairs.filter(isOffered), ...pairs.filter((one) => !isOffered(one))];
+}
+
+/** The pair after a reading, and what the alias shows then. */
+export function decideOne(
+  pair: Pair,
+  text: string,
+  { at, hold }: { readonly at: number; readonly hold: string | undefined },
+): [Pair, string] {
+  const isOurs = text !== '' && idOf(text) === commandId(pair.rollout, pair.member);
+  const isOffered = pair.member.state === 'offered';
+  // Somebody has written another command over it.
+  if (isOffered && !isOurs) return [moveMember(pair, { event: 'supersede', at }), text];
+  const { pair: next, command } = showCommand(pair, { at, hasCommand: text !== '' && !isOurs, hold });
+  if (command !== undefined) return [next, command];
+  return [next, isOurs && isOffered ? '' : text];
+}
+
+/** Of a row of `fleet_member` with the rollout's `body` and the device's `serial`. */
+export function toPair(row: Record<string, unknown>): StoredPair {
+  return { deviceId: Number(row.device), rollout: decodeRollout(row.body), member: toMember(row) };
+}
+
+export function toMember(row: Record<string, unknown>): Member {
+  return {
+    serial: String(row.serial),
+    wave: Number(row.wave),
+    state: decodeMemberState(row.state),
+    since: Number(row.since),
+    heardAt: Number(row.heard_at),
+    intervalS: Number(row.interval_s),
+    attempt: Number(row.attempt),
+    notBefore: Number(row.not_before),
+    good: decodeNames(row.good),
+    shown: decodeNames(row.shown),
+    ...(row.code === null ? {} : { code: String(row.code) }),
+    ...(row.reason === null ? {} : { reason: String(row.reason) }),
+  };
+}
+
+/** The device is removed, and is counted nowhere any more. */
+export function withoutMember({ rollout, member }: Pair): Rollout {
+  const waves = rollout.waves.map((wave, index) => {
+    if (index !== member.wave) return wave;
+    return { ...wave, counts: { ...wave.counts, [member.state]: wave.counts[member.state] - 1 } };
+  });
+  return { ...rollout, waves };
+}
+
+export function isSame(one: Rollout | Member, other: Rollout | Member): boolean {
+  return one === other || JSON.stringify(one) === JSON.stringify(other);
+}

@@ -1,0 +1,210 @@
+/** The PostgreSQL database as its tables use it: statements by name, transactions, and what writes of other replicas tell. */
+import { createHash } from 'node:crypto';
+import pg, { type ConnectionConfig, type Pool } from 'pg';
+import type { Clock } from '../../../base/clock.ts';
+import { describeError, GweError } from '../../../base/errors.ts';
+import { isOutage, named, outlast } from './outage.ts';
+
+export type Row = Record<string, unknown>;
+
+/** Runs a statement; `sql` has no value in it. */
+export type Query = (sql: string, ...values: readonly unknown[]) => Promise<Row[]>;
+
+export interface Connection {
+  query: Query;
+  /**
+   * Carries `work` out in one transaction: durable when this resolves, nothing of it done if it rejects or answers with
+   * a TakenBack. What PostgreSQL asks to be tried again is tried again.
+   */
+  transaction<T>(work: (query: Query) => Promise<T | TakenBack<T>>): Promise<T>;
+  /** Rejects at once where the database does not answer. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What a transaction returns to take back all that it did and still have a result. */
+export class TakenBack<T> {
+  readonly result: T;
+
+  constructor(result: T) {
+    this.result = result;
+  }
+}
+
+/** Unix seconds by the clock of the database. */
+export const NOW = 'floor(extract(epoch FROM clock_timestamp()))::bigint';
+
+const MOST_CONNECTIONS = 16;
+const CONNECT_MS = 10_000;
+const MOST_TRIES = 5;
+const PAUSE_MS = 1000;
+/** Serialization failure and deadlock. */
+const RETRIED = new Set(['40001', '40P01']);
+
+interface PostgresTarget {
+  /** `postgres://USER@HOST:PORT/DATABASE`. */
+  url: string;
+  /** Never a part of the command line. */
+  password?: string | undefined;
+}
+
+function configOf({ url, password }: PostgresTarget): ConnectionConfig {
+  return {
+    connectionString: url,
+    ...(password === undefined ? {} : { password }),
+    application_name: 'gwe',
+    connectionTimeoutMillis: CONNECT_MS,
+    keepAlive: true,
+  };
+}
+
+/** Connects when it is first used. With a clock it waits for a while where the database is away. */
+export function createConnection(
+  target: PostgresTarget & { clock?: Pick<Clock, 'sleep' | 'monotonicMs'> | undefined },
+): Connection {
+  const pool = new pg.Pool({ ...configOf(target), max: MOST_CONNECTIONS });
+  const { clock } = target;
+  // A connection that is lost while nobody uses it is replaced at the next use.
+  pool.on('error', () => undefined);
+  return {
+    query: (text, ...values) => outlast(() => queryOnce(pool, text, values), clock),
+    transaction: (work) => outlast(() => attemptOften(pool, work), clock),
+    async ping() {
+      await queryOnce(pool, 'SELECT 1', []);
+    },
+    close: () => pool.end(),
+  };
+}
+
+/** Whether a statement that writes was carried out is not known when the connection is lost: only a SELECT is asked again. */
+async function queryOnce(pool: Pool, text: string, values: readonly unknown[]): Promise<Row[]> {
+  const { query, release } = await takeClient(pool);
+  try {
+    const rows = await query(text, ...values);
+    release(true);
+    return rows;
+  } catch (error) {
+    release(!isOutage(error));
+    throw /^\s*SELECT\b/.test(text) ? error : named(error);
+  }
+}
+
+interface TakenClient {
+  query: Query;
+  /** Gives it back; one that is not well is ended. */
+  release(isWell: boolean): void;
+}
+
+async function takeClient(pool: Pool): Promise<TakenClient> {
+  const client = await pool.connect();
+  // A connection that is lost tells its statement, and then itself: nobody listening would end the process.
+  const ignore = (): void => undefined;
+  client.on('error', ignore);
+  return {
+    query: queryOf(client),
+    release(isWell) {
+      if (isWell) client.off('error', ignore);
+      client.release(!isWell);
+    },
+  };
+}
+
+function queryOf(client: Pick<Pool, 'query'>): Query {
+  return async (text, ...values) => {
+    // Under a name the server plans it once for each connection.
+    const name = createHash('sha1').update(text).digest('base64url');
+    return (await client.query({ name, text, values })).rows;
+  };
+}
+
+async function attemptOften<T>(pool: Pool, work: (query: Query) => Promise<T | TakenBack<T>>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await attempt(pool, work);
+    } catch (error) {
+      if (tries === MOST_TRIES || !RETRIED.has(codeOf(error))) throw error;
+    }
+  }
+}
+
+async function attempt<T>(pool: Pool, work: (query: Query) => Promise<T | TakenBack<T>>): Promise<T> {
+  const { query, release } = await takeClient(pool);
+  let isCommitting = false;
+  try {
+    await query('BEGIN');
+    const result = await work(query);
+    isCommitting = !(result instanceof TakenBack);
+    await query(isCommitting ? 'COMMIT' : 'ROLLBACK');
+    release(true);
+    return result instanceof TakenBack ? result.result : result;
+  } catch (error) {
+    const isWell = await query('ROLLBACK').then(
+      () => true,
+      () => false,
+    );
+    release(isWell);
+    // Before the commit nothing of it can be there; whether a commit that was cut off is there nobody knows.
+    throw isCommitting ? named(error) : error;
+  }
+}
+
+function codeOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
+}
+
+/** Throws PLATFORM_STATE where the database cannot be reached, in words without its password. */
+export async function assertReachable({ ping }: Connection, { url }: PostgresTarget): Promise<void> {
+  try {
+    await ping();
+  } catch (error) {
+    const { host } = new URL(url);
+    throw new GweError(
+      'PLATFORM_STATE',
+      `cannot reach the database at '${host}': ${describeError(error) || codeOf(error)}`,
+    );
+  }
+}
+
+interface Listening {
+  close(): Promise<void>;
+}
+
+/** Calls `heard` with what is sent to the channel, and with `undefined` after a time in which something may have been missed. */
+export async function listenTo(
+  target: PostgresTarget,
+  channel: string,
+  clock: Pick<Clock, 'sleep'>,
+  heard: (payload: string | undefined) => void,
+): Promise<Listening> {
+  const closing = new AbortController();
+  let client: InstanceType<typeof pg.Client> | undefined;
+  const connect = async (): Promise<void> => {
+    const fresh = new pg.Client(configOf(target));
+    fresh.on('notification', (message: { payload?: string }) => heard(message.payload ?? ''));
+    fresh.on('error', () => undefined);
+    await fresh.connect();
+    await fresh.query({ text: `LISTEN ${channel}` });
+    client = fresh;
+    fresh.on('end', () => void reconnect());
+  };
+  const reconnect = async (): Promise<void> => {
+    while (!closing.signal.aborted) {
+      await clock.sleep(PAUSE_MS, closing.signal);
+      if (closing.signal.aborted) return;
+      const isThere = await connect().then(
+        () => true,
+        () => false,
+      );
+      if (!isThere) continue;
+      heard(undefined);
+      return;
+    }
+  };
+  await connect();
+  return {
+    async close() {
+      closing.abort();
+      await client?.end();
+    },
+  };
+}

@@ -1,0 +1,103 @@
+/** What the fleet does in the transaction of a device's own request: it learns from what is written, and decides what is shown. */
+import { type FleetEvent, learn, type Written } from '../../../fleet/gateway/learn.ts';
+import { decodeKnowledge, encodeKnowledge } from '../fleet-rows.ts';
+import { applyNews, concernsRollouts, decideOne, inDecidingOrder, type News } from '../fleet-steps.ts';
+import type { Query } from './connection.ts';
+import { pairsOfDevice, writeChange } from './fleet-members.ts';
+
+export interface FleetHooks {
+  /** SQL that is true where a rollout might have something to show to the row of `device`, or to take back. */
+  readonly isDueSql: string;
+  /** Part of a transaction that holds the device: it has written these watched values. */
+  written(query: Query, deviceId: number, writes: readonly Written[]): Promise<void>;
+  /**
+   * Part of a transaction that holds the device: it is about to read its command. Returns the text to put there, empty to
+   * take one back, and `undefined` to leave what is there.
+   */
+  decide(query: Query, deviceId: number, current: string, at: number): Promise<string | undefined>;
+}
+
+/** Of a database that has no tables for it yet. */
+export const NO_HOOKS: FleetHooks = {
+  isDueSql: 'false',
+  written: async () => undefined,
+  decide: async () => undefined,
+};
+
+export const FLEET_HOOKS: FleetHooks = {
+  isDueSql: `EXISTS (SELECT 1 FROM fleet_member
+    WHERE fleet_member.device = device.id AND fleet_member.state IN ('waiting', 'offered'))`,
+  written,
+  decide,
+};
+
+async function written(query: Query, deviceId: number, writes: readonly Written[]): Promise<void> {
+  if (writes.length === 0) return;
+  const [row] = await query('SELECT knowledge FROM fleet_gateway WHERE device = $1', deviceId);
+  const before = decodeKnowledge(row?.knowledge);
+  let knowledge = before;
+  const news: News[] = [];
+  for (const write of writes) {
+    const learnt = learn(knowledge, write);
+    knowledge = learnt.knowledge;
+    news.push({ learnt, fresh: await addEvents(query, deviceId, learnt.events), at: write.at });
+  }
+  if (knowledge !== before) {
+    const sql = `INSERT INTO fleet_gateway (device, knowledge) VALUES ($1, $2)
+      ON CONFLICT (device) DO UPDATE SET knowledge = excluded.knowledge`;
+    await query(sql, deviceId, encodeKnowledge(knowledge));
+  }
+  await tellRollouts(query, deviceId, news.filter(concernsRollouts));
+}
+
+/** Any number that nobody else in the database uses. */
+const LOCK = 7_146_529_303;
+
+/**
+ * Those that were not there. Who adds events has the others wait until they can be seen: so numbers are seen in their
+ * order, and whoever asks for what came after one misses none.
+ */
+async function addEvents(
+  query: Query,
+  deviceId: number,
+  events: readonly FleetEvent[],
+): Promise<readonly FleetEvent[]> {
+  if (events.length === 0) return [];
+  await query('SELECT pg_advisory_xact_lock($1)', LOCK);
+  const fresh: FleetEvent[] = [];
+  for (const event of events) {
+    const { key, at, kind, app = '', version = '', status, text } = event;
+    const { outcome = '', code = '', command = '' } = status ?? {};
+    const added = await query(
+      `INSERT INTO fleet_event (device, key, at, kind, app, version, outcome, code, command, text)
+       SELECT $1::bigint, $2::text, $3::bigint, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text
+       WHERE NOT EXISTS (SELECT 1 FROM fleet_event WHERE device = $1 AND key = $2) RETURNING id`,
+      ...[deviceId, key, at, kind, app, version, outcome, code, command, text],
+    );
+    if (added.length > 0) fresh.push(event);
+  }
+  return fresh;
+}
+
+async function tellRollouts(query: Query, deviceId: number, news: readonly News[]): Promise<void> {
+  if (news.length === 0) return;
+  for (const pair of await pairsOfDevice(query, deviceId))
+    await writeChange(query, pair, news.reduce(applyNews, pair));
+}
+
+async function decide(
+  query: Query,
+  deviceId: number,
+  current: string,
+  at: number,
+): Promise<string | undefined> {
+  let text = current;
+  const [held] = await query('SELECT reason FROM fleet_hold WHERE device = $1', deviceId);
+  const hold = held === undefined ? undefined : String(held.reason);
+  for (const pair of inDecidingOrder(await pairsOfDevice(query, deviceId))) {
+    const [next, shown] = decideOne(pair, text, { at, hold });
+    text = shown;
+    await writeChange(query, pair, next);
+  }
+  return text === current ? undefined : text;
+}

@@ -1,0 +1,94 @@
+/**
+ * Members of rollouts in PostgreSQL: a row each, written with its rollout's counters in one transaction.
+ *
+ * Whoever changes a member holds its rollout's row, taken before the member is read: so counters and members are those of
+ * this moment. Locks are taken in one order everywhere: a device, rollouts by number, the audit.
+ */
+import type { MemberState } from '../../../fleet/rollout/member-states.ts';
+import type { Pair } from '../../../fleet/rollout/move.ts';
+import type { Member, Rollout } from '../../../fleet/rollout/rollout.ts';
+import { encodeRollout, ruleFacts } from '../fleet-rows.ts';
+import { isSame, type StoredPair, toPair, withoutMember } from '../fleet-steps.ts';
+import type { Query } from './connection.ts';
+import { addAudit } from './people-table.ts';
+
+export const MEMBER_SQL = `SELECT fleet_member.*, device.serial, device.last_seen_at, fleet_rollout.body
+  FROM fleet_member JOIN device ON device.id = fleet_member.device
+  JOIN fleet_rollout ON fleet_rollout.id = fleet_member.rollout`;
+
+const MOST_PAIRS = 20;
+
+/** Part of a transaction, which holds the rollouts from then on. The newest first. */
+export async function pairsOfDevice(query: Query, deviceId: number): Promise<StoredPair[]> {
+  const ids = await query(
+    `SELECT id FROM fleet_rollout WHERE id IN (SELECT rollout FROM fleet_member WHERE device = $1)
+     ORDER BY number FOR UPDATE`,
+    deviceId,
+  );
+  if (ids.length === 0) return [];
+  const sql = `${MEMBER_SQL} WHERE fleet_member.device = $1 ORDER BY fleet_rollout.number DESC LIMIT ${MOST_PAIRS}`;
+  return (await query(sql, deviceId)).map(toPair);
+}
+
+/** Part of a transaction that holds the rollouts. */
+export async function pairsInState(query: Query, id: string, state: MemberState): Promise<StoredPair[]> {
+  const sql = `${MEMBER_SQL} WHERE fleet_member.rollout = $1 AND fleet_member.state = $2`;
+  return (await query(sql, id, state)).map(toPair);
+}
+
+/** Part of a transaction that holds the rollout: writes what has changed. */
+export async function writeChange(query: Query, before: StoredPair, after: Pair): Promise<void> {
+  if (!isSame(after.member, before.member))
+    await writeMember(query, { rolloutId: after.rollout.id, deviceId: before.deviceId }, after.member);
+  await writeRolloutChange(query, before.rollout, after.rollout);
+}
+
+/** The same of a rollout alone; what the rule does is told like what people do. */
+export async function writeRolloutChange(query: Query, before: Rollout, after: Rollout): Promise<void> {
+  if (isSame(before, after)) return;
+  await writeRollout(query, after);
+  if (before.state !== after.state) await addAudit(query, ruleFacts(before, after));
+}
+
+/** Part of a transaction, before the devices are removed: they are counted nowhere any more. */
+export async function forgetMembers(
+  query: Query,
+  product: string,
+  serials: readonly string[],
+): Promise<void> {
+  const ids = await query(
+    'SELECT id FROM device WHERE product = $1 AND serial = ANY($2::text[]) ORDER BY id FOR UPDATE',
+    product,
+    serials,
+  );
+  const deviceIds = ids.map(({ id }) => Number(id));
+  await query(
+    `SELECT id FROM fleet_rollout WHERE id IN (SELECT rollout FROM fleet_member WHERE device = ANY($1::bigint[]))
+     ORDER BY number FOR UPDATE`,
+    deviceIds,
+  );
+  const rows = await query(`${MEMBER_SQL} WHERE fleet_member.device = ANY($1::bigint[])`, deviceIds);
+  const changed = new Map<string, Rollout>();
+  for (const { rollout, member } of rows.map(toPair))
+    changed.set(rollout.id, withoutMember({ rollout: changed.get(rollout.id) ?? rollout, member }));
+  for (const rollout of changed.values()) await writeRollout(query, rollout);
+}
+
+export async function writeRollout(query: Query, rollout: Rollout): Promise<void> {
+  const sql = 'UPDATE fleet_rollout SET state = $2, body = $3, revision = revision + 1 WHERE id = $1';
+  await query(sql, rollout.id, rollout.state, encodeRollout(rollout));
+}
+
+async function writeMember(
+  query: Query,
+  { rolloutId, deviceId }: { rolloutId: string; deviceId: number },
+  member: Member,
+): Promise<void> {
+  const { state, since, heardAt, intervalS, attempt, notBefore, good, shown, code, reason } = member;
+  await query(
+    `UPDATE fleet_member SET state = $3, since = $4, heard_at = $5, interval_s = $6, attempt = $7, not_before = $8,
+       good = $9, shown = $10, code = $11, reason = $12 WHERE rollout = $1 AND device = $2`,
+    ...[rolloutId, deviceId, state, since, heardAt, intervalS, attempt, notBefore],
+    ...[JSON.stringify(good), JSON.stringify(shown), code ?? null, reason ?? null],
+  );
+}

@@ -1,0 +1,59 @@
+/** A database that is away for a while: how that looks, and waiting for it. */
+import type { Clock } from '../../../base/clock.ts';
+import { describeError, GweError } from '../../../base/errors.ts';
+
+/** A request waits so long for the database before it is refused; its gateway comes again. */
+const WAIT_MS = 20_000;
+const PAUSE_MS = 250;
+
+/** Of sockets and of names; of PostgreSQL when it is ended, ends, starts or has no place left. */
+const CODES = new Set([
+  ...[
+    'ECONNREFUSED',
+    'ECONNRESET',
+    'EPIPE',
+    'ETIMEDOUT',
+    'EHOSTUNREACH',
+    'ENETUNREACH',
+    'ENOTFOUND',
+    'EAI_AGAIN',
+  ],
+  ...['57P01', '57P02', '57P03', '53300'],
+]);
+/** What the driver says by words alone. */
+const WORDS =
+  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/;
+
+export function isOutage(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = 'code' in error ? String(error.code) : '';
+  // Class 08: the connection.
+  return CODES.has(code) || /^08[0-9A-Z]{3}$/.test(code) || WORDS.test(error.message);
+}
+
+/** The same error, or for an outage one that says so. */
+export function named(error: unknown): unknown {
+  if (!isOutage(error)) return error;
+  const found = describeError(error);
+  return new GweError('PLATFORM_UNAVAILABLE', `cannot reach the database: ${found}`, { cause: error });
+}
+
+/**
+ * Does `work` again while the database is away, for as long as a request may wait. `work` must have done nothing when
+ * it fails so; what it wants not to be done again it throws as `named`.
+ */
+export async function outlast<T>(
+  work: () => Promise<T>,
+  clock: Pick<Clock, 'sleep' | 'monotonicMs'> | undefined,
+): Promise<T> {
+  const deadlineMs = (clock?.monotonicMs() ?? 0) + WAIT_MS;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isOutage(error)) throw error;
+      if (clock === undefined || clock.monotonicMs() > deadlineMs) throw named(error);
+      await clock.sleep(PAUSE_MS);
+    }
+  }
+}

@@ -1,0 +1,145 @@
+/** Content bytes as files: a blob has a random name, is complete, and never changes. */
+import { createHash, randomBytes } from 'node:crypto';
+import { closeSync, createReadStream, linkSync, openSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
+import { GweError, systemCode, wrapError } from '../../../base/errors.ts';
+import {
+  diskSpace,
+  ensureDirectory,
+  fsyncDirectory,
+  listDirectory,
+  removeFileDurable,
+  renameDurable,
+} from '../../../base/fs.ts';
+import { RESERVED_DISK_BYTES } from '../../bounds.ts';
+import type { OpenContent, Upload } from '../content-storage.ts';
+
+export interface StagedUpload extends Upload {
+  /** Name that the blob will have. */
+  blob: string;
+}
+
+export interface BlobStore {
+  /** Under a random name unless one is given. */
+  receive(source: AsyncIterable<Uint8Array>, limitBytes: number, name?: string): Promise<StagedUpload>;
+  /** Moves a received upload among the blobs, durably. Nothing refers to it yet. */
+  adopt(upload: Pick<StagedUpload, 'blob'>): void;
+  /** Makes a file a blob too. False where it cannot have a second name there: on another file system, say. */
+  link(from: string, blob: string): boolean;
+  remove(blob: string): void;
+  open(blob: string): Omit<OpenContent, 'item'>;
+  /** What is removed stays until the end of it. */
+  hold(): () => void;
+  /** Removes half uploads, and blobs that `isKnown` does not know: a crash came before the database did. */
+  sweep(isKnown: (blob: string) => boolean): number;
+}
+
+export function createBlobStore(directory: string): BlobStore {
+  const blobs = join(directory, 'content');
+  const uploads = join(directory, 'uploads');
+  ensureDirectory(blobs, 0o700);
+  ensureDirectory(uploads, 0o700);
+  const removed = new Set<string>();
+  let holders = 0;
+  return {
+    receive: (source, limitBytes, name = randomBytes(16).toString('hex')) =>
+      receive(join(uploads, name), source, limitBytes),
+    adopt: (upload) => renameDurable(join(uploads, upload.blob), join(blobs, upload.blob)),
+    link: (from, blob) => linkIfPossible(from, join(blobs, blob)),
+    remove(blob) {
+      if (holders > 0) removed.add(blob);
+      else removeFileDurable(join(blobs, blob));
+    },
+    hold() {
+      holders++;
+      return () => {
+        holders--;
+        if (holders > 0) return;
+        for (const blob of removed) removeFileDurable(join(blobs, blob));
+        removed.clear();
+      };
+    },
+    open: (blob) => openBlob(join(blobs, blob)),
+    sweep(isKnown) {
+      const stale = [
+        ...listDirectory(uploads).map((name) => join(uploads, name)),
+        ...listDirectory(blobs)
+          .filter((name) => !isKnown(name))
+          .map((name) => join(blobs, name)),
+      ];
+      for (const path of stale) removeFileDurable(path);
+      return stale.length;
+    },
+  };
+}
+
+function linkIfPossible(from: string, to: string): boolean {
+  try {
+    linkSync(from, to);
+    return true;
+  } catch (error) {
+    if (['EXDEV', 'EPERM', 'EMLINK'].includes(systemCode(error) ?? '')) return false;
+    throw error;
+  }
+}
+
+async function receive(
+  path: string,
+  source: AsyncIterable<Uint8Array>,
+  limitBytes: number,
+): Promise<StagedUpload> {
+  const roomBytes = diskSpace(dirname(path)).freeBytes - RESERVED_DISK_BYTES;
+  try {
+    const received = await writeStream(path, source, limitBytes, roomBytes);
+    return { blob: basename(path), ...received, discard: async () => removeFileDurable(path) };
+  } catch (error) {
+    removeFileDurable(path);
+    throw error instanceof GweError ? error : wrapError(error, 'STORE_IO', 'cannot store an upload');
+  }
+}
+
+async function writeStream(
+  path: string,
+  source: AsyncIterable<Uint8Array>,
+  limitBytes: number,
+  roomBytes: number,
+): Promise<{ sizeBytes: number; sha256: string }> {
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
+  const file = await open(path, 'wx', 0o600);
+  try {
+    for await (const chunk of source) {
+      sizeBytes += chunk.length;
+      if (sizeBytes > limitBytes) {
+        throw new GweError('PROTOCOL_TOO_LARGE', `cannot store an upload: more than ${limitBytes} bytes`);
+      }
+      if (sizeBytes > roomBytes) {
+        throw new GweError('STORE_NO_SPACE', 'cannot store an upload: no space left on the file system');
+      }
+      hash.update(chunk);
+      await file.writeFile(chunk);
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  fsyncDirectory(join(path, '..'));
+  return { sizeBytes, sha256: hash.digest('hex') };
+}
+
+/** The file is opened at once, so that a later removal does not reach a reader. */
+function openBlob(path: string): Omit<OpenContent, 'item'> {
+  const fd = openSync(path, 'r');
+  return {
+    read(range) {
+      if (range.last >= range.first) {
+        return createReadStream('', { fd, start: range.first, end: range.last, autoClose: true });
+      }
+      closeSync(fd);
+      return Readable.from([]);
+    },
+    close: async () => closeSync(fd),
+  };
+}

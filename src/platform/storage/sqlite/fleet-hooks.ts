@@ -1,0 +1,91 @@
+/** What the fleet does in the transaction of a device's own request: it learns from what is written, and decides what is shown. */
+import { type FleetEvent, learn } from '../../../fleet/gateway/learn.ts';
+import { decodeKnowledge, encodeKnowledge } from '../fleet-rows.ts';
+import {
+  applyNews,
+  COMMAND_ALIAS,
+  concernsRollouts,
+  decideOne,
+  inDecidingOrder,
+  isWatched,
+  type News,
+  usesBefore,
+} from '../fleet-steps.ts';
+import type { Connection } from './connection.ts';
+import { changePair, hasOpenMember, pairsOfDevice } from './fleet-members.ts';
+
+interface DeviceWrite {
+  readonly alias: string;
+  readonly value: string;
+  readonly before: string;
+  readonly at: number;
+  readonly sequence: number;
+  readonly address?: string | undefined;
+}
+
+export interface FleetHooks {
+  isWatched(alias: string): boolean;
+  /** Whether what the alias showed before is looked at. */
+  usesBefore(alias: string): boolean;
+  /** Part of a commit: the device has written this value. */
+  written(deviceId: number, write: DeviceWrite): void;
+  isDue(deviceId: number, aliases: readonly string[]): boolean;
+  /**
+   * Part of a commit: the device is about to read its command. Returns the text to put there, empty to take one back, and
+   * `undefined` to leave what is there.
+   */
+  decide(deviceId: number, current: string, at: number): string | undefined;
+}
+
+export function createFleetHooks(connection: Connection): FleetHooks {
+  return {
+    isWatched,
+    usesBefore,
+    written: (deviceId, write) => written(connection, deviceId, write),
+    isDue: (deviceId, aliases) => aliases.includes(COMMAND_ALIAS) && hasOpenMember(connection, deviceId),
+    decide: (deviceId, current, at) => decide(connection, deviceId, current, at),
+  };
+}
+
+function written(connection: Connection, deviceId: number, write: DeviceWrite): void {
+  const row = connection.statement('SELECT knowledge FROM fleet_gateway WHERE device = ?').get(deviceId);
+  const before = decodeKnowledge(row?.knowledge);
+  const learnt = learn(before, write);
+  if (learnt.knowledge !== before) {
+    const sql = 'INSERT OR REPLACE INTO fleet_gateway (device, knowledge) VALUES (?, ?)';
+    connection.statement(sql).run(deviceId, encodeKnowledge(learnt.knowledge));
+  }
+  const fresh = learnt.events.filter((event) => addEvent(connection, deviceId, event));
+  tellRollouts(connection, deviceId, { learnt, fresh, at: write.at });
+}
+
+/** False if it is there already. */
+function addEvent(connection: Connection, deviceId: number, event: FleetEvent): boolean {
+  const { key, at, kind, app = '', version = '', status, text } = event;
+  const { outcome = '', code = '', command = '' } = status ?? {};
+  const sql = `INSERT OR IGNORE INTO fleet_event (device, key, at, kind, app, version, outcome, code, command, text)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+  const added = connection
+    .statement(sql)
+    .run(deviceId, key, at, kind, app, version, outcome, code, command, text);
+  return Number(added.changes) > 0;
+}
+
+function tellRollouts(connection: Connection, deviceId: number, news: News): void {
+  if (!concernsRollouts(news)) return;
+  for (const pair of pairsOfDevice(connection, deviceId))
+    changePair(connection, pair, (now) => applyNews(now, news));
+}
+
+function decide(connection: Connection, deviceId: number, current: string, at: number): string | undefined {
+  let text = current;
+  const held = connection.statement('SELECT reason FROM fleet_hold WHERE device = ?').get(deviceId);
+  const hold = held === undefined ? undefined : String(held.reason);
+  for (const pair of inDecidingOrder(pairsOfDevice(connection, deviceId)))
+    changePair(connection, pair, (now) => {
+      const [next, shown] = decideOne(now, text, { at, hold });
+      text = shown;
+      return next;
+    });
+  return text === current ? undefined : text;
+}

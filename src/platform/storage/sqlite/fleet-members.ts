@@ -1,0 +1,97 @@
+/** Members of rollouts in SQLite: a row each, written with its rollout's counters in one transaction. */
+import type { MemberState } from '../../../fleet/rollout/member-states.ts';
+import type { Pair } from '../../../fleet/rollout/move.ts';
+import type { Member, Rollout } from '../../../fleet/rollout/rollout.ts';
+import { decodeRollout, encodeRollout, ruleFacts } from '../fleet-rows.ts';
+import { isSame, type StoredPair, toPair, withoutMember } from '../fleet-steps.ts';
+import type { Connection } from './connection.ts';
+import { addAudit } from './people-table.ts';
+
+const MEMBER_SQL = `SELECT fleet_member.*, device.serial, fleet_rollout.body FROM fleet_member
+  JOIN device ON device.id = fleet_member.device JOIN fleet_rollout ON fleet_rollout.id = fleet_member.rollout`;
+
+/** The newest first: what an older one says of the same app has been overtaken. */
+const MOST_PAIRS = 20;
+
+export function pairsOfDevice(connection: Connection, deviceId: number): StoredPair[] {
+  const sql = `${MEMBER_SQL} WHERE fleet_member.device = ? ORDER BY fleet_rollout.number DESC LIMIT ${MOST_PAIRS}`;
+  return connection.statement(sql).all(deviceId).map(toPair);
+}
+
+/** Whether a rollout might have something to show to this device, or to take back. */
+export function hasOpenMember(connection: Connection, deviceId: number): boolean {
+  const sql = "SELECT 1 FROM fleet_member WHERE device = ? AND state IN ('waiting', 'offered') LIMIT 1";
+  return connection.statement(sql).get(deviceId) !== undefined;
+}
+
+/** Part of a commit. Writes what has changed, and reads back what others of the same commit have changed in the rollout. */
+export function changePair(
+  connection: Connection,
+  { deviceId, ...before }: StoredPair,
+  change: (pair: Pair) => Pair,
+): Pair {
+  // The counters are those of this moment, not of when the pair was read.
+  const row = connection.statement('SELECT body FROM fleet_rollout WHERE id = ?').get(before.rollout.id);
+  const now: Pair = { rollout: decodeRollout(row?.body), member: before.member };
+  const after = change(now);
+  if (!isSame(after.member, now.member)) writeMember(connection, after.rollout.id, deviceId, after.member);
+  if (!isSame(after.rollout, now.rollout)) {
+    writeRollout(connection, after.rollout);
+    auditRule(connection, now.rollout, after.rollout);
+  }
+  return after;
+}
+
+/** Part of a commit: what the rule does is told like what people do. */
+export function auditRule(connection: Connection, before: Rollout, after: Rollout): void {
+  if (before.state === after.state) return;
+  addAudit(connection, ruleFacts(before, after));
+}
+
+export function pairsInState(connection: Connection, id: string, state: MemberState): StoredPair[] {
+  const sql = `${MEMBER_SQL} WHERE fleet_member.rollout = ? AND fleet_member.state = ?`;
+  return connection.statement(sql).all(id, state).map(toPair);
+}
+
+/** Part of a commit: the device is removed, and is counted nowhere any more. */
+export function forgetMembers(connection: Connection, deviceId: number): void {
+  const rows = connection.statement(`${MEMBER_SQL} WHERE fleet_member.device = ?`).all(deviceId);
+  for (const row of rows) writeRollout(connection, withoutMember(toPair(row)));
+  connection.statement('DELETE FROM fleet_member WHERE device = ?').run(deviceId);
+}
+
+/** Part of a commit. */
+export function writeRollout(connection: Connection, rollout: Rollout): void {
+  connection
+    .statement('UPDATE fleet_rollout SET state = ?, body = ?, revision = revision + 1 WHERE id = ?')
+    .run(rollout.state, encodeRollout(rollout), rollout.id);
+}
+
+/** Part of a commit. */
+export function writeMember(
+  connection: Connection,
+  rolloutId: string,
+  deviceId: number,
+  member: Member,
+): void {
+  connection
+    .statement(
+      `INSERT OR REPLACE INTO fleet_member (rollout, device, wave, state, since, heard_at, interval_s, attempt, not_before,
+         good, shown, code, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+    .run(
+      rolloutId,
+      deviceId,
+      member.wave,
+      member.state,
+      member.since,
+      member.heardAt,
+      member.intervalS,
+      member.attempt,
+      member.notBefore,
+      JSON.stringify(member.good),
+      JSON.stringify(member.shown),
+      member.code ?? null,
+      member.reason ?? null,
+    );
+}

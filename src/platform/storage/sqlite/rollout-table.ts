@@ -1,0 +1,221 @@
+/** Rollouts in SQLite. */
+import type { AuditFacts } from '../../../fleet/people/audit.ts';
+import { reopen } from '../../../fleet/rollout/operate.ts';
+import { noteHeard, retryMember } from '../../../fleet/rollout/report.ts';
+import { type Member, noCounts, type Rollout } from '../../../fleet/rollout/rollout.ts';
+import { LONGEST_UPDATE_S, tickMember, tickRollout } from '../../../fleet/rollout/tick.ts';
+import {
+  DEFAULT_INTERVAL_S,
+  decodeKnowledge,
+  decodeRollout,
+  encodeRollout,
+  toStoredRollout,
+} from '../fleet-rows.ts';
+import { toMember, toPair } from '../fleet-steps.ts';
+import type { Change, FleetStorage, RolloutChanged, StoredRollout } from '../fleet-storage.ts';
+import { toPage } from '../page.ts';
+import type { WriteListener } from '../storage.ts';
+import type { Connection } from './connection.ts';
+import { auditRule, changePair, pairsInState, writeMember, writeRollout } from './fleet-members.ts';
+import { addAudit } from './people-table.ts';
+
+type RolloutTable = Pick<
+  FleetStorage,
+  | 'createRollout'
+  | 'findRollout'
+  | 'listRollouts'
+  | 'changeRollout'
+  | 'retryRollout'
+  | 'listMembers'
+  | 'tickRollouts'
+>;
+
+interface Context {
+  connection: Connection;
+  nowSeconds(): number;
+  tell: WriteListener;
+}
+
+export function createRolloutTable(context: Context): RolloutTable {
+  const { connection, tell } = context;
+  let lookedAt = 0;
+  return {
+    async createRollout(stored, waves, audit) {
+      await connection.commit(() => {
+        createRollout(context, stored, waves);
+        addAudit(connection, audit);
+      });
+      tell(undefined);
+    },
+    findRollout: async (product, id) => findRollout(connection, product, id),
+    listRollouts: async (product, limit) =>
+      connection
+        .statement('SELECT * FROM fleet_rollout WHERE product = ? ORDER BY number DESC LIMIT ?')
+        .all(product, limit)
+        .map(toStoredRollout),
+    async changeRollout(which, change, audit) {
+      const result = await connection.commit(() => changeRollout(connection, which, change, audit));
+      // Whoever waits for a command may be shown one now.
+      tell(undefined);
+      return result;
+    },
+    async retryRollout(product, id, audit) {
+      const result = await connection.commit(() => retryRollout(connection, { product, id }, audit));
+      tell(undefined);
+      return result;
+    },
+    listMembers: async (id, { after = '', limit }) => {
+      const sql = `SELECT fleet_member.*, device.serial FROM fleet_member JOIN device ON device.id = fleet_member.device
+        WHERE rollout = ? AND device.serial > ? ORDER BY device.serial LIMIT ?`;
+      const rows = connection.statement(sql).all(id, after, limit + 1);
+      return toPage(rows.map(toMember), limit, ({ serial }) => serial);
+    },
+    async tickRollouts() {
+      const now = context.nowSeconds();
+      const isMembersTurn = Math.abs(now - lookedAt) >= MEMBERS_EVERY_S;
+      if (isMembersTurn) lookedAt = now;
+      await tickRollouts(context, isMembersTurn);
+    },
+  };
+}
+
+function findRollout(connection: Connection, product: string, id: string): StoredRollout | undefined {
+  const sql = 'SELECT * FROM fleet_rollout WHERE product = ? AND id = ?';
+  const row = connection.statement(sql).get(product, id);
+  return row === undefined ? undefined : toStoredRollout(row);
+}
+
+function createRollout(
+  { connection, nowSeconds }: Context,
+  { product, name, rollout }: Omit<StoredRollout, 'revision'>,
+  waves: readonly (readonly string[])[],
+): void {
+  const now = nowSeconds();
+  const sql =
+    'INSERT INTO fleet_rollout (id, product, name, state, revision, body) VALUES (?, ?, ?, ?, 1, ?)';
+  connection.statement(sql).run(rollout.id, product, name, rollout.state, encodeRollout(rollout));
+  const find = connection.statement('SELECT id FROM device WHERE product = ? AND serial = ?');
+  const counted = waves.map((serials, wave) => {
+    let waiting = 0;
+    for (const serial of serials) {
+      const row = find.get(product, serial);
+      if (row === undefined) continue;
+      waiting += 1;
+      const deviceId = Number(row.id);
+      const member = newMember(serial, { wave, now, intervalS: intervalOf(connection, deviceId) });
+      writeMember(connection, rollout.id, deviceId, member);
+    }
+    return { openedAt: 0, lastTakenAt: 0, counts: { ...noCounts(), waiting } };
+  });
+  const opened = counted.map((wave, index) => ({ ...wave, openedAt: rollout.waves[index]?.openedAt ?? 0 }));
+  writeRollout(connection, { ...rollout, waves: opened });
+}
+
+function intervalOf(connection: Connection, deviceId: number): number {
+  const row = connection.statement('SELECT knowledge FROM fleet_gateway WHERE device = ?').get(deviceId);
+  return decodeKnowledge(row?.knowledge).intervalS ?? DEFAULT_INTERVAL_S;
+}
+
+function newMember(
+  serial: string,
+  { wave, now, intervalS }: { wave: number; now: number; intervalS: number },
+): Member {
+  const times = { since: now, heardAt: now, notBefore: 0 };
+  return { serial, wave, state: 'waiting', ...times, intervalS, attempt: 1, good: [], shown: [] };
+}
+
+type Which = Parameters<FleetStorage['changeRollout']>[0];
+
+function changeRollout(
+  connection: Connection,
+  which: Which,
+  change: Change,
+  audit: AuditFacts,
+): RolloutChanged {
+  const { product, id, revision } = which;
+  const stored = findRollout(connection, product, id);
+  if (stored === undefined) return 'unknown';
+  if (revision !== undefined && revision !== stored.revision) return 'changed';
+  const result = change(stored.rollout);
+  if ('refusal' in result) return result;
+  if (result.rollout === stored.rollout) return stored;
+  writeRollout(connection, result.rollout);
+  addAudit(connection, { ...audit, before: stored.rollout.state, after: result.rollout.state });
+  return findRollout(connection, product, id) ?? 'unknown';
+}
+
+function retryRollout(connection: Connection, which: Which, audit: AuditFacts): RolloutChanged {
+  const reopened = changeRollout(
+    connection,
+    which,
+    (rollout) => reopen(rollout, { by: audit.actor, at: audit.at }),
+    audit,
+  );
+  if (typeof reopened === 'string' || 'refusal' in reopened) return reopened;
+  for (const pair of pairsInState(connection, which.id, 'failed'))
+    changePair(connection, pair, (now) => retryMember(now, audit.at, audit.at));
+  return findRollout(connection, which.product, which.id) ?? 'unknown';
+}
+
+const OPEN = "('running', 'soaking', 'paused', 'held', 'aborted')";
+/** Members in one commit. */
+const MOST_TOGETHER = 200;
+const DUE_STATES = "('waiting', 'offered', 'taken', 'working', 'deferred', 'installed')";
+
+async function tickRollouts(context: Context, isMembersTurn: boolean): Promise<void> {
+  const { connection, nowSeconds, tell } = context;
+  const ids = connection
+    .statement(`SELECT DISTINCT rollout FROM fleet_member JOIN fleet_rollout ON fleet_rollout.id = rollout
+      WHERE fleet_rollout.state IN ${OPEN} AND fleet_member.state IN ${DUE_STATES}
+      UNION SELECT id FROM fleet_rollout WHERE state IN ('running', 'soaking')`)
+    .all()
+    .map((row) => String(row.rollout));
+  for (const id of ids) {
+    if (isMembersTurn) await tickMembers(context, id);
+    const isMoved = await connection.commit(() => {
+      const row = connection.statement('SELECT body FROM fleet_rollout WHERE id = ?').get(id);
+      if (row === undefined) return false;
+      const before: Rollout = decodeRollout(row.body);
+      const after = tickRollout(before, nowSeconds());
+      if (after !== before) {
+        writeRollout(connection, after);
+        auditRule(connection, before, after);
+      }
+      return after !== before;
+    });
+    if (isMoved) tell(undefined);
+  }
+}
+
+/** Members are looked at this often: their deadlines are minutes at least. */
+const MEMBERS_EVERY_S = 60;
+
+/** Those whose deadline may be over; `tickMember` knows. Nobody else's row is read. */
+const MAYBE_DUE = `CASE
+  WHEN fleet_member.state IN ('waiting', 'offered') THEN fleet_rollout.state = 'aborted'
+    OR max(fleet_member.heard_at, device.last_seen_at) + 2 * interval_s < ?3
+  WHEN fleet_member.state = 'installed' THEN since + 2 * interval_s < ?3
+  ELSE min(max(fleet_member.heard_at, device.last_seen_at) + 2 * interval_s, since + ${LONGEST_UPDATE_S}) < ?3 END`;
+
+async function tickMembers({ connection, nowSeconds }: Context, id: string): Promise<void> {
+  const sql = `SELECT fleet_member.*, device.serial, device.last_seen_at, fleet_rollout.body FROM fleet_member
+    JOIN device ON device.id = fleet_member.device JOIN fleet_rollout ON fleet_rollout.id = fleet_member.rollout
+    WHERE fleet_member.rollout = ?1 AND fleet_member.device > ?2 AND fleet_member.state IN ${DUE_STATES}
+      AND ${MAYBE_DUE} ORDER BY fleet_member.device LIMIT ${MOST_TOGETHER}`;
+  for (let after = 0; ; ) {
+    const count = await connection.commit(() => {
+      const rows = connection.statement(sql).all(id, after, nowSeconds());
+      for (const row of rows) {
+        const pair = toPair(row);
+        after = pair.deviceId;
+        const seenAt = Number(row.last_seen_at);
+        changePair(connection, pair, ({ rollout, member }) => {
+          const ticked = tickMember({ rollout, member: noteHeard(member, seenAt) }, nowSeconds());
+          return ticked.member.state === member.state ? { rollout, member } : ticked;
+        });
+      }
+      return rows.length;
+    });
+    if (count < MOST_TOGETHER) return;
+  }
+}

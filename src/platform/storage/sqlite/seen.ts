@@ -1,0 +1,64 @@
+/**
+ * When devices were seen: gathered in memory and written together, since a commit for each would cost more than its
+ * check-in.
+ */
+import type { Clock } from '../../../base/clock.ts';
+import { SEEN_EVERY_S, SEEN_FLUSH_MS } from '../../bounds.ts';
+import type { Connection } from './connection.ts';
+
+const MOST_TOGETHER = 500;
+
+export interface SeenDevices {
+  /** The device is seen now; `storedAt` is what its row says. */
+  note(deviceId: number, storedAt: number): void;
+  /** What is known beyond `storedAt`, which its row says. */
+  lastSeenAt(deviceId: number, storedAt: number): number;
+  /** Writes what is known now. */
+  flush(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export function createSeenDevices(
+  connection: Connection,
+  clock: Pick<Clock, 'sleep'>,
+  nowSeconds: () => number,
+): SeenDevices {
+  const pending = new Map<number, number>();
+  const closing = new AbortController();
+  let flushing: Promise<void> | undefined;
+  /** A few at a time: others' writes come between. */
+  const write = async (): Promise<void> => {
+    for (const batch = [...pending]; batch.length > 0; ) {
+      const part = batch.splice(0, MOST_TOGETHER);
+      await connection.commit(() => {
+        const update = connection.statement('UPDATE device SET last_seen_at = ? WHERE id = ?');
+        for (const [id, at] of part) update.run(at, id);
+      });
+      for (const [id, at] of part) if (pending.get(id) === at) pending.delete(id);
+    }
+  };
+  const flush = async (): Promise<void> => {
+    await clock.sleep(SEEN_FLUSH_MS, closing.signal);
+    flushing = undefined;
+    // Nothing acknowledged depends on it: what cannot be written now is written with the next.
+    if (!closing.signal.aborted) await write().catch(() => undefined);
+  };
+  const lastSeenAt = (deviceId: number, storedAt: number): number => pending.get(deviceId) ?? storedAt;
+  return {
+    note(deviceId, storedAt) {
+      const now = nowSeconds();
+      const seenForS = now - lastSeenAt(deviceId, storedAt);
+      // A developer's gateway asks every second: each time would help nobody. A clock that was set back shows too.
+      if (seenForS >= 0 && seenForS < SEEN_EVERY_S) return;
+      pending.set(deviceId, now);
+      flushing ??= flush();
+    },
+    lastSeenAt,
+    flush: write,
+    async close() {
+      closing.abort();
+      await flushing;
+      if (pending.size > 0 && !connection.isFrozen()) await write();
+    },
+  };
+}

@@ -1,0 +1,85 @@
+/** Gateways in the web console: found by a filter, saved as a group, opened, tagged, downloaded. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { openConsoleRig, runningHello } from '../helpers/console-rig.ts';
+
+test('gateways are found by a filter whose mistakes are shown at their place, tagged, and saved', async (t) => {
+  const { page, gateway, call, open, faults } = await openConsoleRig(t);
+  await gateway('gw-1', runningHello('1'));
+  await gateway('gw-2', runningHello('2'));
+  await gateway('=cmd()', runningHello('2', 'FATAL'));
+  await open('#/p/gateways');
+  const rows = page.getByRole('region', { name: 'Gateways' }).getByRole('rowheader');
+  const filter = page.getByLabel('Filter', { exact: true });
+
+  await t.test('a wrong filter says what it expected, and marks the part that does not fit', async () => {
+    await rows.nth(2).waitFor();
+    await filter.fill('app.hello<< 2');
+    await page.getByRole('button', { name: 'Show' }).click();
+    const problem = page.getByRole('alert').filter({ hasText: 'expected' });
+    assert.equal(await problem.locator('mark').innerText(), '<');
+    assert.match(await problem.innerText(), /Found '<', expected a version/);
+    assert.equal(await filter.getAttribute('aria-invalid'), 'true');
+  });
+
+  await t.test('a right one is a place in the address, from which Back leads to the one before', async () => {
+    await filter.fill('app.hello=2');
+    await page.keyboard.press('Enter');
+    await page.getByText('2 gateways', { exact: true }).waitFor();
+    assert.match(page.url(), /#\/p\/gateways\?filter=app\.hello%3D2$/);
+    await page.goBack();
+    await page.getByText('3 gateways', { exact: true }).waitFor();
+    assert.equal(await filter.inputValue(), '');
+    await page.goForward();
+    await page.getByText('2 gateways', { exact: true }).waitFor();
+  });
+
+  await t.test('it is saved as a group, and the group is a place too', async () => {
+    await page.getByLabel('Save this filter as group').fill('second');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('link', { name: 'second' }).click();
+    await page.getByText('2 gateways', { exact: true }).waitFor();
+    assert.deepEqual((await call('GET', '/products/p/groups')).groups, [
+      { name: 'second', filter: 'app.hello=2' },
+    ]);
+  });
+
+  await t.test('all of a list get a tag, after their number was typed', async () => {
+    await page.getByRole('button', { name: 'Tag all of these' }).click();
+    await page.getByLabel('Tag', { exact: true }).fill('site');
+    await page.getByLabel('Value, empty to remove it').fill('berlin');
+    await page.getByRole('button', { name: 'Set' }).click();
+    await page.getByText('Give 2 gateways the tag site=berlin?').waitFor();
+    await page.getByLabel('Type 2, the number').fill('2');
+    await page.keyboard.press('Enter');
+    await page.getByText('2 gateways tagged').waitFor();
+    assert.deepEqual((await call('GET', '/products/p/devices/gw-2')).tags, { site: 'berlin' });
+    assert.deepEqual((await call('GET', '/products/p/devices/gw-1')).tags, {});
+  });
+
+  await t.test('the list is saved as CSV in which nothing is a formula', async () => {
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'Download as CSV' }).click(),
+    ]);
+    const lines = readFileSync(await download.path(), 'utf8').split('\r\n');
+    assert.match(lines[0] ?? '', /^serial,state,last_seen/);
+    assert.match(lines[1] ?? '', /^'=cmd\(\),activated,\d{4}-.*hello 2,site=berlin$/);
+    assert.equal(lines.length, 4);
+  });
+
+  await t.test('one of them has a page: what it is, its apps with their way back, its tags', async () => {
+    await page.getByRole('link', { name: 'gw-2' }).click();
+    assert.match(page.url(), /#\/p\/gateways\/gw-2$/);
+    await page.getByRole('cell', { name: 'RUNNING' }).waitFor();
+    const facts = await page.getByRole('region', { name: 'What it is' }).innerText();
+    assert.match(facts, /Next check-in\s+in \d+ min \(every 1 h\)/);
+    assert.match(facts, /Machine\s+linux-arm64/);
+    await page.getByRole('button', { name: 'Remove site' }).click();
+    await page.getByText('site=berlin').waitFor({ state: 'detached' });
+    assert.deepEqual((await call('GET', '/products/p/devices/gw-2')).tags, {});
+  });
+
+  assert.deepEqual(faults, []);
+});

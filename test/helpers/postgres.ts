@@ -1,0 +1,94 @@
+/** A PostgreSQL server of a test's own: a fresh cluster on a free port of this machine. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chownSync, globSync, mkdtempSync, rmSync } from 'node:fs';
+import * as net from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+export interface TestPostgres {
+  /** Of a database of its own, empty. */
+  freshUrl(): string;
+  /** Ends the server at once, as a crash would, and starts it again on the same data. */
+  crash(): Promise<void>;
+  end(): Promise<void>;
+}
+
+/** The server refuses to run as root: then it is Debian's user for it. */
+function unprivileged(command: string[]): [string, string[]] {
+  const asOther = ['--reuid=postgres', '--regid=postgres', '--clear-groups', ...command];
+  const [program = '', ...args] = command;
+  return process.getuid?.() === 0 ? ['setpriv', asOther] : [program, args];
+}
+
+export async function startPostgres(): Promise<TestPostgres> {
+  const [initdb] = globSync('/usr/lib/postgresql/*/bin/initdb').sort().reverse();
+  assert.ok(initdb !== undefined, "no PostgreSQL here: 'make database' installs it");
+  const home = mkdtempSync(join(tmpdir(), 'gwe-postgres-'));
+  if (process.getuid?.() === 0) {
+    const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }));
+    chownSync(home, id('-u'), id('-g'));
+  }
+  const run = (...command: string[]): void => {
+    execFileSync(...unprivileged(command), { cwd: home, stdio: ['ignore', 'ignore', 'pipe'] });
+  };
+  const data = join(home, 'data');
+  run(initdb, '-D', data, '-U', 'gwe', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync');
+  const port = await freePort();
+  const bin = dirname(initdb);
+  const settings = [`port=${port}`, 'listen_addresses=127.0.0.1', `unix_socket_directories=${home}`];
+  const start = async (): Promise<ChildProcess> => {
+    const args = [join(bin, 'postgres'), '-D', data, ...settings.flatMap((one) => ['-c', one])];
+    const child = spawn(...unprivileged(args), { cwd: home, stdio: 'ignore' });
+    await accepting(port);
+    return child;
+  };
+  let server = await start();
+  const stop = async (signal: 'SIGQUIT' | 'SIGINT'): Promise<void> => {
+    const ended = once(server, 'exit');
+    server.kill(signal);
+    await ended;
+  };
+  let databases = 0;
+  return {
+    freshUrl() {
+      const name = `gwe${databases++}`;
+      run(join(bin, 'createdb'), '-h', '127.0.0.1', '-p', String(port), '-U', 'gwe', name);
+      return `postgres://gwe@127.0.0.1:${port}/${name}`;
+    },
+    async crash() {
+      await stop('SIGQUIT');
+      server = await start();
+    },
+    async end() {
+      await stop('SIGINT');
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  assert.ok(typeof address === 'object' && address !== null);
+  return address.port;
+}
+
+/** The server opens its port when it takes connections, and refuses them for a moment while it recovers. */
+async function accepting(port: number): Promise<void> {
+  const [ready] = globSync('/usr/lib/postgresql/*/bin/pg_isready').sort().reverse();
+  const deadline = performance.now() + 60_000;
+  for (;;) {
+    try {
+      execFileSync(ready ?? 'pg_isready', ['-h', '127.0.0.1', '-p', String(port)], { stdio: 'ignore' });
+      return;
+    } catch {
+      assert.ok(performance.now() < deadline, 'PostgreSQL does not take connections within 60 s');
+      await delay(100);
+    }
+  }
+}
