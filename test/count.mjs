@@ -15,8 +15,14 @@ export default async function* count(events) {
   }
 }
 
-/** `FILE: NAME`; a suite that failed only because of a test in it is no failure of its own. */
+/** `FILE: NAME: WHY`; a suite that failed only because of a test in it is no failure of its own. */
 function failedTest({ file, name, details }) {
   if (details?.error?.failureType === 'subtestsFailed') return undefined;
-  return `${relative(process.cwd(), file ?? '')}: ${name}`;
+  return `${relative(process.cwd(), file ?? '')}: ${name}: ${reason(details?.error)}`;
+}
+
+/** Whoever reads only the end of a long log still sees why. */
+function reason(error) {
+  const text = error?.cause?.stack ?? error?.cause ?? error?.message ?? 'no reason was given';
+  return String(text).slice(0, 1000).replaceAll('\n', '\n    ');
 }

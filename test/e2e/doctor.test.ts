@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, chmodSync, mkdirSync, unlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, existsSync, mkdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createServer as createSocket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -152,10 +152,13 @@ describe('gwe doctor on a gateway with one thing broken', () => {
       break: () => appendFileSync(at('etc/gwe/Engine.config'), '\nrun_as = nobody-of-that-name\n'),
     },
     {
-      what: 'the directory of the metrics file is missing',
+      what: 'a file is in the place of the directory of the metrics file',
       id: 'metrics',
-      finding: /no directory/,
-      break: () => gwe('config', 'set', `metrics_file=${at('var/none/gwe.prom')}`),
+      finding: /gwe\.d' is not a directory/,
+      break: () => {
+        writeFileSync(at('var/gwe.d'), '');
+        return gwe('config', 'set', `metrics_file=${at('var/gwe.d/sub/gwe.prom')}`);
+      },
     },
     {
       what: 'the metrics file cannot be written',
@@ -186,6 +189,13 @@ describe('gwe doctor on a gateway with one thing broken', () => {
       await isOk(id);
     });
   }
+
+  test('a metrics file whose directory is not there yet is fine: the agent makes it', async () => {
+    await gwe('config', 'set', `metrics_file=${at('var/none/yet/gwe.prom')}`);
+    assert.equal((await examine())('metrics').status, 'ok');
+    await until(() => existsSync(at('var/none/yet/gwe.prom')));
+    await gwe('config', 'unset', 'metrics_file');
+  });
 
   test('a platform that takes the connection and never answers is told', async () => {
     const silent = createSocket(() => undefined);

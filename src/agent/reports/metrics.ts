@@ -1,7 +1,8 @@
 /** The metrics file: what the reports say, in Prometheus text format, for node_exporter's textfile collector. */
 import { dirname } from 'node:path';
 import { describeError } from '../../base/errors.ts';
-import { ensureDirectory, writeFileDurable } from '../../base/fs.ts';
+import { ensureDirectory } from '../../base/fs.ts';
+import { writeNamedFile } from '../../base/named-file.ts';
 import { readProcessTable } from '../../machine/process-tree.ts';
 import { createSystemFiles } from '../../machine/system-files.ts';
 import type { AppFacts } from '../apps/app-facts.ts';
@@ -28,7 +29,7 @@ export function writeMetrics(
   if (path === '') return;
   try {
     ensureDirectory(dirname(path));
-    writeFileDurable(path, renderMetrics(context, gathered, checkIn));
+    writeNamedFile(path, renderMetrics(context, gathered, checkIn));
   } catch (error) {
     context.log.warn('metrics.failed', { file: path }, describeError(error));
   }

@@ -1,7 +1,7 @@
 /** Two tarballs -> the patch between them, as a file, if it pays. */
 import { mkdtempSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { writeFileDurable } from '../../base/fs.ts';
+import { writeNamedFile } from '../../base/named-file.ts';
 import { removeTree } from '../../base/remove-tree.ts';
 import { DEFAULT_LIMITS } from '../limits.ts';
 import { chunkFacts, type Manifest } from '../manifest/manifest.ts';
@@ -63,7 +63,7 @@ export async function makePairPatch(
     const sizes = { fullBytes: next.sizeBytes, chunkedBytes, patchedBytes, patchBytes };
     if (patchedBytes + ASKING_BYTES > chunkedBytes) return sizes;
     const file = output ?? join(dirname(newFile), patchName(next.manifest, old.digest, next.digest));
-    writeFileDurable(file, patch.bytes);
+    writeNamedFile(file, patch.bytes);
     return { ...sizes, file };
   } finally {
     for (const side of sides) side.close();
