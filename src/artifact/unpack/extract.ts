@@ -3,7 +3,6 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { GweError, wrapError } from '../../base/errors.ts';
 import { ensureDirectory, listDirectory, unlinkIfThere } from '../../base/fs.ts';
-import { createSyncBehind, type SyncBehind } from '../../base/sync-behind.ts';
 import { formatFault, quote } from '../faults.ts';
 import { type Admit, IndexGuard, type IndexGuardOptions } from '../manifest/index-guard.ts';
 import { Adjustments } from '../tar/adjustments.ts';
@@ -11,6 +10,7 @@ import { CANONICAL_MTIME_S, type TarEntry } from '../tar/entries.ts';
 import { type GunzipOptions, gunzipFile } from '../tar/gunzip.ts';
 import { type TarHandlers, TarReader } from '../tar/reader.ts';
 import { type ArtifactContents, ContentsCollector } from './contents.ts';
+import { createSyncBehind, type SyncBehind } from './sync-behind.ts';
 import { assertSystemFile } from './system-file.ts';
 import { PERMITTED_MODE } from './tighten.ts';
 

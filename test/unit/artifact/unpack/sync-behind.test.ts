@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createSyncBehind } from '../../../src/base/sync-behind.ts';
+import { createSyncBehind } from '../../../../src/artifact/unpack/sync-behind.ts';
 
 /** Descriptors of regular files below `directory` that are open here. */
 function openBelow(directory: string): number {

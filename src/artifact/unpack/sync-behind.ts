@@ -1,6 +1,6 @@
 /** Syncs what has been written while more is still being written: waiting for a disk is most of what a sync takes. */
 import * as fs from 'node:fs';
-import { wrapError } from './errors.ts';
+import { wrapError } from '../../base/errors.ts';
 
 export interface SyncBehind {
   /** Takes `fd` over: it is synced on the thread pool, and closed whatever comes of that. */
