@@ -2,7 +2,6 @@
 import * as v from 'valibot';
 import { renderArtifactName } from '../artifact/name.ts';
 import { needsApproval } from '../fleet/people/roles.ts';
-import { explain } from '../fleet/rollout/explain.ts';
 import {
   abort,
   approve,
@@ -14,7 +13,7 @@ import {
   submit,
 } from '../fleet/rollout/operate.ts';
 import { planUndo } from '../fleet/rollout/plan.ts';
-import { type Member, noCounts, type Rollout, tallyOf } from '../fleet/rollout/rollout.ts';
+import { type Member, noCounts, type Rollout } from '../fleet/rollout/rollout.ts';
 import { Refusal } from '../platform/http/exchange.ts';
 import type { FleetGateway, RolloutChanged, StoredRollout } from '../platform/storage/fleet-storage.ts';
 import {
@@ -29,6 +28,7 @@ import {
 } from './call.ts';
 import { eachGateway } from './gateway-calls.ts';
 import { type Planned, planOf, policyOf, SPEC, type Spec, showPlan } from './rollout-plan.ts';
+import { Reasons, showRollout } from './rollout-view.ts';
 
 const REASON = v.object({ reason: v.optional(lineOf(300)) });
 
@@ -159,7 +159,7 @@ async function createRollout(
   const draft: Rollout = {
     id,
     artifacts,
-    policy: policyOf(spec),
+    policy: policyOf(spec, artifacts),
     state: 'draft',
     wave: 0,
     waves: plan.waves.map(() => ({ openedAt: 0, lastTakenAt: 0, counts: noCounts() })),
@@ -208,14 +208,9 @@ async function eachMember(
 
 async function readRollout(context: FleetContext, request: Request): Promise<Answer> {
   const stored = await findRollout(context, request);
-  const failures = new Map<string, { code: string; gateways: number; serials: string[]; reason: string }>();
-  await eachMember(context, stored.rollout.id, ({ state, code = state, reason = '', serial }) => {
-    if (state !== 'failed' && state !== 'silent') return;
-    const found = failures.get(code) ?? { code, gateways: 0, serials: [], reason };
-    const serials = found.serials.length < 10 ? [...found.serials, serial] : found.serials;
-    failures.set(code, { ...found, gateways: found.gateways + 1, serials });
-  });
-  const body = { ...showRollout(stored, request.at), failures: [...failures.values()] };
+  const reasons = new Reasons(stored.rollout, request.at);
+  await eachMember(context, stored.rollout.id, (member) => reasons.add(member));
+  const body = { ...showRollout(stored, request.at), ...reasons.show() };
   return { body, revision: stored.revision };
 }
 
@@ -224,31 +219,6 @@ async function listMembers(context: FleetContext, request: Request): Promise<Ans
   const page = { after: request.query.get('after') ?? undefined, limit: limitOf(request.query) };
   const { items, next } = await context.storage.listMembers(rollout.id, page);
   return { body: { members: items, next: next ?? null } };
-}
-
-function showRollout(
-  { name, product, revision, rollout }: StoredRollout,
-  nowS: number,
-): Record<string, unknown> {
-  const { waitsFor, until } = explain(rollout, nowS);
-  const { id, artifacts, policy, state, wave, author, startedAt, since, by, reason } = rollout;
-  const waves = rollout.waves.map(({ openedAt, counts }) => ({ openedAt, counts }));
-  const tally = tallyOf(rollout.waves);
-  const about = {
-    id,
-    name,
-    product,
-    revision,
-    artifacts,
-    policy,
-    state,
-    author,
-    startedAt,
-    since,
-    by,
-    reason,
-  };
-  return { ...about, wave: wave + 1, waves, tally, waitsFor, until: until ?? null };
 }
 
 /** One rollout for each version that they go back to, all at once: what is bad is known, so there are no waves. */

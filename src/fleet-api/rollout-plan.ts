@@ -1,9 +1,10 @@
 /** What a rollout is asked for with, and who would be in it. */
 import { randomBytes } from 'node:crypto';
 import * as v from 'valibot';
-import { matchArtifactName, renderArtifactName } from '../artifact/name.ts';
-import { ALWAYS_OPEN, windowsProblem } from '../base/time/windows.ts';
+import { KEYS_APP_NAME, matchArtifactName, RESERVED_APP_NAME, renderArtifactName } from '../artifact/name.ts';
+import { ALWAYS_OPEN, parseWindows, renderWindows, windowsProblem } from '../base/time/windows.ts';
 import type { GatewayRecord } from '../fleet/gateway/record.ts';
+import { knowsTerms } from '../fleet/rollout/agent-knows.ts';
 import { DEFAULT_WAVES, planRollout, type WaveSize } from '../fleet/rollout/plan.ts';
 import type { Artifact, Policy } from '../fleet/rollout/rollout.ts';
 import { Refusal } from '../platform/http/exchange.ts';
@@ -41,7 +42,9 @@ export const SPEC = v.object({
   installS: v.optional(SECONDS),
   /** Seconds before each further try after a fault of the network or the platform. */
   retriesS: v.optional(v.pipe(v.array(SECONDS), v.maxLength(10))),
-  /** Unix seconds: shown to nobody before. */
+  /** All artifacts are installed on a gateway, or none. */
+  together: v.optional(v.boolean()),
+  /** Unix seconds: installed by nobody before. */
   notBefore: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
   windows: v.optional(v.object({ zone: v.string(), ranges: v.pipe(v.array(RANGE), v.maxLength(50)) })),
 });
@@ -52,6 +55,8 @@ export interface Planned {
   readonly artifacts: readonly Artifact[];
   readonly plan: ReturnType<typeof planRollout>;
   readonly durationS: number;
+  /** Serial numbers of those that are in it, and whose agent does not know what the command says. */
+  readonly heldBack: readonly string[];
 }
 
 /** Who would be in it, and in which wave. Refuses what is not in the content area. */
@@ -68,8 +73,27 @@ export async function planOf(context: FleetContext, request: Request, spec: Spec
   const id = `r${request.at.toString(36)}${randomBytes(3).toString('hex')}`;
   const waves: readonly WaveSize[] = spec.waves ?? DEFAULT_WAVES;
   const fetchOf = (gateway: GatewayRecord): Fetch => fetchFor(gateway, artifacts, { sizes, patches });
+  const policy = policyOf(spec, artifacts);
   const plan = planRollout(gateways, { artifacts, waves, id, at: request.at, fetchOf });
-  return { id, artifacts, plan, durationS: durationOf(plan.waves, gateways, policyOf(spec)) };
+  return {
+    id,
+    artifacts,
+    plan,
+    durationS: durationOf(plan.waves, gateways, policy),
+    heldBack: heldBackOf(gateways, plan, policy),
+  };
+}
+
+function heldBackOf(
+  gateways: readonly GatewayRecord[],
+  { waves }: Planned['plan'],
+  { notBefore, windows, together }: Policy,
+): string[] {
+  if (notBefore === undefined && windows.ranges.length === 0 && together !== true) return [];
+  const included = new Set(waves.flat());
+  return gateways.flatMap(({ serial, gweVersion }) =>
+    included.has(serial) && !knowsTerms(gweVersion) ? [serial] : [],
+  );
 }
 
 interface Fetch {
@@ -162,7 +186,7 @@ async function findArtifacts(
   return { artifacts, sizes };
 }
 
-export function showPlan({ artifacts, plan, durationS }: Planned): Record<string, unknown> {
+export function showPlan({ artifacts, plan, durationS, heldBack }: Planned): Record<string, unknown> {
   return {
     artifacts: artifacts.map(({ app, version }) => renderArtifactName({ name: app, version })),
     gateways: plan.waves.flat().length,
@@ -175,17 +199,21 @@ export function showPlan({ artifacts, plan, durationS }: Planned): Record<string
       ]),
     ),
     ways: Object.fromEntries(plan.ways),
+    heldBack: { gateways: heldBack.length, first: heldBack.slice(0, 10) },
     lowestBudgetBytes: plan.lowestBudgetBytes ?? null,
   };
 }
 
 const DAY_S = 86_400;
 
-/** With the defaults of what is not given. Refuses with 422 what are no windows. */
-export function policyOf(spec: Spec): Policy {
+/** With the defaults of what is not given. Refuses with 422 what gateways could not be told. */
+export function policyOf(spec: Spec, artifacts: readonly Artifact[]): Policy {
   const windows = spec.windows ?? ALWAYS_OPEN;
-  const problem = windowsProblem(windows);
+  const problem =
+    windowsProblem(windows) ?? (spec.together === true ? togetherProblem(artifacts) : undefined);
   if (problem !== undefined) throw new Refusal(422, problem);
+  if (windows.ranges.length > 0 && 'problem' in parseWindows(renderWindows(windows)))
+    throw new Refusal(422, 'cannot use the windows: as one line they are longer than a gateway reads');
   if (windows.zone === 'local')
     throw new Refusal(
       422,
@@ -202,5 +230,14 @@ export function policyOf(spec: Spec): Policy {
     retriesS: spec.retriesS ?? [3600, 6 * 3600],
     windows,
     ...(spec.notBefore === undefined ? {} : { notBefore: spec.notBefore }),
+    ...(spec.together === undefined ? {} : { together: spec.together }),
   };
+}
+
+/** What the agent would refuse (src/protocol/README.md, "Later and together"). */
+function togetherProblem(artifacts: readonly Artifact[]): string | undefined {
+  const own = artifacts.find(({ app }) => app === RESERVED_APP_NAME || app === KEYS_APP_NAME);
+  if (own !== undefined) return `cannot install '${own.app}' together with others: roll it out by itself`;
+  const isTwice = new Set(artifacts.map(({ app }) => app)).size < artifacts.length;
+  return isTwice ? 'cannot install two versions of an app together: expected each app once' : undefined;
 }

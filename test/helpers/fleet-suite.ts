@@ -3,77 +3,21 @@
  * kind of storage by test/conformance/platform.
  */
 import assert from 'node:assert/strict';
-import { describe, type TestContext, test } from 'node:test';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { parseFilter } from '../../src/fleet/filter/filter.ts';
 import { verifyAudit } from '../../src/fleet/people/audit.ts';
 import { pause, resume } from '../../src/fleet/rollout/operate.ts';
-import type { Storage } from '../../src/platform/storage/storage.ts';
+import { agentTests } from './fleet-suite-agents.ts';
 import { AUDIT, type OpenFleet, recordTests } from './fleet-suite-records.ts';
+import { APPS, begin, type Rig, rigOf, state } from './fleet-suite-rig.ts';
 import { countsOf, START_S, startedRollout } from './rollout-parts.ts';
 import { eventually } from './storage-suite-context.ts';
-
-interface Rig {
-  storage: Storage;
-  keys: string[];
-  passes(seconds: number): Promise<void>;
-  reads(at: number): Promise<string>;
-  writes(at: number, values: Record<string, unknown>): Promise<void>;
-}
-
-async function rigOf(open: OpenFleet, t: TestContext, count: number): Promise<Rig> {
-  const { storage, setClock } = await open(t);
-  let now = START_S;
-  await setClock(now);
-  const keys: string[] = [];
-  for (let at = 0; at < count; at++) {
-    const call = { product: 'p', serial: `gw-${at}`, connection: '' };
-    await storage.enableDevice({ ...call, unlessActivated: false });
-    const active = await storage.activate({ ...call, vendor: 'p' });
-    keys.push(active.kind === 'activated' ? active.cik : '');
-  }
-  const ask = async (at: number, writes: [string, string][], reads: string[]): Promise<string> => {
-    const result = await storage.checkIn({ cik: keys[at] ?? '', writes, reads });
-    assert.equal(result.kind, 'done');
-    return result.kind === 'done' ? (result.values[0]?.value ?? '') : '';
-  };
-  return {
-    storage,
-    keys,
-    async passes(seconds) {
-      now += seconds;
-      await setClock(now);
-    },
-    reads: (at) => ask(at, [], ['engine_fetch']),
-    async writes(at, values) {
-      const texts = Object.entries(values).map(([alias, value]): [string, string] => [
-        alias,
-        typeof value === 'string' ? value : JSON.stringify(value),
-      ]);
-      await ask(at, texts, []);
-    },
-  };
-}
-
-const APPS = { apps: [{ hello: { version: '2.0', status: 'RUNNING' } }] };
-
-async function begin(rig: Rig, waves: string[][]): Promise<void> {
-  const rollout = {
-    ...startedRollout(
-      waves.map(({ length }) => length),
-      { soakS: 60 },
-    ),
-    id: 'r1',
-  };
-  await rig.storage.createRollout({ product: 'p', name: 'hello 2.1', rollout }, waves, AUDIT);
-}
-
-const state = async ({ storage }: Rig): Promise<string[]> =>
-  (await storage.listMembers('r1', { limit: 100 })).items.map((member) => member.state);
 
 export function fleetSuite(kind: string, open: OpenFleet): void {
   describe(`the fleet in ${kind}`, () => {
     recordTests(open);
+    agentTests(open);
     test('the fleet is counted: versions of apps, who is late, members of rollouts', async (t) => {
       const rig = await rigOf(open, t, 3);
       await rig.writes(0, { engine_report: APPS });

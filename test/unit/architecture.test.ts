@@ -101,7 +101,7 @@ const FOLDERS: Readonly<Record<string, Readonly<Record<string, { may: readonly s
     gateway: { may: [], why: 'what is known of a gateway, from its reports' },
     filter: { may: ['gateway'], why: 'the language in which gateways are chosen' },
     people: { may: [], why: 'who may do what, and what they did' },
-    rollout: { may: ['gateway'], why: 'a version that goes to many gateways, wave by wave' },
+    rollout: { may: ['gateway', 'filter'], why: 'a version that goes to many gateways, wave by wave' },
   },
   console: {
     base: { may: [], why: 'calls, answers, places, words' },

@@ -53,6 +53,7 @@ export const PLAN = v.looseObject({
   durationS: v.optional(v.number()),
   excluded: v.record(v.string(), v.object({ gateways: v.number(), first: v.array(v.string()) })),
   ways: v.record(v.string(), v.object({ gateways: v.number(), bytes: v.number() })),
+  heldBack: v.optional(v.object({ gateways: v.number(), first: v.array(v.string()) })),
 });
 
 export const ROLLOUT = v.looseObject({
@@ -66,6 +67,17 @@ export const ROLLOUT = v.looseObject({
   failures: v.optional(
     v.array(
       v.object({ code: v.string(), gateways: v.number(), serials: v.array(v.string()), reason: v.string() }),
+    ),
+    [],
+  ),
+  heldBack: v.optional(
+    v.array(
+      v.object({
+        gateways: v.number(),
+        serials: v.array(v.string()),
+        reason: v.string(),
+        until: v.nullable(v.number()),
+      }),
     ),
     [],
   ),

@@ -105,6 +105,11 @@ async function planRollout(call: CommandCall): Promise<number> {
     call.io.stdout(`${WAYS[way] ?? oneLine(way)}: ${renderBytes(bytes)} to ${gateways} gateways\n`);
   for (const [reason, { gateways, first }] of Object.entries(plan.excluded))
     call.io.stdout(`not ${gateways}: ${oneLine(reason)} (${oneLine(first.join(', '))})\n`);
+  if (plan.heldBack !== undefined && plan.heldBack.gateways > 0) {
+    const { gateways, first } = plan.heldBack;
+    const what = 'their gwe is older than 2.1.0, or has not said its version';
+    call.io.stdout(`held back ${gateways}: ${what} (${oneLine(first.join(', '))})\n`);
+  }
   return 0;
 }
 
@@ -199,5 +204,9 @@ function print(call: CommandCall, rollout: RolloutReply): number {
   }
   for (const { code, gateways, serials, reason } of rollout.failures)
     call.io.stdout(`${gateways} ${code}: ${oneLine(reason)} (${oneLine(serials.join(', '))})\n`);
+  for (const { gateways, serials, reason, until: untilS } of rollout.heldBack) {
+    const end = untilS === null ? '' : `, until ${renderTime(untilS)} UTC`;
+    call.io.stdout(`${gateways} held back: ${oneLine(reason)}${end} (${oneLine(serials.join(', '))})\n`);
+  }
   return 0;
 }

@@ -24,10 +24,11 @@ export const SPEC_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'window',
     value: 'TEXT',
-    help: "when gateways are shown it, as 'Sat,Sun 01:00-05:00 Europe/Berlin'",
+    help: "when gateways install it, as 'Sat,Sun 01:00-05:00 Europe/Berlin'; they fetch it before",
     default: 'always',
   },
-  { name: 'not-before', value: 'TIME', help: 'shown to nobody before, as 2026-12-01T02:00:00Z' },
+  { name: 'not-before', value: 'TIME', help: 'installed by nobody before, as 2026-12-01T02:00:00Z' },
+  { name: 'together', help: 'a gateway installs all of the tarballs or none' },
   {
     name: 'retries',
     value: 'LIST',
@@ -54,6 +55,7 @@ export function specOf(call: CommandCall): Record<string, unknown> {
     need: need === undefined ? undefined : need / 100,
     windows: windowsOf(options.text('window')),
     notBefore: timeOf(options.text('not-before')),
+    together: options.has('together') ? true : undefined,
     retriesS: retriesOf(options.text('retries')),
   };
 }

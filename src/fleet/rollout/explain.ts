@@ -1,9 +1,10 @@
 /** What a rollout waits for, and until when: no state is without an answer. */
 
 import { isOpen, nextOpening } from '../../base/time/windows.ts';
+import { isHeldBackForGood } from './agent-knows.ts';
 import { IN_FLIGHT } from './member-states.ts';
-import { countIn, type Rollout } from './rollout.ts';
-import { soakEndsAt } from './tick.ts';
+import { countIn, type Member, type Rollout } from './rollout.ts';
+import { deadlineOf, soakEndsAt } from './tick.ts';
 
 interface Waiting {
   /** In words for a person. */
@@ -47,6 +48,13 @@ function explainRunning(rollout: Rollout, nowS: number): Waiting {
   if (notBefore <= nowS && isOpen(windows, nowS)) return { waitsFor, until: unreachableAt };
   const what = notBefore > nowS ? 'its time' : 'its window';
   return { waitsFor: `${what}; ${waitsFor}`, until: opensAt };
+}
+
+/** Until when a member waits that is shown nothing because of its agent, in Unix seconds. */
+export function heldBackUntil(rollout: Rollout, member: Member, nowS: number): number | undefined {
+  if (isHeldBackForGood(rollout, member)) return deadlineOf(rollout, member)?.at;
+  const { windows, notBefore = 0 } = rollout.policy;
+  return nextOpening(windows, Math.max(nowS, notBefore));
 }
 
 /** Patches are waited for no longer than this. */

@@ -1,9 +1,10 @@
 /** Whether a gateway that reads its command is shown that of a rollout: decided then, never written ahead. */
 
 import { isOpen } from '../../base/time/windows.ts';
+import { AGENT_OLD, agentObstacle, knowsTerms, termsOf } from './agent-knows.ts';
 import { IN_FLIGHT } from './member-states.ts';
 import { moveMember, type Pair } from './move.ts';
-import { commandId, countIn, type Member, type Rollout } from './rollout.ts';
+import { commandId, countIn, type Rollout } from './rollout.ts';
 
 /** What is looked at beside the rollout, in the moment of reading. */
 interface Reading {
@@ -13,6 +14,8 @@ interface Reading {
   readonly hasCommand: boolean;
   /** Why nobody may touch the gateway. */
   readonly hold?: string | undefined;
+  /** That it runs, by its own report. */
+  readonly gweVersion?: string | undefined;
 }
 
 /** Why this gateway is shown nothing now; `undefined` where it is shown the command. */
@@ -24,10 +27,13 @@ export function findObstacle({ rollout, member }: Pair, reading: Reading): strin
   if (reading.hasCommand) return 'another command is there';
   if (reading.hold !== undefined) return `the gateway is held: ${reading.hold}`;
   if (reading.at < member.notBefore) return 'the next try is later';
-  if (reading.at < (rollout.policy.notBefore ?? 0)) return 'its time has not come';
   if (countIn(rollout.waves, IN_FLIGHT) >= rollout.policy.concurrency)
     return `${rollout.policy.concurrency} gateways are under way`;
-  return isOpen(rollout.policy.windows, reading.at) ? undefined : 'no window is open';
+  return agentObstacle(rollout, reading.gweVersion, isItsTime(rollout, reading.at));
+}
+
+function isItsTime({ policy }: Rollout, at: number): boolean {
+  return at >= (policy.notBefore ?? 0) && isOpen(policy.windows, at);
 }
 
 interface Shown {
@@ -47,13 +53,25 @@ export function showCommand(pair: Pair, reading: Reading): Shown {
     const event = isOver ? 'withdraw' : rollout.state === 'running' ? undefined : 'recall';
     if (event !== undefined) return { pair: moveMember(pair, { event, at: reading.at }) };
   }
-  if (findObstacle(pair, reading) !== undefined) return { pair };
-  if (member.state === 'offered') return { pair, command: renderCommand(rollout, member) };
-  const offered = moveMember(pair, { event: 'offer', at: reading.at });
-  return { pair: offered, command: renderCommand(offered.rollout, offered.member) };
+  if (findObstacle(pair, reading) !== undefined) return { pair: noteAgent(pair, reading) };
+  if (member.state === 'offered') return { pair, command: renderCommand(pair, reading) };
+  const learnt = { code: undefined, reason: undefined };
+  const offered = moveMember(pair, { event: 'offer', at: reading.at, learnt });
+  return { pair: offered, command: renderCommand(offered, reading) };
 }
 
-function renderCommand(rollout: Rollout, member: Member): string {
+/** A gateway that reads and is shown nothing because of its agent says so, so that nobody has to guess what it waits for. */
+function noteAgent(pair: Pair, reading: Reading): Pair {
+  const { rollout, member } = pair;
+  const isNext = rollout.state === 'running' && member.state === 'waiting' && member.wave <= rollout.wave;
+  if (!isNext) return pair;
+  const reason = agentObstacle(rollout, reading.gweVersion, isItsTime(rollout, reading.at));
+  if (reason === undefined || (member.code === AGENT_OLD && member.reason === reason)) return pair;
+  return { rollout, member: { ...member, code: AGENT_OLD, reason } };
+}
+
+function renderCommand({ rollout, member }: Pair, { gweVersion }: Reading): string {
   const install = rollout.artifacts.map(({ app, version }) => ({ name: `${app}.v${version}.tar.gz` }));
-  return JSON.stringify({ id: commandId(rollout, member), install });
+  const terms = knowsTerms(gweVersion) ? termsOf(rollout) : {};
+  return JSON.stringify({ id: commandId(rollout, member), install, ...terms });
 }

@@ -47,7 +47,9 @@ export function applyStatus(pair: Pair, status: StatusReport, at: number): Pair 
 
 function applyProgress(pair: Pair, { isWaiting, code, reason }: StatusReport, at: number): Pair {
   const learnt = isWaiting ? { code, reason } : {};
-  return moveMember(pair, { event: isWaiting ? 'defer' : 'progress', at, learnt });
+  // What is fetched and waits for its time is installed whatever the rollout does: it holds its slot.
+  const isDeferred = isWaiting && code !== 'COMMAND_WAITS';
+  return moveMember(pair, { event: isDeferred ? 'defer' : 'progress', at, learnt });
 }
 
 function applyGood(pair: Pair, app: string, at: number): Pair {
@@ -75,6 +77,8 @@ function applyFailure(pair: Pair, { code = '', reason, outcome }: StatusReport, 
   const learnt = { code, reason };
   // Another command came before its turn: no word about this version.
   if (code === 'CANCELLED') return moveMember(pair, { event: 'supersede', at, learnt });
+  // The app that failed has a report of its own, with its reason.
+  if (code === 'COMMAND_TOGETHER') return moveMember(pair, { event: 'progress', at, learnt });
   const failed = moveMember(pair, { event: 'fail', at, learnt });
   if (failed.member.state !== 'failed' || pair.member.state === 'failed') return failed;
   if (outcome === 'rollback-failed') return countRollbackFailure(failed);

@@ -26,8 +26,10 @@ export interface Policy extends Limits {
   /** Pause before each further try after a fault of the network or the platform. */
   readonly retriesS: readonly number[];
   readonly windows: Windows;
-  /** Shown to nobody before this, Unix seconds. */
+  /** Installed by nobody before this, Unix seconds. */
   readonly notBefore?: number | undefined;
+  /** All artifacts are installed on a gateway, or none. */
+  readonly together?: boolean | undefined;
 }
 
 export type Counts = Readonly<Record<MemberState, number>>;

@@ -1,5 +1,7 @@
 /** What time alone does: deadlines of members, the end of a wave and of its soak. Each step says until when it waits. */
 
+import { nextOpening } from '../../base/time/windows.ts';
+import { isHeldBackForGood } from './agent-knows.ts';
 import { IN_FLIGHT, type MemberEvent } from './member-states.ts';
 import { moveMember, moveRollout, type Pair, settle } from './move.ts';
 import { countIn, type Member, type Rollout, tallyOf, type Wave } from './rollout.ts';
@@ -22,14 +24,17 @@ export function deadlineOf(rollout: Rollout, member: Member): Deadline | undefin
     case 'waiting':
     case 'offered': {
       if (openedAt === 0) return undefined;
-      const from = Math.max(openedAt, member.heardAt, member.notBefore);
+      // One that comes to read, and may be shown nothing, is not waited for because it comes.
+      const heardAt = isHeldBackForGood(rollout, member) ? 0 : member.heardAt;
+      const from = Math.max(openedAt, heardAt, member.notBefore);
       return { event: 'unreached', at: from + Math.max(policy.reachS, 3 * member.intervalS) };
     }
     case 'taken':
     case 'working': {
       // A slow line may take days, and is heard of at each look for a newer command; for ever it is waited for by nobody.
       const quietAt = member.heardAt + twoIntervals + policy.installS;
-      return { event: 'quiet', at: Math.min(quietAt, member.since + LONGEST_UPDATE_S) };
+      const beginsAt = Math.max(member.since, policy.notBefore ?? 0);
+      return { event: 'quiet', at: Math.min(quietAt, beginsAt + LONGEST_UPDATE_S) };
     }
     case 'deferred':
       return { event: 'quiet', at: member.heardAt + twoIntervals + policy.installS };
@@ -58,8 +63,10 @@ function openWaves({ waves, wave }: Rollout): readonly Wave[] {
   return waves.slice(0, wave + 1);
 }
 
-export function soakEndsAt(rollout: Rollout): number {
-  return (rollout.waves[rollout.wave]?.lastTakenAt ?? 0) + rollout.policy.soakS;
+/** What is taken before its time is installed in it, and watched from then on. */
+export function soakEndsAt({ waves, wave, policy }: Rollout): number {
+  const from = Math.max(waves[wave]?.lastTakenAt ?? 0, policy.notBefore ?? 0);
+  return (nextOpening(policy.windows, from) ?? from) + policy.soakS;
 }
 
 /** The next step of the rollout itself, at most one at a time; as it is where nothing is due. */

@@ -84,6 +84,7 @@ const RolloutSchema = v.object({
     retriesS: v.array(v.number()),
     windows: v.object({ zone: v.string(), ranges: v.array(RangeSchema) }),
     notBefore: v.optional(v.number()),
+    together: v.optional(v.boolean()),
   }),
   state: v.picklist(ROLLOUT_STATES),
   before: v.optional(v.picklist(ROLLOUT_STATES)),

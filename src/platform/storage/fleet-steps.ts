@@ -72,17 +72,24 @@ export function inDecidingOrder<T extends Pair>(newestFirst: readonly T[]): T[] 
   return [...pairs.filter(isOffered), ...pairs.filter((one) => !isOffered(one))];
 }
 
+interface Gateway {
+  readonly at: number;
+  readonly hold: string | undefined;
+  readonly gweVersion: string | undefined;
+}
+
 /** The pair after a reading, and what the alias shows then. */
-export function decideOne(
-  pair: Pair,
-  text: string,
-  { at, hold }: { readonly at: number; readonly hold: string | undefined },
-): [Pair, string] {
+export function decideOne(pair: Pair, text: string, { at, hold, gweVersion }: Gateway): [Pair, string] {
   const isOurs = text !== '' && idOf(text) === commandId(pair.rollout, pair.member);
   const isOffered = pair.member.state === 'offered';
   // Somebody has written another command over it.
   if (isOffered && !isOurs) return [moveMember(pair, { event: 'supersede', at }), text];
-  const { pair: next, command } = showCommand(pair, { at, hasCommand: text !== '' && !isOurs, hold });
+  const { pair: next, command } = showCommand(pair, {
+    at,
+    hasCommand: text !== '' && !isOurs,
+    hold,
+    gweVersion,
+  });
   if (command !== undefined) return [next, command];
   return [next, isOurs && isOffered ? '' : text];
 }

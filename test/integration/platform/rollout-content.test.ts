@@ -102,3 +102,36 @@ test('a time and a window are kept with the rollout, which says what it waits fo
   const refused = await call('', { artifacts: ['hello.v2.tar.gz'], windows: local });
   assert.deepEqual([refused.status, /time zone 'local'/.test(refused.body.detail)], [422, true]);
 });
+
+test('who is held back because of its agent is said beforehand, and who may not be together is refused', async (t) => {
+  const { call, platform } = await openRig(t);
+  await platform.addDevice('p', 'gw-2');
+  const cik = await platform.activate('p', 'gw-2');
+  await fetch(`${platform.url}/onep:v1/stack/alias`, {
+    method: 'POST',
+    headers: { 'X-Exosite-CIK': cik, 'Content-Type': 'application/x-www-form-urlencoded; charset=utf-8' },
+    body: encodeForm([['device_info', JSON.stringify({ gwe: '2.0.9', interval: 600 })]]),
+  });
+  await platform.putContent('p', 'other.v1.tar.gz', Buffer.alloc(10));
+  await platform.putContent('p', 'gwe.v9.tar.gz', Buffer.alloc(10));
+  const together = { artifacts: ['hello.v2.tar.gz', 'other.v1.tar.gz'], together: true };
+  const planned = await call('/plan', together);
+  assert.deepEqual(planned.body.heldBack, { gateways: 1, first: ['gw-2'] });
+  const started = await call('', together);
+  assert.equal(started.body.policy.together, true);
+  const text = await fetch(`${platform.url}/onep:v1/stack/alias?engine_fetch`, {
+    headers: { 'X-Exosite-CIK': cik },
+  });
+  assert.equal(text.status, 204);
+  const shown = await fetch(`${platform.url}/gwe/v2/products/p/rollouts/${started.body.id}`, {
+    headers: { 'X-Exosite-Token': platform.token },
+  });
+  // biome-ignore lint/suspicious/noExplicitAny: whatever the platform answers
+  const { heldBack }: any = await shown.json();
+  assert.equal(heldBack.length, 1);
+  assert.deepEqual([heldBack[0].gateways, heldBack[0].serials], [1, ['gw-2']]);
+  assert.match(heldBack[0].reason, /2\.0\.9 and may not install apps together/);
+  assert.ok(heldBack[0].until > started.body.startedAt);
+  const refused = await call('', { artifacts: ['hello.v2.tar.gz', 'gwe.v9.tar.gz'], together: true });
+  assert.deepEqual([refused.status, /'gwe' together/.test(refused.body.detail)], [422, true]);
+});

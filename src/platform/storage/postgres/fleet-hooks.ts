@@ -92,10 +92,13 @@ async function decide(
   at: number,
 ): Promise<string | undefined> {
   let text = current;
-  const [held] = await query('SELECT reason FROM fleet_hold WHERE device = $1', deviceId);
-  const hold = held === undefined ? undefined : String(held.reason);
+  const sql = `SELECT (SELECT reason FROM fleet_hold WHERE device = $1) AS hold,
+    (SELECT knowledge FROM fleet_gateway WHERE device = $1) AS knowledge`;
+  const [row] = await query(sql, deviceId);
+  const hold = typeof row?.hold === 'string' ? row.hold : undefined;
+  const { gweVersion } = decodeKnowledge(row?.knowledge);
   for (const pair of inDecidingOrder(await pairsOfDevice(query, deviceId))) {
-    const [next, shown] = decideOne(pair, text, { at, hold });
+    const [next, shown] = decideOne(pair, text, { at, hold, gweVersion });
     text = shown;
     await writeChange(query, pair, next);
   }

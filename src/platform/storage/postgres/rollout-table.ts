@@ -1,5 +1,6 @@
 /** Rollouts in PostgreSQL. Every step holds the rollout's row, so that several processes may do it at once. */
 import type { AuditFacts } from '../../../fleet/people/audit.ts';
+import { AGENT_OLD } from '../../../fleet/rollout/agent-knows.ts';
 import { reopen } from '../../../fleet/rollout/operate.ts';
 import { noteHeard, retryMember } from '../../../fleet/rollout/report.ts';
 import { noCounts } from '../../../fleet/rollout/rollout.ts';
@@ -186,6 +187,7 @@ async function tickRollouts(
 /** Those whose deadline may be over; `tickMember` knows. Nobody else's row is read. */
 const MAYBE_DUE = `CASE
   WHEN fleet_member.state IN ('waiting', 'offered') THEN fleet_rollout.state = 'aborted'
+    OR fleet_member.code = '${AGENT_OLD}'
     OR greatest(fleet_member.heard_at, device.last_seen_at) + 2 * interval_s < $3
   WHEN fleet_member.state = 'installed' THEN since + 2 * interval_s < $3
   ELSE least(greatest(fleet_member.heard_at, device.last_seen_at) + 2 * interval_s, since + ${LONGEST_UPDATE_S}) < $3 END`;

@@ -79,11 +79,14 @@ function tellRollouts(connection: Connection, deviceId: number, news: News): voi
 
 function decide(connection: Connection, deviceId: number, current: string, at: number): string | undefined {
   let text = current;
-  const held = connection.statement('SELECT reason FROM fleet_hold WHERE device = ?').get(deviceId);
-  const hold = held === undefined ? undefined : String(held.reason);
+  const sql = `SELECT (SELECT reason FROM fleet_hold WHERE device = ?1) AS hold,
+    (SELECT knowledge FROM fleet_gateway WHERE device = ?1) AS knowledge`;
+  const row = connection.statement(sql).get(deviceId);
+  const hold = typeof row?.hold === 'string' ? row.hold : undefined;
+  const { gweVersion } = decodeKnowledge(row?.knowledge);
   for (const pair of inDecidingOrder(pairsOfDevice(connection, deviceId)))
     changePair(connection, pair, (now) => {
-      const [next, shown] = decideOne(now, text, { at, hold });
+      const [next, shown] = decideOne(now, text, { at, hold, gweVersion });
       text = shown;
       return next;
     });

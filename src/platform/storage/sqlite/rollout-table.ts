@@ -1,5 +1,6 @@
 /** Rollouts in SQLite. */
 import type { AuditFacts } from '../../../fleet/people/audit.ts';
+import { AGENT_OLD } from '../../../fleet/rollout/agent-knows.ts';
 import { reopen } from '../../../fleet/rollout/operate.ts';
 import { noteHeard, retryMember } from '../../../fleet/rollout/report.ts';
 import { type Member, noCounts, type Rollout } from '../../../fleet/rollout/rollout.ts';
@@ -193,6 +194,7 @@ const MEMBERS_EVERY_S = 60;
 /** Those whose deadline may be over; `tickMember` knows. Nobody else's row is read. */
 const MAYBE_DUE = `CASE
   WHEN fleet_member.state IN ('waiting', 'offered') THEN fleet_rollout.state = 'aborted'
+    OR fleet_member.code = '${AGENT_OLD}'
     OR max(fleet_member.heard_at, device.last_seen_at) + 2 * interval_s < ?3
   WHEN fleet_member.state = 'installed' THEN since + 2 * interval_s < ?3
   ELSE min(max(fleet_member.heard_at, device.last_seen_at) + 2 * interval_s, since + ${LONGEST_UPDATE_S}) < ?3 END`;

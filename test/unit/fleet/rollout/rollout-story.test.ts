@@ -26,7 +26,6 @@ import { tickMember, tickRollout } from '../../../../src/fleet/rollout/tick.ts';
 import {
   INTERVAL_S,
   membersOf,
-  POLICY,
   START_S,
   startedRollout,
   statusReport,
@@ -244,14 +243,4 @@ test('a version that goes back or loops later is its failure, in the first fortn
   assert.equal(applyStatus(pair, back, START_S + 15 * 86_400).member.state, 'succeeded');
   assert.equal(applyLooping(pair, loop, START_S + 60).member.code, 'LOOPING');
   assert.equal(applyLooping(pair, { ...loop, version: '2.0' }, START_S + 60).member.state, 'succeeded');
-});
-
-test('before its time a rollout is shown to nobody, and says until when', () => {
-  const notBefore = START_S + 86_400;
-  const rollout = startedRollout([1], { notBefore });
-  const pair: Pair = { rollout, member: waitingMember('x', 0) };
-  assert.match(findObstacle(pair, { at: notBefore - 1, hasCommand: false }) ?? '', /its time has not come/);
-  assert.equal(findObstacle(pair, { at: notBefore, hasCommand: false }), undefined);
-  assert.equal(explain(rollout, START_S).until, notBefore);
-  assert.equal(explain(rollout, notBefore).until, START_S + POLICY.reachS);
 });

@@ -1,0 +1,47 @@
+/** What gateways know of their commands: an agent that does not know a key ignores it, and installs at once. */
+import { renderWindows } from '../../base/time/windows.ts';
+import { compareVersionOrder } from '../filter/version-order.ts';
+import type { Member, Rollout } from './rollout.ts';
+
+/** src/protocol/README.md, "Later and together". */
+const FIRST_THAT_KNOWS = '2.1.0';
+
+/** The code of a member that is shown nothing because its agent would install at once. */
+export const AGENT_OLD = 'AGENT_OLD';
+
+/** Of one that has not said which gwe it runs nothing is taken for granted. */
+export function knowsTerms(gweVersion: string | undefined): boolean {
+  return gweVersion !== undefined && compareVersionOrder(gweVersion, FIRST_THAT_KNOWS) >= 0;
+}
+
+/** Why its agent keeps a gateway from being shown the command now; `undefined` where it does not. */
+export function agentObstacle(
+  rollout: Rollout,
+  gweVersion: string | undefined,
+  isItsTime: boolean,
+): string | undefined {
+  if (knowsTerms(gweVersion)) return undefined;
+  const found = gweVersion === undefined ? 'its gwe has not said its version' : `its gwe is ${gweVersion}`;
+  const expected = `expected ${FIRST_THAT_KNOWS} or later`;
+  if (isTogether(rollout)) return `${found} and may not install apps together: ${expected}`;
+  return isItsTime ? undefined : `${found} and may install at once: shown the command in its time`;
+}
+
+/** Nothing but another gwe lets it go on. */
+export function isHeldBackForGood(rollout: Rollout, { state, code }: Member): boolean {
+  return state === 'waiting' && code === AGENT_OLD && isTogether(rollout);
+}
+
+/** What stands beside `install` in the command of an agent that knows it; the same at each reading. */
+export function termsOf(rollout: Rollout): Record<string, unknown> {
+  const { notBefore, windows } = rollout.policy;
+  return {
+    ...(notBefore === undefined ? {} : { not_before: notBefore }),
+    ...(windows.ranges.length > 0 ? { window: renderWindows(windows) } : {}),
+    ...(isTogether(rollout) ? { together: true } : {}),
+  };
+}
+
+function isTogether({ policy, artifacts }: Rollout): boolean {
+  return policy.together === true && artifacts.length > 1;
+}
