@@ -6,6 +6,7 @@ import type { Grant, Call as Permission } from '../fleet/people/roles.ts';
 import type { Session } from '../fleet/people/sessions.ts';
 import { Refusal, type Reply } from '../platform/http/exchange.ts';
 import type { Quota } from '../platform/http/quota.ts';
+import type { Upload } from '../platform/storage/content-storage.ts';
 import type { Storage } from '../platform/storage/storage.ts';
 import type { SignOn } from './people/sign-on.ts';
 
@@ -50,6 +51,8 @@ export interface Request {
   /** Aborts when the client has gone or the server closes. */
   readonly signal: AbortSignal;
   header(name: string): string | undefined;
+  /** Takes the body to the storage, for a call that takes bytes; `look` sees each piece of it. */
+  receive(look: (piece: Uint8Array) => void): Promise<Upload>;
   /** For the audit; without what it was before and after. */
   audit(action: string, target: string): AuditFacts;
 }
@@ -66,6 +69,8 @@ export interface Answer {
   readonly reply?: Reply;
 }
 
+export const BYTES = 'application/octet-stream';
+
 /** Whoever asks; who is logged in, about himself; the server's own token alone. */
 type Special = 'anyone' | 'self' | 'server';
 
@@ -77,8 +82,8 @@ export interface ApiCall {
   readonly summary: string;
   readonly query?: readonly string[];
   readonly schema?: v.GenericSchema;
-  /** The body is text of this type. */
-  readonly takes?: 'text/csv';
+  /** The body is text of this type; or bytes, which the call itself receives. */
+  readonly takes?: 'text/csv' | typeof BYTES;
   /** What else than JSON it may answer with. */
   readonly gives?: readonly string[];
   run(context: FleetContext, request: Request): Promise<Answer>;

@@ -5,11 +5,15 @@ import { mayCall } from '../fleet/people/roles.ts';
 import { type BodyLimits, readBody } from '../platform/http/body.ts';
 import { type Exchange, header, Refusal, type Reply } from '../platform/http/exchange.ts';
 import { createQuota } from '../platform/http/quota.ts';
+import { receiveUpload } from '../platform/http/upload.ts';
 import { type Entrance, enterOperators } from '../platform/management/entrance.ts';
-import type { Actor, Answer, ApiCall, FleetContext, Request } from './call.ts';
+import { type Actor, type Answer, type ApiCall, BYTES, type FleetContext, type Request } from './call.ts';
+import { commandCalls } from './command-calls.ts';
+import { contentCalls } from './content-calls.ts';
 import { csvCalls } from './csv-calls.ts';
 import { gatewayCalls } from './gateway-calls.ts';
 import { identify, NOBODY } from './identity.ts';
+import { logCalls } from './log-calls.ts';
 import { noticeCalls } from './notices/notice-calls.ts';
 import { runOnce } from './once.ts';
 import { describeCalls } from './openapi.ts';
@@ -17,6 +21,7 @@ import { loginCalls } from './people/login-calls.ts';
 import { operatorCalls } from './people/operator-calls.ts';
 import { signOnCalls } from './people/sign-on-calls.ts';
 import { tokenCalls } from './people/token-calls.ts';
+import { reportCalls } from './report-calls.ts';
 import { rolloutCalls } from './rollout-calls.ts';
 import { sessionCalls } from './session-calls.ts';
 
@@ -29,6 +34,10 @@ export const API_CALLS: readonly ApiCall[] = [
   ...operatorCalls,
   ...signOnCalls,
   ...csvCalls,
+  ...contentCalls,
+  ...commandCalls,
+  ...logCalls,
+  ...reportCalls,
   ...noticeCalls,
 ];
 
@@ -80,7 +89,7 @@ function checkPath(segments: readonly string[]): void {
 }
 
 function takesBody({ schema, takes }: ApiCall): boolean {
-  return schema !== undefined || takes !== undefined;
+  return schema !== undefined || (takes !== undefined && takes !== BYTES);
 }
 
 function checkPermission({ permission }: ApiCall, { grants, kind, name }: Actor, product: string): void {
@@ -164,6 +173,7 @@ function requestOf({ context, actor, exchange, names, body, entrance }: RequestP
     isEncrypted: isEncrypted(entrance, exchange),
     signal: exchange.signal,
     header: (name) => header(exchange, name),
+    receive: (look) => receiveUpload(context.storage, exchange, look),
     audit: (action, target) => ({
       at,
       actor: actor.name,

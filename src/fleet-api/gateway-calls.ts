@@ -30,7 +30,10 @@ function filterOf(text: string): Chosen {
   }
 }
 
-const KEY = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_.-]{1,64}$/, 'expected up to 64 letters, digits, _ . -'));
+export const KEY = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z0-9_.-]{1,64}$/, 'expected up to 64 letters, digits, _ . -'),
+);
 const TAGS = v.record(KEY, v.nullable(lineOf(256)));
 const GROUP = v.object({ filter: lineOf(2000) });
 

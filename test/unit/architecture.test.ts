@@ -30,6 +30,10 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'platform/http',
     'platform/storage',
     'platform/management/entrance',
+    'platform/management/content-use',
+    // Who signed a tarball is said at its beginning.
+    'artifact/chunks/index-bytes',
+    'artifact/limits',
   ],
   // It runs in a browser: what it shares with the platform are rules that know neither files nor sockets.
   console: ['fleet/people/roles', 'fleet/filter', 'fleet/rollout/stop-rule'],

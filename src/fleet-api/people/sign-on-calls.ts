@@ -16,6 +16,13 @@ const FlowSchema = v.object({ state: v.string(), nonce: v.string(), verifier: v.
 export const signOnCalls: readonly ApiCall[] = [
   {
     method: 'GET',
+    path: '/sign-in',
+    permission: 'anyone',
+    summary: 'By what a person may sign in here: whether there is a provider of identities',
+    run: async ({ signOn }) => ({ body: { singleSignOn: signOn !== undefined } }),
+  },
+  {
+    method: 'GET',
     path: '/sign-on',
     permission: 'anyone',
     summary: 'Go to the provider of identities to log in',

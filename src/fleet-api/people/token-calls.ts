@@ -69,12 +69,32 @@ export const tokenCalls: readonly ApiCall[] = [
     path: '/audit',
     permission: 'audit.read',
     summary: 'What people and rules did, chained by digest',
-    query: ['after', 'limit'],
-    run: async ({ storage }, { query }) => ({
-      body: { entries: await storage.listAudit(Number(query.get('after') ?? 0) || 0, limitOf(query)) },
-    }),
+    query: ['after', 'limit', 'newest'],
+    run: async ({ storage }, { query }) => {
+      const limit = limitOf(query);
+      const isNewest = query.get('newest') === 'true';
+      const after = isNewest
+        ? Math.max(0, (await lastOf(storage)) - limit)
+        : Number(query.get('after') ?? 0) || 0;
+      return { body: { entries: await storage.listAudit(after, limit) } };
+    },
   },
 ];
+
+/** The number of the last entry: they have no gaps, so it is found by doubling and halving. */
+async function lastOf(storage: FleetContext['storage']): Promise<number> {
+  const isThere = async (number: number): Promise<boolean> =>
+    (await storage.listAudit(number - 1, 1)).length > 0;
+  let high = 1;
+  while (await isThere(high)) high *= 2;
+  let low = Math.floor(high / 2);
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (await isThere(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
+}
 
 async function createToken({ storage }: FleetContext, request: Request): Promise<Answer> {
   const { name, role, product, days } = bodyOf(TOKEN, request.body);

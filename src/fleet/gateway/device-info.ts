@@ -1,6 +1,7 @@
 /** `device_info` and `usage_report` as the agent writes them (one-platform.md §4.2): what of the machine the fleet looks at. */
 import { APP_VERSION_PATTERN } from '../../artifact/name.ts';
 import { countOf, fieldsOf, listOf, matchOf, numberOf, parseJson, textOf } from './decode.ts';
+import type { Traffic } from './record.ts';
 
 interface DeviceInfo {
   readonly gweVersion?: string | undefined;
@@ -56,12 +57,40 @@ interface UsageReport {
   readonly budgetLeftBytes?: number | undefined;
   /** `APP VERSION` that waits for the budget of another month. */
   readonly waiting?: string | undefined;
+  readonly traffic?: Traffic | undefined;
 }
 
 /** `undefined` for what is no such report. */
 export function decodeUsageReport(text: string): UsageReport | undefined {
   const parsed = parseJson(text);
-  const ledger = Array.isArray(parsed) ? undefined : fieldsOf(fieldsOf(parsed)?.gwe_ledger);
-  if (ledger === undefined) return undefined;
-  return { budgetLeftBytes: countOf(ledger.budget_left), waiting: textOf(ledger.waiting, 160) };
+  const fields = Array.isArray(parsed) ? undefined : fieldsOf(parsed);
+  const ledger = fieldsOf(fields?.gwe_ledger);
+  if (fields === undefined || ledger === undefined) return undefined;
+  const traffic = trafficOf(fields, ledger);
+  return {
+    budgetLeftBytes: countOf(ledger.budget_left),
+    waiting: textOf(ledger.waiting, 160),
+    ...(traffic === undefined ? {} : { traffic }),
+  };
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const MOST_INTERFACES = 16;
+const MOST_PURPOSES = 12;
+
+/** Bytes in both directions: of the month of its last day, and of all time by what they were for. */
+function trafficOf(fields: Fields, ledger: Fields): Traffic | undefined {
+  const month = matchOf(ledger.day, /^\d{4}-\d\d-\d\d$/)?.slice(0, 7);
+  if (month === undefined) return undefined;
+  const purposes = new Map<string, number>();
+  for (const row of Object.values(fields).slice(0, MOST_INTERFACES))
+    for (const [purpose, cell] of Object.entries(fieldsOf(fieldsOf(row)?.gwe) ?? {})) {
+      if (!/^[a-z-]{2,20}$/.test(purpose) || (purposes.size >= MOST_PURPOSES && !purposes.has(purpose)))
+        continue;
+      const bytes = (countOf(fieldsOf(cell)?.tot_rx) ?? 0) + (countOf(fieldsOf(cell)?.tot_tx) ?? 0);
+      purposes.set(purpose, (purposes.get(purpose) ?? 0) + bytes);
+    }
+  const monthBytes = (countOf(ledger.month_rx) ?? 0) + (countOf(ledger.month_tx) ?? 0);
+  return { month, monthBytes, purposes: [...purposes] };
 }

@@ -5,7 +5,7 @@
 import { decodeDeviceInfo, decodeUsageReport } from './device-info.ts';
 import { decodeEngineReport, mergeApps } from './engine-report.ts';
 import { decodeFetchStatus, type StatusReport } from './fetch-status.ts';
-import type { AppRecord } from './record.ts';
+import type { AppRecord, Traffic } from './record.ts';
 import { NO_TRACES, type SharingTraces, traceSharing } from './sharing.ts';
 
 export interface Knowledge {
@@ -17,6 +17,7 @@ export interface Knowledge {
   readonly budgetLeftBytes?: number | undefined;
   /** `APP VERSION` that waits for its data budget. */
   readonly waiting?: string | undefined;
+  readonly traffic?: Traffic | undefined;
   readonly apps: ReadonlyMap<string, AppRecord>;
   readonly traces: SharingTraces;
   /** Which report could not be read, and when. */

@@ -14,6 +14,15 @@ export interface AppRecord {
   readonly seenAt: number;
 }
 
+/** By the gateway's own ledger, in both directions. */
+export interface Traffic {
+  /** `2026-11`. */
+  readonly month: string;
+  readonly monthBytes: number;
+  /** Since the ledger began, by what they were for. */
+  readonly purposes: readonly (readonly [purpose: string, bytes: number])[];
+}
+
 export interface GatewayRecord {
   readonly product: string;
   readonly serial: string;
@@ -32,6 +41,7 @@ export interface GatewayRecord {
   readonly freeBytes?: number | undefined;
   /** Bytes left of its data budget. */
   readonly budgetLeftBytes?: number | undefined;
+  readonly traffic?: Traffic | undefined;
   /** Why nobody may touch it. */
   readonly hold?: string | undefined;
   /** Two machines report with its key. */

@@ -9,6 +9,7 @@ export const CALLS = {
   'rollout.plan': ROLES,
   'gateway.tag': ['operator', 'admin'],
   'gateway.hold': ['operator', 'admin'],
+  'gateway.command': ['operator', 'admin'],
   'gateway.import': ['operator', 'admin'],
   'gateway.remove': ['admin'],
   'group.write': ['operator', 'admin'],

@@ -28,10 +28,10 @@ import {
   textReply,
 } from '../http/exchange.ts';
 import { checkAlias, checkMeta, checkName, safeContentType } from '../http/names.ts';
+import { receiveUpload } from '../http/upload.ts';
 import type { Device } from '../storage/device-storage.ts';
 import type { Storage } from '../storage/storage.ts';
 import { contentList, deviceList } from './admin-lists.ts';
-import { receiveUpload } from './manage-api.ts';
 
 /** `rest` is what follows `/gwe/v1/products/`. */
 export async function serveAdmin(

@@ -1,7 +1,5 @@
 /** The management API of the One Platform for content (one-platform.md §2.4). */
-import { GweError } from '../../base/errors.ts';
 import { decodeForm } from '../../protocol/codec.ts';
-import { MAX_CONTENT_BYTES } from '../bounds.ts';
 import type { ApiContext } from '../devices/device-api.ts';
 import {
   formFields,
@@ -12,7 +10,6 @@ import {
 } from '../devices/provision-api.ts';
 import { readBody } from '../http/body.ts';
 import {
-  declaredLength,
   type Exchange,
   header,
   NO_CONTENT,
@@ -23,12 +20,11 @@ import {
   textReply,
 } from '../http/exchange.ts';
 import { checkMeta, checkName, safeContentType } from '../http/names.ts';
-import type { Upload } from '../storage/content-storage.ts';
+import { receiveUpload } from '../http/upload.ts';
 import type { Storage } from '../storage/storage.ts';
 import { findContentUse } from './content-use.ts';
 
 export const MAX_FIELDS_BYTES = 64 * 1024;
-const UPLOAD_IDLE_MS = 60_000;
 
 /** `/provision/manage/content/<model>/[<id>]` */
 export async function serveManageContent(
@@ -119,28 +115,7 @@ async function manageUpload(
   }
 }
 
-/** Takes a request's body to the disk. Refuses what is over the limit, or finds no room, with 413 and 507. */
-export async function receiveUpload(storage: Storage, exchange: Exchange): Promise<Upload> {
-  if (declaredLength(exchange) > MAX_CONTENT_BYTES) throw tooLarge();
-  try {
-    exchange.request.setTimeout(UPLOAD_IDLE_MS, () => exchange.request.destroy());
-    // The request itself must outlive a refusal, so that the client can read it.
-    const body = exchange.request.iterator({ destroyOnReturn: false });
-    return await storage.receive(body, MAX_CONTENT_BYTES);
-  } catch (error) {
-    if (error instanceof GweError && error.code === 'PROTOCOL_TOO_LARGE') throw tooLarge();
-    if (error instanceof GweError && error.code === 'STORE_NO_SPACE') {
-      throw new Refusal(507, 'cannot upload content: no space left');
-    }
-    throw error;
-  }
-}
-
 /** Refuses a `?show=` that this platform does not have. */
 export function unknownShow(show: string, expected: string): Refusal {
   return new Refusal(400, `cannot show '${show.slice(0, 40)}': expected ${expected}`);
-}
-
-function tooLarge(): Refusal {
-  return new Refusal(413, `cannot upload content: expected at most ${MAX_CONTENT_BYTES} bytes`);
 }

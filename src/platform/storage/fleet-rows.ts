@@ -30,6 +30,13 @@ const KnowledgeSchema = v.object({
   freeBytes: v.optional(v.number()),
   budgetLeftBytes: v.optional(v.number()),
   waiting: v.optional(v.string()),
+  traffic: v.optional(
+    v.object({
+      month: v.string(),
+      monthBytes: v.number(),
+      purposes: v.array(v.tuple([v.string(), v.number()])),
+    }),
+  ),
   apps: v.array(v.tuple([v.string(), AppSchema])),
   traces: v.object({
     boots: v.array(v.string()),

@@ -16,7 +16,7 @@ import { makeToken, opens, parseToken } from '../../../../src/fleet/people/token
 const MAY: Readonly<Record<(typeof ROLES)[number], string>> = {
   viewer: '',
   operator:
-    'gateway.tag gateway.hold gateway.import group.write rollout.start rollout.pause rollout.resume rollout.go-on rollout.retry rollout.abort rollout.undo',
+    'gateway.tag gateway.hold gateway.command gateway.import group.write rollout.start rollout.pause rollout.resume rollout.go-on rollout.retry rollout.abort rollout.undo',
   releaser: 'content.write',
   approver: 'rollout.pause rollout.approve',
   admin: Object.keys(CALLS).join(' '),

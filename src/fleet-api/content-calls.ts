@@ -1,0 +1,175 @@
+/** The content area of a product, for people: what can be installed, who signed it, and an upload that counts when it is whole. */
+import { readIndexBytes } from '../artifact/chunks/index-bytes.ts';
+import { DEFAULT_LIMITS } from '../artifact/limits.ts';
+import { matchArtifactName } from '../artifact/name.ts';
+import { GweError } from '../base/errors.ts';
+import { Refusal } from '../platform/http/exchange.ts';
+import { checkName, safeContentType } from '../platform/http/names.ts';
+import { findContentUse } from '../platform/management/content-use.ts';
+import type { ContentItem } from '../platform/storage/content-storage.ts';
+import {
+  type Answer,
+  type ApiCall,
+  BYTES,
+  type FleetContext,
+  limitOf,
+  nameOf,
+  type Request,
+} from './call.ts';
+
+const ITEM = '/products/{product}/content/{item}';
+/** Of a tarball: an index that is longer is not looked at, and gateways fetch the tarball whole. */
+const MOST_HEAD_BYTES = 2 * 1024 * 1024;
+const FIRST_HEAD_BYTES = 64 * 1024;
+
+export const contentCalls: readonly ApiCall[] = [
+  {
+    method: 'GET',
+    path: '/products/{product}/content',
+    permission: 'fleet.read',
+    summary: 'What gateways may fetch, by id',
+    query: ['after', 'limit'],
+    run: listContent,
+  },
+  {
+    method: 'GET',
+    path: ITEM,
+    permission: 'fleet.read',
+    summary: 'One item, with what its tarball says of itself: who signed it, and for which machines it is',
+    run: showContent,
+  },
+  {
+    method: 'PUT',
+    path: ITEM,
+    permission: 'content.write',
+    summary: 'Upload an item, or replace it; refused where what came is not of the sha256 that is named',
+    query: ['sha256'],
+    takes: BYTES,
+    run: putContent,
+  },
+  {
+    method: 'DELETE',
+    path: ITEM,
+    permission: 'content.write',
+    summary: 'Delete an item; refused, with the reason, while a rollout or a gateway needs it',
+    run: deleteContent,
+  },
+];
+
+async function listContent({ storage }: FleetContext, request: Request): Promise<Answer> {
+  const product = nameOf(request, 'product');
+  if (!(await storage.hasProduct(product))) throw new Refusal(404, 'no such product');
+  const page = { after: request.query.get('after') ?? undefined, limit: limitOf(request.query) };
+  const { items, next } = await storage.listContent(product, page);
+  return { body: { content: items.map(showItem), next: next ?? null } };
+}
+
+function showItem({ id, contentType, sizeBytes, updatedAt, meta, hasBlob }: ContentItem) {
+  const artifact = matchArtifactName(id);
+  const named = artifact === undefined ? {} : { app: artifact.name, version: artifact.version };
+  return { id, ...named, contentType, sizeBytes, updatedAt, meta, isUploaded: hasBlob };
+}
+
+async function showContent(context: FleetContext, request: Request): Promise<Answer> {
+  const item = await findItem(context, request);
+  const signed = item.hasBlob ? await readSigned(context, nameOf(request, 'product'), item) : undefined;
+  return { body: { ...showItem(item), index: signed ?? null } };
+}
+
+async function findItem({ storage }: FleetContext, request: Request): Promise<ContentItem> {
+  const item = await storage.findContent(nameOf(request, 'product'), nameOf(request, 'item'));
+  if (item === undefined) throw new Refusal(404, 'no such content');
+  return item;
+}
+
+interface Signed {
+  readonly digest: string;
+  readonly signatures: readonly string[];
+  readonly architectures: readonly string[];
+  readonly release?: number | undefined;
+}
+
+/** As the tarball says of itself: nothing is verified here, a gateway does that with its own keys. */
+async function readSigned(
+  { storage }: FleetContext,
+  product: string,
+  { id, sizeBytes }: ContentItem,
+): Promise<Signed | undefined> {
+  for (let wantedBytes = FIRST_HEAD_BYTES; ; ) {
+    const bytes = Math.min(wantedBytes, MOST_HEAD_BYTES, sizeBytes);
+    const open = bytes === 0 ? undefined : await storage.openContent(product, id);
+    if (open === undefined) return undefined;
+    const pieces: Buffer[] = [];
+    for await (const piece of open.read({ first: 0, last: bytes - 1 })) pieces.push(Buffer.from(piece));
+    const found = signedOf(Buffer.concat(pieces), sizeBytes);
+    if (typeof found !== 'number') return found;
+    if (found <= bytes || bytes === MOST_HEAD_BYTES) return undefined;
+    wantedBytes = found;
+  }
+}
+
+/** `undefined` for a tarball that says nothing; a number where so many bytes of it are needed to know. */
+function signedOf(head: Buffer, sizeBytes: number): Signed | number | undefined {
+  try {
+    const found = readIndexBytes(head, sizeBytes, DEFAULT_LIMITS);
+    if (found.kind === 'part') return found.wantedBytes;
+    if (found.index === undefined) return undefined;
+    const { digest, signatures, manifest } = found.index;
+    const { architectures = [], release } = manifest;
+    return { digest, signatures: signatures.map(({ keyid }) => keyid), architectures, release };
+  } catch (error) {
+    // Anything may be uploaded; that gateways would refuse it is for them to say.
+    if (error instanceof GweError) return undefined;
+    throw error;
+  }
+}
+
+async function putContent({ storage }: FleetContext, request: Request): Promise<Answer> {
+  const product = nameOf(request, 'product');
+  if (!(await storage.hasProduct(product))) throw new Refusal(404, 'no such product');
+  const id = checkName('content id', nameOf(request, 'item'));
+  const pieces: Uint8Array[] = [];
+  let headBytes = 0;
+  const upload = await request.receive((piece) => {
+    if (headBytes >= MOST_HEAD_BYTES) return;
+    pieces.push(Uint8Array.from(piece));
+    headBytes += piece.length;
+  });
+  try {
+    const { sha256, sizeBytes } = upload;
+    const expected = request.query.get('sha256') ?? sha256;
+    if (expected.toLowerCase() !== sha256)
+      throw new Refusal(
+        422,
+        `cannot keep '${id}': received sha256 ${sha256}, expected ${expected.slice(0, 64)}`,
+      );
+    const signed = signedOf(Buffer.concat(pieces), sizeBytes);
+    const manifest = typeof signed === 'object' ? ` MANIFEST-SHA256:${signed.digest}` : '';
+    const facts = {
+      contentType: safeContentType(request.header('content-type')),
+      meta: `SHA256:${sha256}${manifest}`,
+    };
+    const item = await storage.putContent(product, id, facts, upload);
+    await note(storage, { ...request.audit('content.put', `${product}/${id}`), after: facts.meta });
+    return { status: 201, body: showItem(item) };
+  } finally {
+    await upload.discard();
+  }
+}
+
+async function deleteContent(context: FleetContext, request: Request): Promise<Answer> {
+  const { storage } = context;
+  const product = nameOf(request, 'product');
+  const { id, meta } = await findItem(context, request);
+  const use = await findContentUse(storage, product, id);
+  if (use !== undefined) throw new Refusal(409, `cannot delete '${id}': ${use}`);
+  if (!(await storage.deleteContent(product, id))) throw new Refusal(404, 'no such content');
+  await note(storage, { ...request.audit('content.delete', `${product}/${id}`), before: meta });
+  return { body: { id, removed: true } };
+}
+
+/** In the audit, of what the storage keeps without one. */
+async function note(storage: FleetContext['storage'], audit: ReturnType<Request['audit']>): Promise<void> {
+  const which = { kind: 'noted', key: audit.target };
+  await storage.changeRecord(which, () => ({ result: undefined, audit }));
+}
