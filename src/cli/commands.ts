@@ -193,6 +193,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
     load: async () => [
       ...(await import('./platform/platform.ts')).platformCommands,
       ...(await import('./fleet/fleet-people.ts')).serverOperatorCommands,
+      (await import('./fleet/patch-worker.ts')).workerCommand,
     ],
   },
   {

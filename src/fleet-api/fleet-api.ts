@@ -17,6 +17,7 @@ import { logCalls } from './log-calls.ts';
 import { noticeCalls } from './notices/notice-calls.ts';
 import { runOnce } from './once.ts';
 import { describeCalls } from './openapi.ts';
+import { patchCalls } from './patches/patch-calls.ts';
 import { loginCalls } from './people/login-calls.ts';
 import { operatorCalls } from './people/operator-calls.ts';
 import { signOnCalls } from './people/sign-on-calls.ts';
@@ -28,6 +29,7 @@ import { sessionCalls } from './session-calls.ts';
 export const API_CALLS: readonly ApiCall[] = [
   ...gatewayCalls,
   ...rolloutCalls,
+  ...patchCalls,
   ...tokenCalls,
   ...sessionCalls,
   ...loginCalls,

@@ -27,6 +27,9 @@ import {
   type Request,
 } from './call.ts';
 import { eachGateway } from './gateway-calls.ts';
+import { showJob } from './patches/patch-calls.ts';
+import { askForPatches, jobsOf } from './patches/patch-jobs.ts';
+import { beginIfPrepared, hasOpenPatches } from './patches/prepare.ts';
 import { type Planned, planOf, policyOf, SPEC, type Spec, showPlan } from './rollout-plan.ts';
 import { Reasons, showRollout } from './rollout-view.ts';
 
@@ -83,10 +86,7 @@ export const rolloutCalls: readonly ApiCall[] = [
   act('resume', 'rollout.resume', 'Go on after a pause or a stop', resume),
   act('go-on', 'rollout.go-on', 'Begin the next wave in spite of what this one lacks', goOn),
   act('abort', 'rollout.abort', 'End it; it cannot be resumed', abort),
-  act('approve', 'rollout.approve', "Approve another person's rollout", (rollout, { by, at }) => {
-    const approved = approve(rollout, { by, at });
-    return 'rollout' in approved ? finishPreparing(approved.rollout, { by, at }) : approved;
-  }),
+  act('approve', 'rollout.approve', "Approve another person's rollout", approve),
   {
     method: 'POST',
     path: `${ROLLOUT}/retry`,
@@ -121,7 +121,11 @@ function act(verb: string, permission: ApiCall['permission'], summary: string, r
       const step = { by: request.actor.name, at: request.at, ...(reason === undefined ? {} : { reason }) };
       const which = { product, id, revision: request.revision };
       const audit = request.audit(`rollout.${verb}`, id);
-      return changed(await storage.changeRollout(which, (rollout) => run(rollout, step), audit), request);
+      const result = await storage.changeRollout(which, (rollout) => run(rollout, step), audit);
+      if (typeof result === 'string' || 'refusal' in result || result.rollout.state !== 'preparing')
+        return changed(result, request);
+      await beginIfPrepared(storage, result, request.at);
+      return changed((await storage.findRollout(product, id)) ?? 'unknown', request);
     },
   };
 }
@@ -143,14 +147,18 @@ async function startRollout(context: FleetContext, request: Request): Promise<An
       .join(', ');
     throw new Refusal(409, `cannot start the rollout: no gateway is in it${why === '' ? '' : ` (${why})`}`);
   }
-  const stored = await createRollout(context, request, { spec, planned });
+  const product = nameOf(request, 'product');
+  for (const artifact of planned.artifacts)
+    await askForPatches(context.storage, product, artifact, planned.versions.get(artifact.app) ?? new Map());
+  const waits = await hasOpenPatches(context.storage, product, planned);
+  const stored = await createRollout(context, request, { spec, planned, waits });
   return { status: 201, body: showRollout(stored, request.at), revision: stored.revision };
 }
 
 async function createRollout(
   { storage }: FleetContext,
   request: Request,
-  { spec, planned }: { spec: Spec; planned: Planned },
+  { spec, planned, waits }: { spec: Spec; planned: Planned; waits: boolean },
 ): Promise<StoredRollout> {
   const { id, artifacts, plan } = planned;
   const product = nameOf(request, 'product');
@@ -173,7 +181,8 @@ async function createRollout(
     acceptedBad: 0,
   };
   const submitted = must(submit(draft, step));
-  const rollout = submitted.state === 'preparing' ? must(finishPreparing(submitted, step)) : submitted;
+  const isReady = submitted.state === 'preparing' && !waits;
+  const rollout = isReady ? must(finishPreparing(submitted, step)) : submitted;
   const name = spec.name ?? artifacts.map(({ app, version }) => `${app} ${version}`).join(', ');
   const audit = { ...request.audit('rollout.start', id), after: JSON.stringify(showPlan(planned)) };
   await storage.createRollout({ product, name, rollout }, plan.waves, audit);
@@ -210,7 +219,8 @@ async function readRollout(context: FleetContext, request: Request): Promise<Ans
   const stored = await findRollout(context, request);
   const reasons = new Reasons(stored.rollout, request.at);
   await eachMember(context, stored.rollout.id, (member) => reasons.add(member));
-  const body = { ...showRollout(stored, request.at), ...reasons.show() };
+  const patches = await jobsOf(context.storage, stored.product, stored.rollout.artifacts);
+  const body = { ...showRollout(stored, request.at), ...reasons.show(), patches: patches.map(showJob) };
   return { body, revision: stored.revision };
 }
 
@@ -260,7 +270,9 @@ async function undoRollout(context: FleetContext, request: Request): Promise<Ans
     };
     const planned = await planOf(context, request, spec);
     if (planned.plan.waves.flat().length === 0) continue;
-    rollouts.push(showRollout(await createRollout(context, request, { spec, planned }), request.at));
+    rollouts.push(
+      showRollout(await createRollout(context, request, { spec, planned, waits: false }), request.at),
+    );
   }
   return { status: 201, body: { rollouts, unknown } };
 }

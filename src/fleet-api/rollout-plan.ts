@@ -55,6 +55,8 @@ export interface Planned {
   readonly artifacts: readonly Artifact[];
   readonly plan: ReturnType<typeof planRollout>;
   readonly durationS: number;
+  /** App -> version -> gateways of the rollout that have it. */
+  readonly versions: ReadonlyMap<string, ReadonlyMap<string, number>>;
   /** Serial numbers of those that are in it, and whose agent does not know what the command says. */
   readonly heldBack: readonly string[];
 }
@@ -75,25 +77,31 @@ export async function planOf(context: FleetContext, request: Request, spec: Spec
   const fetchOf = (gateway: GatewayRecord): Fetch => fetchFor(gateway, artifacts, { sizes, patches });
   const policy = policyOf(spec, artifacts);
   const plan = planRollout(gateways, { artifacts, waves, id, at: request.at, fetchOf });
+  const serials = new Set(plan.waves.flat());
+  const included = gateways.filter(({ serial }) => serials.has(serial));
   return {
     id,
     artifacts,
     plan,
     durationS: durationOf(plan.waves, gateways, policy),
-    heldBack: heldBackOf(gateways, plan, policy),
+    heldBack: heldBackOf(included, policy),
+    versions: versionsOf(included),
   };
 }
 
-function heldBackOf(
-  gateways: readonly GatewayRecord[],
-  { waves }: Planned['plan'],
-  { notBefore, windows, together }: Policy,
-): string[] {
+function versionsOf(gateways: readonly GatewayRecord[]): Map<string, Map<string, number>> {
+  const found = new Map<string, Map<string, number>>();
+  for (const { apps } of gateways)
+    for (const [app, { version }] of apps) {
+      const versions = found.get(app) ?? new Map<string, number>();
+      found.set(app, versions.set(version, (versions.get(version) ?? 0) + 1));
+    }
+  return found;
+}
+
+function heldBackOf(gateways: readonly GatewayRecord[], { notBefore, windows, together }: Policy): string[] {
   if (notBefore === undefined && windows.ranges.length === 0 && together !== true) return [];
-  const included = new Set(waves.flat());
-  return gateways.flatMap(({ serial, gweVersion }) =>
-    included.has(serial) && !knowsTerms(gweVersion) ? [serial] : [],
-  );
+  return gateways.flatMap(({ serial, gweVersion }) => (knowsTerms(gweVersion) ? [] : [serial]));
 }
 
 interface Fetch {

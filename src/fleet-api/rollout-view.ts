@@ -26,7 +26,8 @@ export function showRollout(
     by,
     reason,
   };
-  return { ...about, wave: wave + 1, waves, tally, waitsFor, until: until ?? null };
+  const fetched = rollout.fetched ?? null;
+  return { ...about, wave: wave + 1, waves, tally, fetched, waitsFor, until: until ?? null };
 }
 
 interface Together {

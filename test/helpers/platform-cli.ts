@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { createSystemClock } from '../../src/base/clock.ts';
 import { fleetCommands } from '../../src/cli/fleet/fleet.ts';
 import { serverOperatorCommands } from '../../src/cli/fleet/fleet-people.ts';
+import { workerCommand } from '../../src/cli/fleet/patch-worker.ts';
 import { platformCommands } from '../../src/cli/platform/platform.ts';
 import type { CommandSpec } from '../../src/cli/shell/command.ts';
 import { parseArguments } from '../../src/cli/shell/parse.ts';
@@ -47,7 +48,7 @@ export async function runPlatformCli(words: readonly string[], options: CliOptio
 }
 
 function findSpec(words: readonly string[]): CommandSpec {
-  const specs = [...platformCommands, ...fleetCommands, ...serverOperatorCommands];
+  const specs = [...platformCommands, ...fleetCommands, ...serverOperatorCommands, workerCommand];
   const spec = specs.find((each) => each.path.every((word, index) => words[index] === word));
   if (spec === undefined) throw new Error(`no command ${words.join(' ')}`);
   return spec;

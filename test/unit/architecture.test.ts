@@ -105,6 +105,7 @@ const FOLDERS: Readonly<Record<string, Readonly<Record<string, { may: readonly s
     gateway: { may: [], why: 'what is known of a gateway, from its reports' },
     filter: { may: ['gateway'], why: 'the language in which gateways are chosen' },
     people: { may: [], why: 'who may do what, and what they did' },
+    patch: { may: [], why: 'patches that a worker makes for the versions that the fleet runs' },
     rollout: { may: ['gateway', 'filter'], why: 'a version that goes to many gateways, wave by wave' },
   },
   console: {

@@ -56,6 +56,19 @@ export const PLAN = v.looseObject({
   heldBack: v.optional(v.object({ gateways: v.number(), first: v.array(v.string()) })),
 });
 
+const PATCH = v.looseObject({
+  app: v.string(),
+  version: v.string(),
+  from: v.string(),
+  gateways: v.number(),
+  state: v.string(),
+  reason: v.string(),
+  name: v.string(),
+  savesBytes: v.number(),
+});
+export const PATCHES = v.object({ workers: v.number(), patches: v.array(PATCH) });
+export type PatchReply = v.InferOutput<typeof PATCH>;
+
 export const ROLLOUT = v.looseObject({
   id: v.string(),
   name: v.string(),
@@ -70,6 +83,8 @@ export const ROLLOUT = v.looseObject({
     ),
     [],
   ),
+  fetched: v.nullish(v.object({ bytes: v.number(), fullBytes: v.number() })),
+  patches: v.optional(v.array(PATCH), []),
   heldBack: v.optional(
     v.array(
       v.object({

@@ -13,6 +13,7 @@ import type { CommandCall, CommandSpec, OptionSpec } from '../shell/command.ts';
 import { renderBytes, renderSpan } from '../shell/screen.ts';
 import { callFleet } from './fleet-client.ts';
 import { productPath } from './fleet-devices.ts';
+import { describePatch } from './fleet-patches.ts';
 import { PLAN, ROLLOUT, ROLLOUTS, type RolloutReply, UNDONE } from './fleet-replies.ts';
 import { SPEC_OPTIONS, specOf } from './rollout-spec.ts';
 
@@ -204,6 +205,12 @@ function print(call: CommandCall, rollout: RolloutReply): number {
   }
   for (const { code, gateways, serials, reason } of rollout.failures)
     call.io.stdout(`${gateways} ${code}: ${oneLine(reason)} (${oneLine(serials.join(', '))})\n`);
+  const isWaiting = rollout.state === 'preparing' || rollout.state === 'awaiting-approval';
+  for (const patch of rollout.patches) call.io.stdout(`${oneLine(describePatch(patch, isWaiting))}\n`);
+  if (rollout.fetched) {
+    const { bytes, fullBytes } = rollout.fetched;
+    call.io.stdout(`fetched ${renderBytes(bytes)} instead of ${renderBytes(fullBytes)}\n`);
+  }
   for (const { gateways, serials, reason, until: untilS } of rollout.heldBack) {
     const end = untilS === null ? '' : `, until ${renderTime(untilS)} UTC`;
     call.io.stdout(`${gateways} held back: ${oneLine(reason)}${end} (${oneLine(serials.join(', '))})\n`);

@@ -7,6 +7,7 @@ import type { CommandSpec } from '../shell/command.ts';
 import { auditCommands } from './fleet-audit.ts';
 import { deviceCommands } from './fleet-devices.ts';
 import { listCommands } from './fleet-lists.ts';
+import { patchCommands } from './fleet-patches.ts';
 import { peopleCommands } from './fleet-people.ts';
 import { rolloutCommands } from './fleet-rollouts.ts';
 
@@ -14,6 +15,7 @@ export const fleetCommands: readonly CommandSpec[] = [
   ...deviceCommands,
   ...rolloutCommands,
   ...listCommands,
+  ...patchCommands,
   ...peopleCommands,
   ...auditCommands,
 ];

@@ -1,19 +1,12 @@
 /** `gwe platform content ...`: the files that the devices of a product may fetch. */
-import { createHash } from 'node:crypto';
-import { createReadStream, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import { readIndexFile } from '../../artifact/chunks/index-file.ts';
-import { DEFAULT_LIMITS } from '../../artifact/limits.ts';
 import { findPatchFiles } from '../../artifact/patch/patch-files.ts';
-import { describeError, GweError } from '../../base/errors.ts';
-import { encodeForm } from '../../protocol/codec.ts';
 import { printListing } from '../output/listing.ts';
 import { printTable } from '../output/table.ts';
 import type { CommandCall, CommandSpec } from '../shell/command.ts';
 import { CONFIRM_OPTIONS, confirm } from '../shell/confirm.ts';
 import { EXIT } from '../shell/exit.ts';
 import { absolutePath } from '../shell/path.ts';
-import { openMeter } from '../shell/progress-bar.ts';
 import { cell, renderBytes } from '../shell/screen.ts';
 import {
   CLIENT_LIST_OPTIONS,
@@ -26,9 +19,10 @@ import {
   refused,
   renderTime,
 } from './platform-options.ts';
-import { type ContentItemReply, decodeContentItem, decodeContentList } from './platform-replies.ts';
+import { type ContentItemReply, decodeContentList } from './platform-replies.ts';
+import { uploadFile } from './platform-upload.ts';
 import { requireInstallable, requireProduct } from './put-checks.ts';
-import { makeFleetPatches } from './put-patches.ts';
+import { askForPatches, type FleetPatch, hasWorkers, makeFleetPatches } from './put-patches.ts';
 
 export const contentCommands: readonly CommandSpec[] = [
   {
@@ -74,22 +68,28 @@ async function putContent(call: CommandCall): Promise<number> {
   if (!call.options.has('create')) await requireProduct(call, product);
   // Before it: a gateway that hears of the tarball finds them.
   const patches: string[] = [];
-  for (const patch of findPatches(file)) {
-    patches.push((await uploadFile(call, product, patch, basename(patch))).item.id);
-    if (!call.options.has('json')) call.io.stdout(`${patches.at(-1)} of ${product}: a patch to it\n`);
-  }
-  if (!call.options.has('raw') && !call.options.has('without-patches'))
-    await makeFleetPatches(call, { product, file, id, have: new Set(patches) }, async (patch) => {
-      const { from, gateways, chunkedBytes, patchedBytes } = patch;
-      patches.push((await uploadFile(call, product, patch.file, basename(patch.file))).item.id);
-      const saved = `saves ${renderBytes(chunkedBytes - patchedBytes)} of ${renderBytes(chunkedBytes)} on ${gateways === 1 ? 'one gateway' : `each of ${gateways} gateways`}`;
-      if (!call.options.has('json'))
-        call.io.stdout(`${patches.at(-1)} of ${product}: a patch from ${from}, ${saved}\n`);
-    });
-  const { item, sha256 } = await uploadFile(call, product, file, id);
+  const putPatch = async (patch: string, about: string): Promise<void> => {
+    patches.push((await uploadFile(call, patch, { product, id: basename(patch), meta })).item.id);
+    if (!call.options.has('json')) call.io.stdout(`${patches.at(-1)} of ${product}: ${about}\n`);
+  };
+  const meta = call.options.text('meta');
+  for (const patch of findPatches(file)) await putPatch(patch, 'a patch to it');
+  const wantsPatches = !call.options.has('raw') && !call.options.has('without-patches');
+  const hasWorker = wantsPatches && (await hasWorkers(call, product));
+  if (wantsPatches && !hasWorker)
+    await makeFleetPatches(call, { product, file, id, have: new Set(patches) }, (patch) =>
+      putPatch(patch.file, describePatch(patch)),
+    );
+  const { item, sha256 } = await uploadFile(call, file, { product, id, meta });
+  if (hasWorker) await askForPatches(call, product, id);
   if (call.options.has('json')) printJson(call, { product, ...publicItem(item), sha256, patches });
   else call.io.stdout(`${item.id} of ${product}: ${item.sizeBytes} bytes, sha256 ${sha256.slice(0, 16)}\n`);
   return 0;
+}
+
+function describePatch({ from, gateways, chunkedBytes, patchedBytes }: FleetPatch): string {
+  const saved = `saves ${renderBytes(chunkedBytes - patchedBytes)} of ${renderBytes(chunkedBytes)}`;
+  return `a patch from ${from}, ${saved} on ${gateways === 1 ? 'one gateway' : `each of ${gateways} gateways`}`;
 }
 
 /** Those that `gwe patch` has left beside the tarball; none beside what gwe cannot read. */
@@ -98,56 +98,6 @@ function findPatches(file: string): string[] {
     return findPatchFiles(file);
   } catch {
     return [];
-  }
-}
-
-async function uploadFile(
-  call: CommandCall,
-  product: string,
-  file: string,
-  id: string,
-): Promise<{ item: ContentItemReply; sha256: string }> {
-  const client = openClient(call);
-  const { sizeBytes, sha256 } = await digestFile(file);
-  const query = encodeForm([
-    ['meta', metaOf(file, sha256, call.options.text('meta'))],
-    ['sha256', sha256],
-  ]);
-  const meter = openMeter(call.io, `uploading ${id}`, call.options.has('json'));
-  const path = `/gwe/v1/products/${pathSegment(product)}/content/${pathSegment(id)}?${query}`;
-  const reply = await client
-    .upload(path, { path: file, sizeBytes, onProgress: meter.move })
-    .finally(meter.end);
-  if (reply.status !== 200) throw refused(`upload '${file}'`, reply);
-  return { item: decodeContentItem(reply.text), sha256 };
-}
-
-/** With the digest of the manifest, a gateway may take the chunks that it has for those of this tarball. */
-function metaOf(file: string, sha256: string, text: string | undefined): string {
-  const digests = [`SHA256:${sha256}`];
-  try {
-    const { index } = readIndexFile(file, DEFAULT_LIMITS);
-    if (index !== undefined) digests.push(`MANIFEST-SHA256:${index.digest}`);
-  } catch (error) {
-    // Anything may be uploaded; that gateways would refuse it is for them to say.
-    if (!(error instanceof GweError)) throw error;
-  }
-  return [...(text === undefined || text === '' ? [] : [text]), ...digests].join(' ');
-}
-
-async function digestFile(file: string): Promise<{ sizeBytes: number; sha256: string }> {
-  try {
-    if (!statSync(file).isFile()) throw new Error('not a regular file');
-    const hash = createHash('sha256');
-    let sizeBytes = 0;
-    for await (const chunk of createReadStream(file)) {
-      const bytes: Buffer = chunk;
-      hash.update(bytes);
-      sizeBytes += bytes.length;
-    }
-    return { sizeBytes, sha256: hash.digest('hex') };
-  } catch (error) {
-    throw new GweError('STORE_IO', `cannot read '${file}': ${describeError(error)}`);
   }
 }
 

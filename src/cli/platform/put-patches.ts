@@ -3,37 +3,24 @@
  * is in the content area. They go first, so that a gateway that hears of the tarball finds them.
  */
 import { mkdtempSync } from 'node:fs';
-import { constants, getPriority, setPriority, tmpdir, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { tmpdir, totalmem } from 'node:os';
+import { basename, join } from 'node:path';
 import * as v from 'valibot';
-import { readIndexFile } from '../../artifact/chunks/index-file.ts';
-import { DEFAULT_LIMITS } from '../../artifact/limits.ts';
-import type { ArtifactIndex } from '../../artifact/manifest/index-guard.ts';
-import { matchArtifactName, renderArtifactName } from '../../artifact/name.ts';
-import { patchName } from '../../artifact/patch/format.ts';
-import { makePairPatch, type PairResult } from '../../artifact/patch/pair.ts';
-import { describeError, GweError } from '../../base/errors.ts';
+import { matchArtifactName } from '../../artifact/name.ts';
 import { removeTree } from '../../base/remove-tree.ts';
+import { commonVersions } from '../../fleet/patch/patch-job.ts';
 import type { CommandCall } from '../shell/command.ts';
-import { printRemark, renderBytes } from '../shell/screen.ts';
+import { printRemark } from '../shell/screen.ts';
+import { indexOf, lowerPriority, type MadePatch, patchFrom } from './pair-patch.ts';
 import { openClient, pathSegment } from './platform-options.ts';
 
-/** As many versions are worth a patch at the most. */
-const MOST_VERSIONS = 8;
-/** Of the gateways that have the app, or of all of them: a version that fewer run gets none. */
-const LEAST_SHARE = 0.01;
-const LEAST_GATEWAYS = 20;
-/** A patch that saves less over chunks is not worth its place. */
-const WORTH = 0.9;
 const LONGEST_MS = 15 * 60 * 1000;
 /** Of the memory of this machine. */
 const MEMORY_SHARE = 0.5;
 
 const STATUS = v.looseObject({ apps: v.record(v.string(), v.record(v.string(), v.number())) });
 
-interface FleetPatch extends PairResult {
-  /** Its name is the one that gateways look for. */
-  readonly file: string;
+export interface FleetPatch extends MadePatch {
   /** The version it is made from, and how many gateways run that. */
   readonly from: string;
   readonly gateways: number;
@@ -59,42 +46,67 @@ export async function makeFleetPatches(
   const artifact = matchArtifactName(id);
   const next = indexOf(file);
   if (artifact === undefined || next === undefined) return;
-  const versions = await commonVersions(call, product, artifact);
+  const versions = await versionsOf(call, product, artifact);
   if (versions.length === 0) return;
   const scratch = mkdtempSync(join(tmpdir(), 'gwe-patches-'));
+  const bounds = { longestMs: LONGEST_MS, memoryBytes: totalmem() * MEMORY_SHARE };
   try {
     lowerPriority();
     for (const [from, gateways] of versions) {
-      const made = await tryPatch(call, { product, file, next, have, scratch, from });
-      if (made !== undefined) await take({ ...made, from, gateways });
+      const made = await patchFrom(call, from, { product, file, next, scratch }, bounds);
+      if ('without' in made) printRemark(call.io, `no patch from ${from}: ${made.without}`);
+      else if (!have.has(basename(made.file))) await take({ ...made, from, gateways });
     }
   } finally {
     removeTree(scratch);
   }
 }
 
-function indexOf(file: string): ArtifactIndex | undefined {
-  try {
-    return readIndexFile(file, DEFAULT_LIMITS).index;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Those that run, the commonest first, with the number of their gateways. A platform that does not know makes it none. */
-async function commonVersions(
+/** Those that run, the commonest first. A platform that does not know makes it none. */
+async function versionsOf(
   call: CommandCall,
   product: string,
   { name, version }: { name: string; version: string },
-): Promise<[version: string, gateways: number][]> {
+): Promise<(readonly [version: string, gateways: number])[]> {
   const reply = await openClient(call).call('GET', `/gwe/v2/products/${pathSegment(product)}/status`);
   const status = v.safeParse(STATUS, reply.status === 200 ? parse(reply.text) : undefined);
-  const found = Object.entries(status.success ? (status.output.apps[name] ?? {}) : {});
-  const all = found.reduce((sum, [, count]) => sum + count, 0);
-  return found
-    .filter(([other, count]) => other !== version && (count >= LEAST_GATEWAYS || count >= all * LEAST_SHARE))
-    .sort(([, a], [, b]) => b - a)
-    .slice(0, MOST_VERSIONS);
+  const found = status.success ? (status.output.apps[name] ?? {}) : {};
+  return commonVersions(Object.entries(found), version);
+}
+
+const PATCHES = v.looseObject({
+  workers: v.number(),
+  patches: v.array(
+    v.looseObject({ app: v.string(), version: v.string(), from: v.string(), state: v.string() }),
+  ),
+});
+
+/** Whether somebody else makes them. A platform that does not know has nobody. */
+export async function hasWorkers(call: CommandCall, product: string): Promise<boolean> {
+  const reply = await openClient(call).call('GET', `/gwe/v2/products/${pathSegment(product)}/patches`);
+  const found = v.safeParse(PATCHES, reply.status === 200 ? parse(reply.text) : undefined);
+  return found.success && found.output.workers > 0;
+}
+
+/** Leaves them to the workers of the platform, and says which are to come. */
+export async function askForPatches(call: CommandCall, product: string, id: string): Promise<void> {
+  const artifact = matchArtifactName(id);
+  if (artifact === undefined) return;
+  const path = `/gwe/v2/products/${pathSegment(product)}/patches`;
+  const reply = await openClient(call).call('POST', path, JSON.stringify({ artifact: id }));
+  const found = v.safeParse(PATCHES, reply.status === 200 ? parse(reply.text) : undefined);
+  if (!found.success) {
+    printRemark(call.io, `no patches are made: the platform answered ${reply.status}`);
+    return;
+  }
+  const open = found.output.patches.filter(
+    ({ app, version, state }) => app === artifact.name && version === artifact.version && state === 'open',
+  );
+  if (open.length > 0)
+    printRemark(
+      call.io,
+      `patches from ${open.map(({ from }) => from).join(', ')} are left to the platform's workers`,
+    );
 }
 
 function parse(text: string): unknown {
@@ -103,63 +115,4 @@ function parse(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-interface Pair {
-  readonly product: string;
-  readonly file: string;
-  readonly next: ArtifactIndex;
-  readonly have: ReadonlySet<string>;
-  readonly scratch: string;
-  readonly from: string;
-}
-
-async function tryPatch(
-  call: CommandCall,
-  { product, file, next, have, scratch, from }: Pair,
-): Promise<(PairResult & { file: string }) | undefined> {
-  const { signal, clock } = call.io;
-  const oldId = renderArtifactName({ name: next.manifest.name, version: from });
-  const old = join(scratch, oldId);
-  const [bounded, over] = [new AbortController(), new AbortController()];
-  void clock.sleep(LONGEST_MS, over.signal).then(() => over.signal.aborted || bounded.abort());
-  try {
-    const path = `/provision/manage/content/${pathSegment(product)}/${pathSegment(oldId)}?download=true`;
-    if (!(await openClient(call).download(path, old)))
-      return without(call, from, 'it is not in the content area');
-    const before = indexOf(old);
-    if (before === undefined) return without(call, from, 'it was packed without chunks');
-    const name = patchName(next.manifest, before.digest, next.digest);
-    if (have.has(name)) return undefined;
-    const made = await makePairPatch(old, file, {
-      output: join(scratch, name),
-      signal: AbortSignal.any([signal, bounded.signal]),
-      onPlan({ memoryBytes }) {
-        if (memoryBytes > totalmem() * MEMORY_SHARE)
-          throw new GweError('ARTIFACT_PATCH', `it takes about ${renderBytes(memoryBytes)} of memory`);
-      },
-    });
-    const isWorth = made.file !== undefined && made.patchedBytes < made.chunkedBytes * WORTH;
-    if (made.file === undefined || !isWorth)
-      return without(call, from, 'it would save too little over chunks');
-    return { ...made, file: made.file };
-  } catch (error) {
-    if (signal.aborted) throw error;
-    return without(
-      call,
-      from,
-      bounded.signal.aborted ? 'it takes more than 15 minutes' : describeError(error),
-    );
-  } finally {
-    over.abort();
-  }
-}
-
-function without({ io }: CommandCall, from: string, reason: string): undefined {
-  printRemark(io, `no patch from ${from}: ${reason}`);
-}
-
-/** What else this machine does goes before it, and before the upload that follows: only root may raise it again. */
-function lowerPriority(): void {
-  setPriority(Math.max(getPriority(), constants.priority.PRIORITY_BELOW_NORMAL));
 }

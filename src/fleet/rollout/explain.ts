@@ -4,7 +4,7 @@ import { isOpen, nextOpening } from '../../base/time/windows.ts';
 import { isHeldBackForGood } from './agent-knows.ts';
 import { IN_FLIGHT } from './member-states.ts';
 import { countIn, type Member, type Rollout } from './rollout.ts';
-import { deadlineOf, soakEndsAt } from './tick.ts';
+import { deadlineOf, MOST_PREPARING_S, soakEndsAt } from './tick.ts';
 
 interface Waiting {
   /** In words for a person. */
@@ -56,9 +56,6 @@ export function heldBackUntil(rollout: Rollout, member: Member, nowS: number): n
   const { windows, notBefore = 0 } = rollout.policy;
   return nextOpening(windows, Math.max(nowS, notBefore));
 }
-
-/** Patches are waited for no longer than this. */
-const MOST_PREPARING_S = 1800;
 
 function inFlight({ waves }: Rollout): number {
   return countIn(waves, IN_FLIGHT);

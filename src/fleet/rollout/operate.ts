@@ -2,7 +2,7 @@
 import { moveRollout, settle } from './move.ts';
 import { type Rollout, tallyOf } from './rollout.ts';
 import { badOf } from './stop-rule.ts';
-import { nextWave, openWave } from './tick.ts';
+import { beginFirstWave, nextWave } from './tick.ts';
 
 interface Act {
   /** Who. */
@@ -34,9 +34,8 @@ export function approve(rollout: Rollout, act: Act): Result {
 
 /** Opens the first wave: patches are there, or are waited for no longer. */
 export function finishPreparing(rollout: Rollout, act: Act): Result {
-  const moved = moveRollout(rollout, { ...act, event: 'prepared' });
-  if (moved === undefined) return refuse(rollout, 'open');
-  return { rollout: openWave({ ...moved, startedAt: act.at }, act.at) };
+  const begun = beginFirstWave(rollout, act);
+  return begun === undefined ? refuse(rollout, 'open') : { rollout: begun };
 }
 
 export function pause(rollout: Rollout, act: Act): Result {

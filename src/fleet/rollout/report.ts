@@ -40,7 +40,7 @@ export function applyStatus(pair: Pair, status: StatusReport, at: number): Pair 
     outcome === undefined
       ? applyProgress(taken, status, at)
       : outcome === 'installed' || outcome === 'unchanged'
-        ? applyGood(taken, status.app, at)
+        ? applyGood(countFetched(taken, status), status.app, at)
         : applyFailure(taken, status, at);
   return { ...next, rollout: settle(next.rollout, at) };
 }
@@ -50,6 +50,14 @@ function applyProgress(pair: Pair, { isWaiting, code, reason }: StatusReport, at
   // What is fetched and waits for its time is installed whatever the rollout does: it holds its slot.
   const isDeferred = isWaiting && code !== 'COMMAND_WAITS';
   return moveMember(pair, { event: isDeferred ? 'defer' : 'progress', at, learnt });
+}
+
+function countFetched({ rollout, member }: Pair, { bytes, bytesFull, app }: StatusReport): Pair {
+  // Told a second time it is counted once.
+  if (bytes === undefined || bytesFull === undefined || member.good.includes(app)) return { rollout, member };
+  const { fetched = { bytes: 0, fullBytes: 0 } } = rollout;
+  const sum = { bytes: fetched.bytes + bytes, fullBytes: fetched.fullBytes + bytesFull };
+  return { member, rollout: { ...rollout, fetched: sum } };
 }
 
 function applyGood(pair: Pair, app: string, at: number): Pair {

@@ -64,6 +64,8 @@ export interface Rollout {
   readonly by: string;
   readonly reason: string;
   readonly rollbackFailures: number;
+  /** What its gateways have fetched by their own reports, and what the whole tarballs are. */
+  readonly fetched?: { readonly bytes: number; readonly fullBytes: number } | undefined;
   /** Bad ones that a person has seen and gone on with: the rule speaks again when there are more. */
   readonly acceptedBad: number;
 }

@@ -69,9 +69,14 @@ export function soakEndsAt({ waves, wave, policy }: Rollout): number {
   return (nextOpening(policy.windows, from) ?? from) + policy.soakS;
 }
 
+/** Patches are waited for no longer than this. */
+export const MOST_PREPARING_S = 1800;
+
 /** The next step of the rollout itself, at most one at a time; as it is where nothing is due. */
 export function tickRollout(rollout: Rollout, nowS: number): Rollout {
   const step = { at: nowS, by: 'rule' };
+  if (rollout.state === 'preparing' && nowS >= rollout.since + MOST_PREPARING_S)
+    return beginFirstWave(rollout, { ...step, reason: 'its patches were waited for long enough' }) ?? rollout;
   const left = countIn(openWaves(rollout), ['waiting', 'offered']);
   if (rollout.state === 'running' && left === 0)
     return moveRollout(rollout, { ...step, event: 'wave-taken' }) ?? rollout;
@@ -86,15 +91,28 @@ export function tickRollout(rollout: Rollout, nowS: number): Rollout {
   return nextWave(rollout, { at: nowS, by: 'rule' });
 }
 
+interface Step {
+  /** Unix seconds. */
+  readonly at: number;
+  readonly by: string;
+  readonly reason?: string;
+}
+
 /** Opens the next wave, or ends the rollout after the last. */
-export function nextWave(rollout: Rollout, step: { at: number; by: string; reason?: string }): Rollout {
+export function nextWave(rollout: Rollout, step: Step): Rollout {
   const next = rollout.wave + 1;
   if (next >= rollout.waves.length) return moveRollout(rollout, { ...step, event: 'finish' }) ?? rollout;
   const moved = moveRollout(rollout, { ...step, event: 'advance' });
   return moved === undefined ? rollout : openWave({ ...moved, wave: next }, step.at);
 }
 
-export function openWave(rollout: Rollout, at: number): Rollout {
+/** Patches are there, or are waited for no longer. */
+export function beginFirstWave(rollout: Rollout, step: Step): Rollout | undefined {
+  const moved = moveRollout(rollout, { ...step, event: 'prepared' });
+  return moved === undefined ? undefined : openWave({ ...moved, startedAt: step.at }, step.at);
+}
+
+function openWave(rollout: Rollout, at: number): Rollout {
   const waves = rollout.waves.map((wave, index) =>
     index === rollout.wave ? { ...wave, openedAt: at } : wave,
   );

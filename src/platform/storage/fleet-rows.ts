@@ -105,6 +105,7 @@ const RolloutSchema = v.object({
   reason: v.string(),
   rollbackFailures: v.number(),
   acceptedBad: v.number(),
+  fetched: v.optional(v.object({ bytes: v.number(), fullBytes: v.number() })),
 });
 
 export function encodeRollout(rollout: Rollout): string {

@@ -166,7 +166,7 @@ async function tickRollouts(
   isMembersTurn: boolean,
 ): Promise<void> {
   const rows = await connection.query(
-    `SELECT id FROM fleet_rollout WHERE state IN ('running', 'soaking') OR (state IN ${OPEN} AND EXISTS (
+    `SELECT id FROM fleet_rollout WHERE state IN ('preparing', 'running', 'soaking') OR (state IN ${OPEN} AND EXISTS (
        SELECT 1 FROM fleet_member WHERE rollout = fleet_rollout.id AND state IN ${DUE_STATES}))`,
   );
   for (const { id } of rows) {

@@ -168,7 +168,7 @@ async function tickRollouts(context: Context, isMembersTurn: boolean): Promise<v
   const ids = connection
     .statement(`SELECT DISTINCT rollout FROM fleet_member JOIN fleet_rollout ON fleet_rollout.id = rollout
       WHERE fleet_rollout.state IN ${OPEN} AND fleet_member.state IN ${DUE_STATES}
-      UNION SELECT id FROM fleet_rollout WHERE state IN ('running', 'soaking')`)
+      UNION SELECT id FROM fleet_rollout WHERE state IN ('preparing', 'running', 'soaking')`)
     .all()
     .map((row) => String(row.rollout));
   for (const id of ids) {

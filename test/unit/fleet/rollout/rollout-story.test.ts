@@ -212,6 +212,14 @@ test('all apps of a rollout have to be installed', () => {
   assert.equal(both.member.state, 'installed');
 });
 
+test('what gateways have fetched is counted, once for each app of each gateway', () => {
+  const pair: Pair = { rollout: startedRollout([1]), member: { ...waitingMember('x', 0), state: 'taken' } };
+  const done = statusReport({ outcome: 'installed', command: 'r1.1', bytes: 30, bytesFull: 100 });
+  const once = applyStatus(pair, done, START_S);
+  assert.deepEqual(once.rollout.fetched, { bytes: 30, fullBytes: 100 });
+  assert.deepEqual(applyStatus(once, done, START_S).rollout.fetched, { bytes: 30, fullBytes: 100 });
+});
+
 test('faults of the network are tried again later, others are not', () => {
   const pair: Pair = { rollout: startedRollout([1]), member: { ...waitingMember('x', 0), state: 'taken' } };
   const fail = (from: Pair, code: string): Pair =>
