@@ -26,7 +26,7 @@ function runFolder(folder) {
   const files = globSync(`test/${folder}/**/*.test.ts`, { cwd: ROOT }).sort();
   if (files.length === 0) return NOTHING;
   console.log(`\n== ${folder} tests`);
-  const counts = join(COUNTS, `${folder}.json`);
+  const counts = join(COUNTS, `${folder.replaceAll('/', '-')}.json`);
   rmSync(counts, { force: true });
   const args = [
     '--test',

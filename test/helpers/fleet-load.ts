@@ -18,10 +18,12 @@ interface Gateway {
   /** Counters that it has sent, and that were acknowledged. */
   sent: number;
   acknowledged: number;
-  /** Commands that an operator was told are written; that it was shown and has emptied; the last of which it knows. */
+  /** The last command that an operator was told is written; how often each was sent, and how often it was carried out. */
   commanded: number;
-  taken: Set<number>;
-  cleared: number;
+  asked: Map<number, number>;
+  carriedOut: Map<number, number>;
+  /** The command that it was shown and has not yet been told is emptied. */
+  open: number | undefined;
 }
 
 export interface FleetLoad {
@@ -44,6 +46,8 @@ interface LoadOptions {
   gateways: number;
   /** Without it nothing is uploaded. */
   uploads?: boolean;
+  /** Resolves when what a platform was doing when it was killed is done or given up, in its database too. */
+  settled?: ((url: string) => Promise<void>) | undefined;
 }
 
 export async function createFleetLoad({
@@ -51,6 +55,7 @@ export async function createFleetLoad({
   name,
   gateways,
   uploads = true,
+  settled = () => Promise.resolve(),
 }: LoadOptions): Promise<FleetLoad> {
   const counts = { writes: 0, commands: 0, uploads: 0, activations: 0, refused: 0 };
   const contents = new Map<string, Set<string>>();
@@ -65,6 +70,8 @@ export async function createFleetLoad({
     const reply = await httpRequest(url + path, options).catch(() => undefined);
     if (reply !== undefined && reply.status < 500 && reply.status !== 429) return reply;
     counts.refused++;
+    // Else a write that nobody has acknowledged could still take the place of a later one that was.
+    await settled(url);
     await delay(20);
     return undefined;
   };
@@ -75,7 +82,8 @@ export async function createFleetLoad({
       const operator = operatorCalls(urls[0] ?? '', TOKEN);
       await operator.addDevice(PRODUCT, `${name}-${n}`);
       const cik = await operator.activate(PRODUCT, `${name}-${n}`);
-      return { cik, sent: 0, acknowledged: 0, commanded: 0, taken: new Set(), cleared: 0 };
+      const commands = { commanded: 0, asked: new Map(), carriedOut: new Map(), open: undefined };
+      return { cik, sent: 0, acknowledged: 0, ...commands };
     }),
   );
 
@@ -91,17 +99,23 @@ export async function createFleetLoad({
   /** As an agent does: writes it down, then empties the alias and reads it back in one request. */
   const take = async (gateway: Gateway, command: number | undefined): Promise<void> => {
     if (command === undefined) return;
-    if (command <= gateway.cleared) faults.push(`command ${command} came again after ${gateway.cleared}`);
-    gateway.taken.add(command);
+    if (command !== gateway.open) carryOut(gateway, command);
     const cleared = await call(`${ALIAS}?engine_fetch`, {
       method: 'POST',
       headers: cikOf(gateway),
       body: 'engine_fetch=',
     });
-    if (cleared !== undefined) gateway.cleared = Math.max(gateway.cleared, command);
+    if (cleared !== undefined) gateway.open = undefined;
+  };
+  const carryOut = (gateway: Gateway, command: number): void => {
+    gateway.open = command;
+    const [times, asked] = [(gateway.carriedOut.get(command) ?? 0) + 1, gateway.asked.get(command) ?? 0];
+    gateway.carriedOut.set(command, times);
+    if (times > asked) faults.push(`command ${command}, sent ${asked} times, was carried out ${times} times`);
   };
   const commandOnce = async (gateway: Gateway, at: number): Promise<void> => {
     const next = gateway.commanded + 1;
+    gateway.asked.set(next, (gateway.asked.get(next) ?? 0) + 1);
     const values = `/gwe/v1/products/${PRODUCT}/devices/${name}-${at}/values`;
     const reply = await asOperator(values, { method: 'POST', body: `engine_fetch=${next}` });
     if (reply === undefined) return;
@@ -109,7 +123,7 @@ export async function createFleetLoad({
     gateway.commanded = next;
     counts.commands++;
     // The next one would take the place of this one.
-    while (!gateway.taken.has(next) && !isStopped) await delay(2);
+    while (!gateway.carriedOut.has(next) && !isStopped) await delay(2);
   };
   const uploadOnce = async (n: number): Promise<void> => {
     const bytes = randomBytes(20_000 + Math.floor(Math.random() * 200_000));
@@ -173,7 +187,7 @@ export async function createFleetLoad({
           faults.push(`counter ${found}: acknowledged ${gateway.acknowledged}, sent ${gateway.sent}`);
         await take(gateway, commandIn(await read(`${ALIAS}?engine_fetch`, cikOf(gateway))));
         for (let n = 1; n <= gateway.commanded; n++)
-          if (!gateway.taken.has(n)) faults.push(`command ${n} of ${gateway.commanded} was never shown`);
+          if (!gateway.carriedOut.has(n)) faults.push(`command ${n} of ${gateway.commanded} was never shown`);
       }
       const device = cikOf(devices[0]);
       for (const [id, known] of contents) {

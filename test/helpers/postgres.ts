@@ -2,17 +2,20 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, globSync, mkdtempSync, rmSync } from 'node:fs';
+import { chownSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import * as net from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { until } from './until.ts';
 
 export interface TestPostgres {
   /** Of a database of its own, empty. */
   freshUrl(): string;
-  /** Ends the server at once, as a crash would, and starts it again on the same data. */
+  /** SIGKILLs every process of the server at once, and starts it again on the same data. */
   crash(): Promise<void>;
+  /** Resolves when nobody under this `application_name` is connected any more. */
+  noSession(name: string): Promise<void>;
   end(): Promise<void>;
 }
 
@@ -46,10 +49,9 @@ export async function startPostgres(): Promise<TestPostgres> {
     return child;
   };
   let server = await start();
-  const stop = async (signal: 'SIGQUIT' | 'SIGINT'): Promise<void> => {
-    const ended = once(server, 'exit');
-    server.kill(signal);
-    await ended;
+  const ask = (sql: string): string => {
+    const args = ['-h', '127.0.0.1', '-p', String(port), '-U', 'gwe', '-d', 'postgres', '-Atc', sql];
+    return execFileSync(join(bin, 'psql'), args, { encoding: 'utf8' }).trim();
   };
   let databases = 0;
   return {
@@ -59,14 +61,42 @@ export async function startPostgres(): Promise<TestPostgres> {
       return `postgres://gwe@127.0.0.1:${port}/${name}`;
     },
     async crash() {
-      await stop('SIGQUIT');
+      await killWithChildren(server);
       server = await start();
     },
+    async noSession(name) {
+      const sql = `SELECT count(*) FROM pg_stat_activity WHERE application_name = '${name}'`;
+      await until(() => ask(sql) === '0');
+    },
     async end() {
-      await stop('SIGINT');
+      const ended = once(server, 'exit');
+      server.kill('SIGINT');
+      await ended;
       rmSync(home, { recursive: true, force: true });
     },
   };
+}
+
+/** Stopped first, so that none of them sees another one end, or begins one. */
+async function killWithChildren(server: ChildProcess): Promise<void> {
+  const ended = once(server, 'exit');
+  server.kill('SIGSTOP');
+  await until(() => stateOf(server.pid) === 'T');
+  const list = readFileSync(`/proc/${server.pid}/task/${server.pid}/children`, 'utf8');
+  const children = list.trim().split(' ').filter(Boolean).map(Number);
+  for (const child of children) process.kill(child, 'SIGSTOP');
+  for (const child of [server.pid ?? 0, ...children]) process.kill(child, 'SIGKILL');
+  await ended;
+  await until(() => children.every((child) => ['', 'Z', 'X'].includes(stateOf(child))));
+}
+
+/** `''` where there is no such process. */
+function stateOf(pid: number | undefined): string {
+  try {
+    return /\) (\w)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1] ?? '';
+  } catch {
+    return '';
+  }
 }
 
 async function freePort(): Promise<number> {
