@@ -47,7 +47,8 @@ async function* renderEvents(
 ): AsyncGenerator<string> {
   const serial = query.get('serial') ?? undefined;
   let [after, toldAt] = [start, at];
-  yield 'retry: 2000\n\n';
+  // A reader that is cut off before the first event goes on from here.
+  yield `id: ${start}\nretry: 2000\n\n`;
   while (!signal.aborted) {
     const now = Math.floor(clock.wallMs() / 1000);
     if (now - at >= LONGEST_S) return;

@@ -37,7 +37,7 @@ export async function openStream(
       text += chunk?.value ?? '';
     }
   };
-  assert.match(await block(), /^retry: \d+$/);
+  assert.match(await block(), /^id: \d+\nretry: \d+$/);
   return {
     async next() {
       for (;;) {

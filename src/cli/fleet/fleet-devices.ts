@@ -1,4 +1,4 @@
-/** `gwe fleet status`, `device`, `group`, `event`: what is known of gateways. */
+/** `gwe fleet status`, `device`, `group`: what is known of gateways. */
 import { GweError } from '../../base/errors.ts';
 import { printListing } from '../output/listing.ts';
 import { printTable } from '../output/table.ts';
@@ -14,7 +14,7 @@ import {
 import type { CommandCall, CommandSpec, OptionSpec } from '../shell/command.ts';
 import { type Cell, cell } from '../shell/screen.ts';
 import { callFleet, queryOf } from './fleet-client.ts';
-import { DEVICE, DEVICES, type DeviceReply, EVENTS, GROUP, GROUPS, STATUS } from './fleet-replies.ts';
+import { DEVICE, DEVICES, type DeviceReply, GROUP, GROUPS, STATUS } from './fleet-replies.ts';
 
 export const CHOICE_OPTIONS: readonly OptionSpec[] = [
   {
@@ -67,17 +67,6 @@ export const deviceCommands: readonly CommandSpec[] = [
     summary: 'List the saved groups',
     options: CLIENT_LIST_OPTIONS,
     run: listGroups,
-  },
-  {
-    path: ['fleet', 'event', 'tail'],
-    positionals: ['PRODUCT'],
-    summary: 'Print events, oldest first',
-    options: [
-      { name: 'after', value: 'ID', help: 'those after this one', default: '0' },
-      { name: 'serial', value: 'SERIAL', help: 'those of one gateway' },
-      ...CLIENT_LIST_OPTIONS,
-    ],
-    run: tailEvents,
   },
 ];
 
@@ -189,14 +178,6 @@ async function tagDevice(call: CommandCall): Promise<number> {
   return 0;
 }
 
-const EVENT_COLUMNS = [
-  { title: 'ID', rank: 0 },
-  { title: 'AT (UTC)', rank: 3 },
-  { title: 'SERIAL', rank: 1 },
-  { title: 'EVENT', rank: 1 },
-  { title: 'TEXT', rank: 2, isText: true },
-];
-
 function parseTag(word: string): [string, string | null] {
   const at = word.indexOf('=');
   if (at < 1) throw new GweError('USAGE_BAD_VALUE', `cannot use tag '${word}': expected KEY=VALUE`);
@@ -232,21 +213,5 @@ async function listGroups(call: CommandCall): Promise<number> {
       groups.map(({ name, filter }) => [cell(oneLine(name)), cell(oneLine(filter))]),
     );
   printListing(call, { document: { groups }, fields: ['name', 'filter'], rows: groups, printText });
-  return 0;
-}
-
-async function tailEvents(call: CommandCall): Promise<number> {
-  const [after, serial] = [call.options.text('after') ?? '0', call.options.text('serial')];
-  const path = productPath(call, `/events${queryOf({ after, serial, limit: '1000' })}`);
-  const { events } = await callFleet(call, EVENTS, { method: 'GET', path, what: 'read events' });
-  const printText = (): void => {
-    const rows = events.map(({ id, serial: of, at, kind, app, version, text }) => {
-      const about = [kind, app, version].filter((part) => part !== '').join(' ');
-      return [String(id), renderTime(at), oneLine(of), about, oneLine(text)].map((part) => cell(part));
-    });
-    printTable(call.io, EVENT_COLUMNS, rows);
-  };
-  const fields = ['id', 'serial', 'at', 'kind', 'app', 'version', 'text'];
-  printListing(call, { document: { events }, fields, rows: events, printText });
   return 0;
 }

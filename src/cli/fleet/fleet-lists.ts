@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { GweError } from '../../base/errors.ts';
 import { NOTICE_KINDS } from '../../fleet-api/notices/notice.ts';
 import { printListing } from '../output/listing.ts';
+import { printTable } from '../output/table.ts';
 import {
   CLIENT_LIST_OPTIONS,
   CLIENT_OPTIONS,
@@ -16,6 +17,7 @@ import {
 } from '../platform/platform-options.ts';
 import type { CommandCall, CommandSpec } from '../shell/command.ts';
 import { CONFIRM_OPTIONS, confirm } from '../shell/confirm.ts';
+import { cell } from '../shell/screen.ts';
 import { callFleet, queryOf } from './fleet-client.ts';
 import { CHOICE_OPTIONS, productPath } from './fleet-devices.ts';
 
@@ -186,6 +188,17 @@ async function addTarget(call: CommandCall): Promise<number> {
   return 0;
 }
 
+const TARGET_COLUMNS = [
+  { title: 'TARGET', rank: 0 },
+  { title: 'URL', rank: 1, isText: true },
+  { title: 'PRODUCT', rank: 3 },
+  { title: 'OF', rank: 6, isText: true },
+  { title: 'SENT', rank: 5 },
+  { title: 'WAITING', rank: 4 },
+  { title: 'GIVEN UP', rank: 2 },
+  { title: 'LAST ERROR', rank: 7, isText: true },
+];
+
 async function listTargets(call: CommandCall): Promise<number> {
   const { targets } = await callFleet(call, TARGETS, {
     method: 'GET',
@@ -193,12 +206,14 @@ async function listTargets(call: CommandCall): Promise<number> {
     what: 'list targets',
   });
   const printText = (): void => {
-    for (const { id, url, product, kinds, sent, waiting, givenUp, lastError } of targets) {
+    const rows = targets.map(({ id, url, product, kinds, sent, waiting, givenUp, lastError }) => {
       const where = product === '*' ? 'all' : oneLine(product);
-      call.io.stdout(`${id}  ${oneLine(url)}  ${kinds.join(',')} in ${where}\n`);
-      const counts = `          ${sent} sent, ${waiting} waiting, ${givenUp} given up`;
-      call.io.stdout(`${counts}${lastError === '' ? '' : `; last: ${oneLine(lastError)}`}\n`);
-    }
+      const counts = [sent, waiting, givenUp].map(String);
+      return [id, oneLine(url), where, kinds.join(','), ...counts, oneLine(lastError)].map((text) =>
+        cell(text),
+      );
+    });
+    printTable(call.io, TARGET_COLUMNS, rows);
   };
   const fields = ['id', 'url', 'product', 'kinds', 'sent', 'waiting', 'givenUp', 'lastError'];
   printListing(call, { document: { targets }, fields, rows: targets, printText });

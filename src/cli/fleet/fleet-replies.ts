@@ -33,19 +33,17 @@ export const DEVICES = v.object({ devices: v.array(DEVICE), next: v.nullable(v.s
 export const GROUP = v.object({ name: v.string(), filter: v.string() });
 export const GROUPS = v.object({ groups: v.array(GROUP) });
 
-export const EVENTS = v.object({
-  events: v.array(
-    v.looseObject({
-      id: v.number(),
-      serial: v.string(),
-      at: v.number(),
-      kind: v.string(),
-      app: v.string(),
-      version: v.string(),
-      text: v.string(),
-    }),
-  ),
+export const EVENT = v.looseObject({
+  id: v.number(),
+  serial: v.string(),
+  at: v.number(),
+  kind: v.string(),
+  app: v.string(),
+  version: v.string(),
+  text: v.string(),
 });
+export type EventReply = v.InferOutput<typeof EVENT>;
+export const EVENTS = v.object({ events: v.array(EVENT) });
 
 export const PLAN = v.looseObject({
   gateways: v.number(),

@@ -1,5 +1,6 @@
 /** `gwe fleet rollout ...`: a version to many gateways, wave by wave. */
 import { printListing } from '../output/listing.ts';
+import { printTable } from '../output/table.ts';
 import {
   CLIENT_LIST_OPTIONS,
   CLIENT_OPTIONS,
@@ -10,7 +11,7 @@ import {
   renderTime,
 } from '../platform/platform-options.ts';
 import type { CommandCall, CommandSpec, OptionSpec } from '../shell/command.ts';
-import { renderBytes, renderSpan } from '../shell/screen.ts';
+import { cell, renderBytes, renderSpan } from '../shell/screen.ts';
 import { callFleet } from './fleet-client.ts';
 import { productPath } from './fleet-devices.ts';
 import { describePatch } from './fleet-patches.ts';
@@ -165,11 +166,31 @@ async function listRollouts(call: CommandCall): Promise<number> {
   const path = productPath(call, '/rollouts');
   const { rollouts } = await callFleet(call, ROLLOUTS, { method: 'GET', path, what: 'list rollouts' });
   const printText = (): void => {
-    for (const rollout of rollouts) call.io.stdout(`${headline(rollout)}\n`);
+    const rows = rollouts.map((rollout) => rowOf(rollout).map((text) => cell(text)));
+    printTable(call.io, COLUMNS, rows);
   };
   const fields = ['id', 'name', 'state', 'wave', 'waves', 'waitsFor', 'until', 'failures'];
   printListing(call, { document: { rollouts }, fields, rows: rollouts, printText });
   return 0;
+}
+
+const COLUMNS = [
+  { title: 'ROLLOUT', rank: 0 },
+  { title: 'STATE', rank: 1 },
+  { title: 'WAVE', rank: 3 },
+  { title: 'OK', rank: 2 },
+  { title: 'FAILED', rank: 2 },
+  { title: 'SILENT', rank: 4 },
+  { title: 'UNTIL (UTC)', rank: 6 },
+  { title: 'NAME', rank: 5, isText: true },
+  { title: 'WAITS FOR', rank: 7, isText: true },
+];
+
+function rowOf({ id, name, state, wave, waves, waitsFor, until }: RolloutReply): string[] {
+  const count = (of: string): string => String(waves.reduce((sum, { counts }) => sum + (counts[of] ?? 0), 0));
+  const counts = [count('succeeded'), count('failed'), count('silent')];
+  const end = until === null ? '' : renderTime(until);
+  return [id, state, `${wave}/${waves.length}`, ...counts, end, oneLine(name), oneLine(waitsFor)];
 }
 
 async function undoRollout(call: CommandCall): Promise<number> {

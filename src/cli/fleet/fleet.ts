@@ -6,6 +6,7 @@
 import type { CommandSpec } from '../shell/command.ts';
 import { auditCommands } from './fleet-audit.ts';
 import { deviceCommands } from './fleet-devices.ts';
+import { eventCommands } from './fleet-events.ts';
 import { listCommands } from './fleet-lists.ts';
 import { patchCommands } from './fleet-patches.ts';
 import { peopleCommands } from './fleet-people.ts';
@@ -13,6 +14,7 @@ import { rolloutCommands } from './fleet-rollouts.ts';
 
 export const fleetCommands: readonly CommandSpec[] = [
   ...deviceCommands,
+  ...eventCommands,
   ...rolloutCommands,
   ...listCommands,
   ...patchCommands,

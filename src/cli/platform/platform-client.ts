@@ -28,6 +28,12 @@ export interface PlatformClient {
   call(method: string, path: string, body?: string): Promise<ClientReply>;
   /** PUTs a file; the time limit runs from the last byte that went out. */
   upload(path: string, file: UploadFile): Promise<ClientReply>;
+  /** GETs what goes on and on, a piece at a time; the time limit runs from the last byte. What comes back is a refusal. */
+  stream(
+    path: string,
+    headers: Readonly<Record<string, string>>,
+    take: (piece: Uint8Array) => void,
+  ): Promise<ClientReply | undefined>;
   /** GETs content into a file of the scratch directory of the caller. False where there is none; the time limit runs from the last byte. */
   download(path: string, file: string): Promise<boolean>;
 }
@@ -68,30 +74,22 @@ export function createPlatformClient(options: ClientOptions): PlatformClient {
       limit.end();
     }
   };
+  const get = getter(options, agent);
   return {
     call: (method, path, body) =>
       send(path, { method, ...(body === undefined ? {} : { body }) }, startLimit(options)),
-    async download(path, file) {
-      const limit = startLimit(options);
-      try {
-        const headers = { 'X-Exosite-Token': options.token };
-        const response = await fetch(options.url + path, {
-          headers,
-          redirect: 'error',
-          signal: limit.signal,
-          agent,
-        });
-        if (response.status !== 200 || response.body === null) {
-          refuseUnauthorized({ status: response.status, text: await response.text() }, options.url);
-          return false;
+    stream: (path, headers, take) =>
+      get(path, headers, async (body, limit) => {
+        for await (const piece of body) {
+          limit.touch();
+          take(Buffer.from(piece));
         }
-        await pipeline(response.body, touching(limit), createWriteStream(file, { flags: 'wx', mode: 0o600 }));
-        return true;
-      } catch (error) {
-        throw error instanceof GweError ? error : unreachable(error, options, limit);
-      } finally {
-        limit.end();
-      }
+      }),
+    async download(path, file) {
+      const refusal = await get(path, {}, (body, limit) =>
+        pipeline(body, touching(limit), createWriteStream(file, { flags: 'wx', mode: 0o600 })),
+      );
+      return refusal === undefined;
     },
     upload(path, file) {
       const limit = startLimit(options);
@@ -101,6 +99,34 @@ export function createPlatformClient(options: ClientOptions): PlatformClient {
       };
       return send(path, { method: 'PUT', headers, body: Readable.from(readTouching(file, limit)) }, limit);
     },
+  };
+}
+
+type Getter = (
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  use: (body: NodeJS.ReadableStream, limit: Limit) => Promise<void>,
+) => Promise<ClientReply | undefined>;
+
+/** GETs what is used as it comes. What comes back is a refusal. */
+function getter(options: ClientOptions, agent: HttpAgent): Getter {
+  return async (path, extra, use) => {
+    const limit = startLimit(options);
+    try {
+      const headers = { ...extra, 'X-Exosite-Token': options.token };
+      const init = { headers, redirect: 'error', signal: limit.signal, agent } as const;
+      const response = await fetch(options.url + path, init);
+      if (response.status === 200 && response.body !== null) {
+        await use(response.body, limit);
+        return undefined;
+      }
+      const text = await response.text();
+      return refuseUnauthorized({ status: response.status, text: wordsOf(response) ?? text }, options.url);
+    } catch (error) {
+      throw error instanceof GweError ? error : unreachable(error, options, limit);
+    } finally {
+      limit.end();
+    }
   };
 }
 
