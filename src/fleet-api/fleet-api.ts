@@ -59,6 +59,7 @@ export function createFleetApi(options: Omit<FleetContext, 'streams'>, bodyLimit
       const found = findCall(exchange.method, path);
       const isOpen = !(found instanceof Refusal) && found.call.permission === 'anyone';
       const actor = isOpen ? NOBODY : await identify(context, entrance, exchange);
+      if (!isOpen) exchange.admit();
       // Who may not ask does not learn what there is.
       if (found instanceof Refusal) throw found;
       const { call, names } = found;

@@ -29,7 +29,7 @@ export const MAX_VALUES_BYTES_PER_DEVICE = 4 * 1024 * 1024;
 export const MAX_HISTORY_BYTES_PER_DEVICE = 64 * 1024 * 1024;
 /** At once, long polls included: a device that reads no answers must not fill the memory. */
 export const MAX_REQUESTS_PER_DEVICE = 16;
-/** Beyond it the newest is closed. */
+/** Beyond it the oldest on which no request of somebody known is answered is closed. */
 export const MAX_CONNECTIONS = 12_000;
 /** Many gateways may stand behind one address; nobody alone holds all that there are. */
 export const MAX_CONNECTIONS_PER_ADDRESS = 2000;
@@ -45,8 +45,19 @@ export const FULL_LOG_EVERY_MS = 60_000;
 export const MAX_BODIES_BYTES = 64 * 1024 * 1024;
 /** Of one device, or of one address that has not said which. */
 export const MAX_BODIES_BYTES_PER_SENDER = 8 * 1024 * 1024;
+/** Of senders who have shown no key yet, all together: they must not take the room of the others. */
+export const MAX_STRANGERS_BODIES_BYTES = 16 * 1024 * 1024;
 /** A form up to this size is not big. */
 export const FREE_BODY_BYTES = 64 * 1024;
+
+/** Of long answers that are not read yet. */
+export const MAX_ANSWERS_BYTES = 64 * 1024 * 1024;
+/** Of one device; one answer of any size it may have. */
+export const MAX_ANSWERS_BYTES_PER_SENDER = 8 * 1024 * 1024;
+/** An answer up to this size is not long. */
+export const FREE_ANSWER_BYTES = 64 * 1024;
+/** Of the answers to the calls of one RPC request; those behind it are not carried out. */
+export const MAX_RPC_ANSWER_BYTES = 8 * 1024 * 1024;
 
 /** Wrong tokens from one address before it has to wait. */
 export const MAX_TOKEN_FAILURES = 10;

@@ -44,6 +44,7 @@ export function authenticateDevice(context: ApiContext, exchange: Exchange): Pro
 export async function enterDevice(context: ApiContext, exchange: Exchange, cik: string): Promise<Device> {
   const device = await context.storage.authenticate(enter(context.underWay, exchange, cik));
   if (device === undefined) throw unknownKey();
+  exchange.admit(cik);
   return device;
 }
 
@@ -88,6 +89,7 @@ export async function serveAliases(context: ApiContext, exchange: Exchange): Pro
     reads: reads instanceof Refusal ? [] : reads,
   });
   if (found.kind === 'unknown') throw unknownKey();
+  exchange.admit(cik);
   if (reads instanceof Refusal) throw reads;
   requireAlias(reads);
   // Small clients read one value; who reads more, or waits, has room for the time and asks again from it on.

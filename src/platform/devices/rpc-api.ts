@@ -5,9 +5,14 @@
 
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
-import { MAX_ALIASES_PER_REQUEST, MAX_FORM_BYTES, MAX_HISTORY_ENTRIES } from '../bounds.ts';
+import {
+  MAX_ALIASES_PER_REQUEST,
+  MAX_FORM_BYTES,
+  MAX_HISTORY_ENTRIES,
+  MAX_RPC_ANSWER_BYTES,
+} from '../bounds.ts';
 import { readBody } from '../http/body.ts';
-import { type Exchange, header, jsonReply, Refusal, type Reply } from '../http/exchange.ts';
+import { type Exchange, header, Refusal, type Reply, textReply } from '../http/exchange.ts';
 import type { Device } from '../storage/device-storage.ts';
 import { type ApiContext, enterDevice, storeValues } from './device-api.ts';
 
@@ -35,19 +40,30 @@ const ReadOptionsSchema = v.object({
 });
 
 export async function serveRpc(context: ApiContext, exchange: Exchange): Promise<Reply> {
-  const request = decodeRequest(
-    await readBody(exchange, MAX_FORM_BYTES, context.bodyLimits, exchange.address),
-  );
+  // The key is in the body: whose it is shows when it has been read.
+  const { timeoutMs, ofStrangers } = context.bodyLimits;
+  const limits = { timeoutMs, bodies: ofStrangers };
+  const request = decodeRequest(await readBody(exchange, MAX_FORM_BYTES, limits, exchange.address));
   const cik = request.auth?.cik ?? header(exchange, 'x-exosite-cik') ?? '';
   const device = await enterDevice(context, exchange, cik.trim());
-  const answers: unknown[] = [];
+  const answers: string[] = [];
+  let length = 0;
   for (const call of request.calls) {
-    const outcome = await carryOut(context, device, call);
+    const outcome = length < MAX_RPC_ANSWER_BYTES ? await carryOut(context, device, call) : TOO_LONG;
     // A call without an id wants no answer.
-    if (call.id !== undefined) answers.push({ id: call.id, ...renderOutcome(outcome) });
+    if (call.id === undefined) continue;
+    const text = JSON.stringify({ id: call.id, ...renderOutcome(outcome) });
+    answers.push(text);
+    length += text.length;
   }
-  return jsonReply(answers);
+  return textReply(200, `[${answers.join(',')}]`, 'application/json');
 }
+
+const TOO_LONG: Outcome = {
+  status: 'restricted',
+  reason:
+    'not carried out: the answer to the calls before it is as long as one may be, ask again without them',
+};
 
 function decodeRequest(text: string): v.InferOutput<typeof RequestSchema> {
   try {

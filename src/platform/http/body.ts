@@ -1,6 +1,11 @@
 /** Bodies of forms: read into memory, and so bounded: each by its length, and all of them together. */
 
-import { FREE_BODY_BYTES, MAX_BODIES_BYTES, MAX_BODIES_BYTES_PER_SENDER } from '../bounds.ts';
+import {
+  FREE_BODY_BYTES,
+  MAX_BODIES_BYTES,
+  MAX_BODIES_BYTES_PER_SENDER,
+  MAX_STRANGERS_BODIES_BYTES,
+} from '../bounds.ts';
 import { declaredLength, type Exchange, Refusal } from './exchange.ts';
 import { createQuota, type Quota } from './quota.ts';
 
@@ -8,10 +13,17 @@ export interface BodyLimits {
   timeoutMs: number;
   /** Bytes of bodies that are held right now, by sender. */
   bodies: Quota;
+  /** The same of those who have shown no key, by address. */
+  ofStrangers: Quota;
 }
 
 export function createBodyLimits(timeoutMs: number): BodyLimits {
-  return { timeoutMs, bodies: createQuota({ total: MAX_BODIES_BYTES, each: MAX_BODIES_BYTES_PER_SENDER }) };
+  const each = MAX_BODIES_BYTES_PER_SENDER;
+  return {
+    timeoutMs,
+    bodies: createQuota({ total: MAX_BODIES_BYTES, each }),
+    ofStrangers: createQuota({ total: MAX_STRANGERS_BODIES_BYTES, each }),
+  };
 }
 
 /**
@@ -21,7 +33,7 @@ export function createBodyLimits(timeoutMs: number): BodyLimits {
 export async function readBody(
   exchange: Exchange,
   limitBytes: number,
-  limits: BodyLimits,
+  limits: Pick<BodyLimits, 'timeoutMs' | 'bodies'>,
   sender: string,
 ): Promise<string> {
   const declared = declaredLength(exchange);

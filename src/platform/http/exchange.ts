@@ -2,6 +2,8 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { FREE_ANSWER_BYTES } from '../bounds.ts';
+import { type AnswerRoom, sendText } from './answer-room.ts';
 
 export interface Exchange {
   request: IncomingMessage;
@@ -16,6 +18,8 @@ export interface Exchange {
   query: string;
   /** Aborts when the client has gone or the server closes. */
   signal: AbortSignal;
+  /** Whoever asks has shown a key: that of this device, or an operator's. Its connection is not ended for another one. */
+  admit(device?: string): void;
 }
 
 export interface Reply {
@@ -109,7 +113,12 @@ export function declaredLength(exchange: Exchange): number {
 }
 
 /** Sends the answer. The rest of an unread body is dropped for a while, so that the client gets to read it. */
-export async function sendReply(exchange: Exchange, response: ServerResponse, reply: Reply): Promise<void> {
+export async function sendReply(
+  exchange: Exchange,
+  response: ServerResponse,
+  reply: Reply,
+  stall: AnswerRoom['stall'],
+): Promise<void> {
   const body = reply.body;
   const size = body === undefined ? 0 : typeof body === 'string' ? Buffer.byteLength(body) : body.sizeBytes;
   response.statusCode = reply.status;
@@ -126,7 +135,9 @@ export async function sendReply(exchange: Exchange, response: ServerResponse, re
     return;
   }
   if (body !== undefined && typeof body !== 'string') body.stream.destroy();
-  response.end(typeof body === 'string' ? body : undefined);
+  const isLong = typeof body === 'string' && body.length > FREE_ANSWER_BYTES && exchange.method !== 'HEAD';
+  if (isLong) await sendText(response, body, { signal: exchange.signal, stall });
+  else response.end(typeof body === 'string' ? body : undefined);
 }
 
 /** HTTP/1.1 keeps a connection without a word (RFC 9112 §9.3), and small clients have no room; the end of one is said. */

@@ -20,6 +20,7 @@ export type OperatorApi = (entrance: Entrance, exchange: Exchange) => Promise<Re
 export function enterManagement(entrance: Entrance, exchange: Exchange): void {
   enterOperators(entrance, exchange);
   entrance.guard.check(exchange);
+  exchange.admit();
 }
 
 /** The same without a look at the token. */

@@ -4,6 +4,7 @@ import type { Clock } from '../../base/clock.ts';
 import { describeError, GweError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { ApiContext } from '../devices/device-api.ts';
+import type { AnswerRoom } from '../http/answer-room.ts';
 import {
   type Exchange,
   Refusal,
@@ -15,6 +16,7 @@ import {
 import type { Entrance } from '../management/entrance.ts';
 import { type Health, refuseWhileDraining } from './health.ts';
 import type { Measures } from './measures.ts';
+import type { Places } from './places.ts';
 import { isManagement, type RouteName, routeName } from './route-name.ts';
 import { type OperatorParts, route } from './routes.ts';
 
@@ -28,6 +30,9 @@ interface AnswerContext {
   log: Logger;
   /** A request's id where it brought none. */
   nextId(): string;
+  /** Keeps the connection of a request from being ended for others. */
+  places: Pick<Places, 'hold'>;
+  answers: AnswerRoom;
   /** Aborts when the platform is about to end: what is under way is finished, nothing else begins. */
   draining: AbortSignal;
   /** Aborts when it waits no longer. */
@@ -51,21 +56,29 @@ export async function answer(
   closing.addEventListener('abort', end);
   if (closing.aborted) end();
   const { id, isGiven } = requestId(request, parts);
+  const address = entrance.addresses.of(request);
+  const caller: Caller = { name: address, isKnown: false };
   const exchange: Exchange = {
     request,
     id,
-    address: entrance.addresses.of(request),
+    address,
     method: request.method ?? '',
     segments: [],
     query: '',
     signal: gone.signal,
+    admit(device) {
+      caller.name = device ?? address;
+      if (!caller.isKnown) untilEnd(gone.signal, parts.places.hold(request.socket));
+      caller.isKnown = true;
+    },
   };
   let kind: RouteName = 'other';
   try {
-    const { name, reply } = await replyTo(parts, exchange);
+    const { name, reply } = await replyTo(parts, exchange, caller);
     kind = name;
     if (isGiven || isManagement(kind)) response.setHeader('X-Request-Id', id);
-    await sendReply(exchange, response, draining.aborted ? withClose(reply) : reply);
+    const sent = draining.aborted ? withClose(reply) : reply;
+    await sendReply(exchange, response, sent, parts.answers.stall);
     const ms = clock.monotonicMs() - startedMs;
     measures.answered(kind, reply.status, ms / 1000);
     if (isManagement(kind)) tellCall(log, exchange, { kind, status: reply.status, ms });
@@ -75,6 +88,29 @@ export async function answer(
   } finally {
     closing.removeEventListener('abort', end);
   }
+}
+
+interface Caller {
+  /** The device, or where none has shown its key the address. */
+  name: string;
+  isKnown: boolean;
+}
+
+function untilEnd(signal: AbortSignal, leave: () => void): void {
+  if (signal.aborted) leave();
+  else signal.addEventListener('abort', leave, { once: true });
+}
+
+/** Refuses with 429 an answer that would be one too many of those that its sender does not read. */
+function holdAnswer({ answers }: AnswerContext, exchange: Exchange, reply: Reply, sender: string): Reply {
+  if (typeof reply.body !== 'string') return reply;
+  const leave = answers.hold(sender, reply.body.length, () => exchange.request.destroy());
+  if (leave === undefined)
+    throw new Refusal(429, 'cannot answer: too long answers of this device are not read yet', {
+      'retry-after': '5',
+    });
+  untilEnd(exchange.signal, leave);
+  return reply;
 }
 
 /** The client's own where it is one that no line of a log is forged by. */
@@ -102,12 +138,16 @@ function withClose(reply: Reply): Reply {
   return { ...reply, headers: { ...reply.headers, connection: 'close' } };
 }
 
-async function replyTo(parts: AnswerContext, exchange: Exchange): Promise<{ name: RouteName; reply: Reply }> {
+async function replyTo(
+  parts: AnswerContext,
+  exchange: Exchange,
+  caller: Caller,
+): Promise<{ name: RouteName; reply: Reply }> {
   let name: RouteName = 'other';
   try {
     const found = { ...exchange, ...splitTarget(exchange.request.url ?? '') };
     name = routeName(found);
-    return { name, reply: await serve(parts, found, name) };
+    return { name, reply: holdAnswer(parts, exchange, await serve(parts, found, name), caller.name) };
   } catch (error) {
     return { name, reply: refuse(parts, exchange, name, error) };
   }

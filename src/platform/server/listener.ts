@@ -8,7 +8,7 @@ import { describeError, GweError, systemCode } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { FULL_LOG_EVERY_MS, MAX_LONG_POLL_MS, TLS_SESSION_SECONDS } from '../bounds.ts';
 import type { ClientAddresses } from '../http/client-address.ts';
-import type { Quota } from '../http/quota.ts';
+import { createPlaces, type Places } from './places.ts';
 import { readProxyHeader } from './proxy-protocol.ts';
 
 export interface ListenerOptions {
@@ -20,8 +20,8 @@ export interface ListenerOptions {
   ticketKey: Buffer;
   headersTimeoutMs: number;
   maxConnections: number;
-  /** Connections by address; a proxy that is trusted has as many as it likes. */
-  perAddress: Quota;
+  /** Of one address; a proxy that is trusted has as many as it likes. */
+  maxOfAddress: number;
   addresses: ClientAddresses;
   /** Receives the reason why a connection was closed. */
   refused(reason: string): void;
@@ -34,8 +34,7 @@ export interface ListenerOptions {
 export interface Listener {
   /** Without a slash at its end. */
   url: string;
-  /** How many are open. */
-  connections(): number;
+  places: Pick<Places, 'taken'>;
   /** From now on tickets are sealed with this key, and opened by it alone. */
   setTicketKey(key: Buffer): void;
   /** Takes no more connections, and ends the idle ones. */
@@ -47,22 +46,22 @@ export interface Listener {
 /** A whole upload over a slow line; its own idle limit is far below. */
 const REQUEST_TIMEOUT_MS = 4 * 3600_000;
 const KEEP_ALIVE_MS = 15_000;
+const BACKLOG = 1024;
 const CLOSE_GRACE_MS = 1000;
 
 /** Listens when it returns. Throws PLATFORM_STATE where the certificate or the port cannot be used. */
 export async function openListener(
   options: ListenerOptions,
-  onRequest: http.RequestListener,
+  onRequest: (request: http.IncomingMessage, response: http.ServerResponse, places: Places) => void,
 ): Promise<Listener> {
-  const server = createServer(options, onRequest);
-  admit(server, options);
+  const tell = createFullLog(options);
+  const { maxConnections: total, maxOfAddress: each } = options;
+  const places = createPlaces({ total, each, full: tell });
+  const server = createServer(options, (request, response) => onRequest(request, response, places));
+  admit(server, options, places);
+  server.on('drop', () => tell('platform'));
   if (options.tls !== undefined)
     server.on('secureConnection', (socket: TLSSocket) => options.handshaken(socket.isSessionReused()));
-  let open = 0;
-  server.prependListener('connection', (socket: Socket) => {
-    open++;
-    socket.once('close', () => open--);
-  });
   const url = await listen(server, options);
   const closed = new AbortController();
   server.once('close', () => closed.abort());
@@ -72,7 +71,7 @@ export async function openListener(
   };
   return {
     url,
-    connections: () => open,
+    places,
     setTicketKey(key) {
       if (server instanceof https.Server) server.setTicketKeys(key);
     },
@@ -97,7 +96,8 @@ function createServer(options: ListenerOptions, onRequest: http.RequestListener)
   const server = makeServer(options, limits, onRequest);
   // Nothing is silent longer than a long poll may be: a peer that stopped reading is dropped.
   server.setTimeout(MAX_LONG_POLL_MS + 30_000);
-  server.maxConnections = options.maxConnections;
+  // Those that were ended for others may still be closing when as many come as wait to be taken.
+  server.maxConnections = options.maxConnections + BACKLOG;
   return server;
 }
 
@@ -120,16 +120,14 @@ function makeServer(
 }
 
 /** Nobody alone takes all connections, and that there is no room is said. Proxies may say first whom they speak for. */
-function admit(server: http.Server, options: ListenerOptions): void {
+function admit(server: http.Server, options: ListenerOptions, places: Places): void {
   const { addresses } = options;
-  const tell = createFullLog(options);
   const serve = server.listeners('connection');
   const serveSocket = (socket: Socket): void => {
     for (const each of serve) Reflect.apply(each, server, [socket]);
   };
   const take = (socket: Socket): void => {
-    if (holdPlace(socket, options)) serveSocket(socket);
-    else tell('address');
+    if (places.take(socket, addresses.holderOf(socket))) serveSocket(socket);
   };
   server.removeAllListeners('connection');
   server.on('connection', (socket: Socket) => {
@@ -139,22 +137,14 @@ function admit(server: http.Server, options: ListenerOptions): void {
     }
     readProxyHeader(socket, options.headersTimeoutMs, (address) => {
       // One that says it in headers only is counted for nobody: it stands for all that come by it.
-      if (address === undefined) serveSocket(socket);
-      else {
+      if (address === undefined) {
+        if (places.take(socket, undefined)) serveSocket(socket);
+      } else {
         addresses.remember(socket, address);
         take(socket);
       }
     });
   });
-  server.on('drop', () => tell('platform'));
-}
-
-/** Counts the connection for its holder while it lasts; ends it where he has all that he may have. */
-function holdPlace(socket: Socket, { addresses, perAddress }: ListenerOptions): boolean {
-  const leave = perAddress.take(addresses.holderOf(socket));
-  if (leave === undefined) socket.destroy();
-  else socket.once('close', leave);
-  return leave !== undefined;
 }
 
 /** One line a minute, with how many connections were closed since the last. */
@@ -175,7 +165,7 @@ function createFullLog({
       what === 'address'
         ? 'one address has all that it may have'
         : `${maxConnections} are open, which is the limit`;
-    log.warn('platform.full', { refused }, `closed new connections: ${why}`);
+    log.warn('platform.full', { refused }, `closed connections on which nobody known was answered: ${why}`);
     refused = 0;
   };
 }
@@ -183,7 +173,7 @@ function createFullLog({
 async function listen(server: http.Server, { host, port, tls, log }: ListenerOptions): Promise<string> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(listenError(error, host, port)));
-    server.listen({ host, port, backlog: 1024 }, resolve);
+    server.listen({ host, port, backlog: BACKLOG }, resolve);
   });
   server.removeAllListeners('error');
   server.on('error', (error) => log.error('platform.socket', {}, describeError(error)));

@@ -14,6 +14,7 @@ import {
 } from '../bounds.ts';
 import type { ApiContext } from '../devices/device-api.ts';
 import { createWatchers } from '../devices/watchers.ts';
+import { createAnswerRoom } from '../http/answer-room.ts';
 import { createBodyLimits } from '../http/body.ts';
 import { type ClientAddresses, createClientAddresses } from '../http/client-address.ts';
 import { createFailureGuard } from '../http/failure-guard.ts';
@@ -96,18 +97,23 @@ export async function createPlatformServer(options: PlatformOptions): Promise<Pl
   const operators = { api: options.operatorApi?.(context), pages: options.operatorPages };
   const health = createHealth({ storage, measures, clock, isDraining: () => life.draining.aborted });
   const guard = createTokenGuard(options.adminToken, clock);
+  const answers = createAnswerRoom(context.bodyLimits.timeoutMs, clock);
   const inOrder = createSocketOrder();
   const nextId = createIds();
   const open = async (at: ListenAddress, limits: Limits): Promise<string> => {
     const entrance = { serves: limits.serves, isLoopback: isLoopback(at.host), guard, addresses };
     const { draining, closing } = life;
-    const shared = { context, operators, health, measures, clock, log, nextId, draining, closing };
+    const shared = { context, operators, health, measures, clock, log, nextId, draining, closing, answers };
     const listener = await openListener(
       await listenerOptions(options, at, { ...limits, storage, addresses, measures }),
-      (request, response) =>
-        life.add(inOrder(request.socket, () => answer({ ...shared, entrance }, request, response))),
+      (request, response, places) =>
+        life.add(inOrder(request.socket, () => answer({ ...shared, entrance, places }, request, response))),
     );
-    measures.watchListener({ name: limits.serves, limit: limits.maxConnections, open: listener.connections });
+    measures.watchListener({
+      name: limits.serves,
+      limit: limits.maxConnections,
+      open: listener.places.taken,
+    });
     life.watch(listener, limits.serves);
     return listener.url;
   };
@@ -229,7 +235,7 @@ async function listenerOptions(
     ticketKey: await readTicketKey(storage),
     headersTimeoutMs,
     maxConnections,
-    perAddress: createQuota({ total: maxConnections, each: MAX_CONNECTIONS_PER_ADDRESS }),
+    maxOfAddress: MAX_CONNECTIONS_PER_ADDRESS,
     addresses,
     refused: measures.refused,
     handshaken: measures.handshaken,

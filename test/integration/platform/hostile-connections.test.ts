@@ -168,32 +168,6 @@ test('a TLS handshake that never ends is cut off', async (t) => {
   assert.equal((await httpRequest(`${secure.url}/timestamp`, { caFile: secure.caFile })).status, 200);
 });
 
-test('a device that reads no answers gets no more than sixteen of them', async () => {
-  const own = await startPlatform();
-  await own.addDevice('P', 'deaf');
-  const headers = { 'X-Exosite-CIK': await own.activate('P', 'deaf') };
-  // Percent-encoded it is three times as long: more than the buffers between the two ends hold.
-  const values = Array.from('ab', (name) => [name, '"'.repeat(1024 * 1024)] as const);
-  for (const [name, value] of values) await own.write('P', 'deaf', name, value);
-  const sockets = Array.from({ length: 16 }, () => net.connect(Number(new URL(own.url).port), '127.0.0.1'));
-  const read = () => httpRequest(`${own.url}${ALIAS}?nothing`, { headers });
-  try {
-    for (const socket of sockets) {
-      socket.pause();
-      socket.write(
-        `GET ${ALIAS}?a&b HTTP/1.1\r\nHost: a\r\nX-Exosite-CIK: ${headers['X-Exosite-CIK']}\r\n\r\n`,
-      );
-    }
-    await until(async () => (await read()).status === 429, SOON_MS);
-    assert.equal((await httpRequest(`${own.url}/timestamp`)).status, 200);
-    for (const socket of sockets) socket.destroy();
-    await until(async () => (await read()).status === 204, SOON_MS);
-  } finally {
-    for (const socket of sockets) socket.destroy();
-    await own.close();
-  }
-});
-
 const CHILD = join(import.meta.dirname, '../../helpers/platform-child.ts');
 const IDLE = 1000;
 const IDLE_S = 3;
