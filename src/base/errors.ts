@@ -30,6 +30,10 @@ export const ERROR_CODES = {
   COMMAND_INVALID: { transient: false, rejected: true },
   /** Another app of a command whose apps are installed together was at fault. */
   COMMAND_TOGETHER: { transient: false, rejected: false },
+  /** Unsigned, or not signed by those whose commands this gateway takes. */
+  COMMAND_UNTRUSTED: { transient: false, rejected: true },
+  /** Signed once, and past its time, or carried out before. */
+  COMMAND_STALE: { transient: false, rejected: true },
   DOWNLOAD_NOT_FOUND: { transient: false, rejected: false },
   DOWNLOAD_REFUSED: { transient: false, rejected: false },
   DOWNLOAD_INCOMPLETE: { transient: true, rejected: false },

@@ -158,6 +158,13 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
     load: async () => [(await import('./developer/sign.ts')).signCommand],
   },
   {
+    word: 'sign-command',
+    section: 'Make apps',
+    words: 'sign-command PRODUCT COMMAND',
+    summary: 'print a command for gateways with a signature',
+    load: async () => [(await import('./developer/sign-command.ts')).signCommandCommand],
+  },
+  {
     word: 'verify',
     section: 'Make apps',
     words: 'verify TARBALL',

@@ -54,6 +54,14 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     'another app of a command with "together": true failed, so nothing of it is installed',
     'see the report of that app; correct it and send the command again',
   ],
+  COMMAND_UNTRUSTED: [
+    'require_signed_commands is set, and no key that may command this gateway has signed the command',
+    "sign it: 'gwe platform write --sign-key FILE', 'gwe sign-command'; 'gwe keys list' shows who may",
+  ],
+  COMMAND_STALE: [
+    'a signed command is past its time, or was carried out before',
+    'sign it again; where the message speaks of no counters, so that it ends within a day',
+  ],
   DOWNLOAD_NOT_FOUND: [
     'the content area has no such item',
     'upload it under the name in the command, to the product of this gateway',

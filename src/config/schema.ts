@@ -4,6 +4,7 @@ import { LIMIT_SETTINGS } from './limit-settings.ts';
 import { REPORT_SETTINGS } from './report-settings.ts';
 import type { SettingSpec } from './setting.ts';
 import { SUPERVISOR_SETTINGS } from './supervisor-settings.ts';
+import { TRUST_SETTINGS } from './trust-settings.ts';
 
 /** One year: a gateway that checks in less often than that is lost. */
 const LONGEST_INTERVAL_S = 31_536_000;
@@ -310,15 +311,7 @@ export const ENGINE_SETTINGS = {
     expected: "'full', 'full-below BYTES' or 'fail'",
     help: 'whether an update may be fetched whole when it cannot be fetched in parts: full, full-below BYTES, fail',
   },
-  requireSignatures: {
-    key: 'require_signatures',
-    type: 'whole',
-    protects: true,
-    default: 1,
-    min: 1,
-    max: 32,
-    help: 'number of trusted keys (keys.d) that must have signed a tarball; without any key, no signature is needed',
-  },
+  ...TRUST_SETTINGS,
   diskReserveBytes: {
     key: 'disk_reserve_bytes',
     type: 'whole',

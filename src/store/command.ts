@@ -15,6 +15,8 @@ const EntrySchema = v.object({
   sha256: v.optional(v.string()),
   urgent: v.optional(v.boolean()),
   problem: v.optional(v.string()),
+  /** Where it is not COMMAND_INVALID. */
+  problemCode: v.optional(v.picklist(['COMMAND_UNTRUSTED', 'COMMAND_STALE'])),
   /** It requests the output of an update. */
   log: v.optional(v.object({ app: v.optional(v.string()), tx: v.optional(v.string()) })),
 });
@@ -39,6 +41,10 @@ const CommandSchema = v.object({
   together: v.optional(v.picklist(['fetching', 'installing', 'taking-back'])),
   /** Why it is taken back. */
   togetherReason: v.optional(v.string()),
+  /** Who signed it, and for how long, where that is required; `digest` is of what was signed. */
+  signed: v.optional(
+    v.object({ by: v.string(), counter: v.number(), until: v.number(), digest: v.string() }),
+  ),
 });
 export type Command = v.InferOutput<typeof CommandSchema>;
 

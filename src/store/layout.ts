@@ -49,6 +49,8 @@ export interface Layout {
   history: string;
   /** What is being carried out for the platform. */
   command: string;
+  /** The last signed command of each signer. */
+  commandCounters: string;
   /** The highest release seen of each app. */
   /** For whom the key of Gateway.cfg is, and the keys of former identities. */
   deviceKeys: string;
@@ -137,6 +139,7 @@ export function createLayout(root: string, place: Partial<ProgramPlace> = {}): L
     history: at('var/lib/gwe/history.json'),
     command: at('var/lib/gwe/command.json'),
     deviceKeys: at('var/lib/gwe/device-keys.json'),
+    commandCounters: at('var/lib/gwe/command-counters.json'),
     releases: at('var/lib/gwe/releases.json'),
     chunkIndex: at('var/lib/gwe/chunks.idx'),
     traffic: at('var/lib/gwe/traffic.json'),

@@ -13,7 +13,8 @@ export const DAMAGE_RULES = {
   edited:
     'people edit it: its last good copy is restored if the file is empty, holds NULs or is the beginning of the copy; anything else is taken as intended',
   copied: 'its last good copy, which has a checksum, takes its place',
-  highest: 'the higher of the file and its copy is used; if neither can be read, nothing is installed',
+  highest:
+    'the higher of the file and its copy is used; if neither can be read, nothing is installed, but for what the row says',
   rebuilt: 'it is rebuilt from the rest of the disk',
   'set-aside': 'it is kept as NAME.unreadable and reported; an older one is never used',
   'thrown-away': 'it is treated as missing: what it said is requested, measured or fetched again',
@@ -107,6 +108,13 @@ export const STATE_FILES: readonly StateFile[] = [
     rule: 'highest',
     effect: 'no key that was removed here is trusted again',
     files: one((layout) => layout.keyDecisions),
+  },
+  {
+    name: 'var/lib/gwe/command-counters.json',
+    rule: 'highest',
+    effect:
+      'no signed command is carried out again; without either, only those are whose time ends within a day',
+    files: one((layout) => layout.commandCounters),
   },
   {
     name: 'var/lib/gwe/clock.json',

@@ -2,7 +2,7 @@ import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { quote } from '../artifact/faults.ts';
-import { KEY_POWERS, type TrustedKey } from '../artifact/manifest/policy.ts';
+import { KEY_POWERS, type TrustedKey, vouchesForArtifacts } from '../artifact/manifest/policy.ts';
 import { keyId, readPublicKey } from '../artifact/manifest/signature.ts';
 import { APP_NAME_PATTERN, KEYS_APP_NAME } from '../artifact/name.ts';
 import {
@@ -129,17 +129,20 @@ function strayKey(name: string): GweError {
 export function lackOfKeys({ files, keys }: KeyRing, needed: number): string | undefined {
   if (files.length === 0) return undefined;
   const many = (count: number): string => (count === 1 ? '1 key' : `${count} keys`);
+  const vouching = keys.filter(vouchesForArtifacts);
   const lack = `require_signatures is ${needed}, and this gateway trusts`;
-  if (keys.length < needed) return `${lack} ${many(keys.length)}: nothing can be installed or rolled back`;
-  const general = keys.filter(({ apps }) => apps === undefined || apps.includes(KEYS_APP_NAME)).length;
+  if (vouching.length < needed)
+    return `${lack} ${many(vouching.length)} for artifacts: nothing can be installed or rolled back`;
+  const general = vouching.filter(({ apps }) => apps === undefined || apps.includes(KEYS_APP_NAME)).length;
   if (general >= needed) return undefined;
   return `${lack} ${many(general)} for all apps: it cannot accept a new set of keys (${KEYS_APP_NAME})`;
 }
 
 /**
- * A key file: the PEM text, in front of which a line `apps: a, b` may limit the key to these apps, one `powers: root`
- * lets it vouch for programs that run as root, and lines that begin with `#` say what people want to know. Throws
- * USAGE_BAD_VALUE: a line that means nothing, or stands behind the PEM text, may be a limit that somebody meant.
+ * A key file: the PEM text, in front of which a line `apps: a, b` may limit the key to these apps, one `powers: ...`
+ * says what it may do, one `products: p, q` where it may command, and lines that begin with `#` say what people want to
+ * know. Throws USAGE_BAD_VALUE: a line that means nothing, or stands behind the PEM text, may be a limit that somebody
+ * meant.
  */
 export function decodeTrustedKey(text: string, name: string): TrustedKey {
   const publicKey = readPublicKey(text, name);
@@ -147,18 +150,24 @@ export function decodeTrustedKey(text: string, name: string): TrustedKey {
   const tail = saidIn(text.replace(/^[\s\S]*?-----END [A-Z0-9 ]+-----/, ''));
   const apps = listOf('apps', lines);
   const powers = listOf('powers', lines)?.map((power) => KEY_POWERS.find((known) => known === power));
-  const known = [apps, powers].filter((list) => list !== undefined).length;
+  const products = listOf('products', lines);
+  const known = [apps, powers, products].filter((list) => list !== undefined).length;
   const isGood = lines.length === known && apps?.every((app) => APP_NAME_PATTERN.test(app)) !== false;
-  if (!isGood || powers?.includes(undefined) === true)
+  if (!isGood || powers?.includes(undefined) === true || products?.includes('') === true)
     throw badLines(name, `${saidShort(lines)} in front of it`);
   if (tail.length > 0) throw badLines(name, `${saidShort(tail)} behind it`);
-  return {
+  const key = {
     id: keyId(publicKey),
     publicKey,
     name,
     ...(apps === undefined ? {} : { apps }),
+    ...(products === undefined ? {} : { products }),
     ...(powers === undefined ? {} : { powers: powers.filter((power) => power !== undefined) }),
   };
+  // Whoever wrote it meant to limit the key, which vouches for artifacts on gateways of all products.
+  if (products !== undefined && vouchesForArtifacts(key))
+    throw badLines(name, "'products:' of a key that vouches for artifacts");
+  return key;
 }
 
 /** What the line `name: a, b` lists, if it is there. */
@@ -183,7 +192,8 @@ function saidShort(lines: readonly string[]): string {
 function badLines(name: string, found: string): GweError {
   return new GweError(
     'USAGE_BAD_VALUE',
-    `cannot use key ${quote(name)}: ${found}, expected one line 'apps: NAME, NAME' in front of it, one 'powers: root', or nothing`,
+    `cannot use key ${quote(name)}: ${found}, expected one line 'apps: NAME, NAME' in front of it, one 'powers: ...' (of ${KEY_POWERS.join(', ')}), ` +
+      "one 'products: NAME, NAME' of a key for commands, or nothing",
   );
 }
 

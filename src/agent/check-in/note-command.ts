@@ -3,10 +3,13 @@ import { decodeInstruction } from '../../protocol/messages.ts';
 import { type Command, type CommandEntry, digestText, entryId, readCommands } from '../../store/command.ts';
 import { reportEntry } from '../reports/entry-report.ts';
 import type { AgentContext } from '../run/context.ts';
+import { type CommandRefusal, judgeCommand, noteBegun } from '../run/signed-commands.ts';
 import type { CheckInParts } from './parts.ts';
+import { afterTry } from './stuck-clear.ts';
 
 /** Writes a command down before anything is done about it. */
-export function noteCommand({ context, commands, polls }: CheckInParts, text: string): void {
+export function noteCommand(parts: CheckInParts, text: string): void {
+  const { context, commands, polls } = parts;
   const state = readCommands(commands);
   const digest = digestText(text);
   if (state.current !== undefined) {
@@ -18,6 +21,12 @@ export function noteCommand({ context, commands, polls }: CheckInParts, text: st
     if (text === '' || !isOther) return;
     // Some of its apps are the new ones: it is finished first, and the newer command waits on the platform.
     if (state.current.together === 'installing' || state.current.together === 'taking-back') return;
+    if (state.stuckDigest === digest) return;
+    const other = judgeCommand(context, text);
+    if (other.refusal !== undefined) {
+      refuseBeside(parts, { ...decodeCommand(context, text), digest }, other.refusal);
+      return;
+    }
     context.log.info('command.superseded', { command: state.current.id }, 'a newer command replaces it');
     reportGivenUp(context, state.current);
     context.parked.clear();
@@ -26,8 +35,38 @@ export function noteCommand({ context, commands, polls }: CheckInParts, text: st
     commands.write({ ...state, stuckDigest: undefined, isClearDue: undefined });
   if (text === '' || state.stuckDigest === digest) return;
   const { stuckInterval } = state;
-  commands.write({ current: { ...decodeCommand(context, text), digest }, stuckInterval });
+  const { signed, refusal } = judgeCommand(context, text);
+  const decoded = { ...decodeCommand(context, text), digest };
+  const command =
+    refusal === undefined
+      ? { ...decoded, ...(signed === undefined ? {} : { signed }) }
+      : refused(decoded, refusal);
+  commands.write({ current: command, stuckInterval });
+  noteBegun(context, command);
   polls.hasTaken = true;
+}
+
+/** Each of its entries is reported, at once, and nothing else is done about it. */
+function refused(
+  { id, name, digest, clear, entries, next }: Command,
+  { code, reason }: CommandRefusal,
+): Command {
+  const problems = entries.map((entry) =>
+    entry.problem === undefined ? { ...entry, problem: reason, problemCode: code } : entry,
+  );
+  return { id, digest, clear, next, entries: problems, ...(name === undefined ? {} : { name }) };
+}
+
+/** What is under way was trusted, and goes on: a command that is not takes nothing's place. */
+function refuseBeside(parts: CheckInParts, command: Command, refusal: CommandRefusal): void {
+  const { context, commands } = parts;
+  for (const [index, entry] of refused(command, refusal).entries.entries()) {
+    const { problemCode: code = 'COMMAND_INVALID', problem: reason = refusal.reason } = entry;
+    const end = { outcome: 'rejected', code, reason, command: command.name } as const;
+    reportEntry(context, entryId(command, index), entry, end);
+  }
+  const stuck = { stuckDigest: command.digest, isClearDue: true, ...afterTry(parts, { version: 1 }) };
+  commands.write({ ...readCommands(commands), ...stuck });
 }
 
 /** Entries that have not been started. The one under way is reported by its transaction. */

@@ -9,10 +9,10 @@ const DAY_MS = 24 * 3600 * 1000;
 /** 2 to the power of it intervals is longer than a day anyway. */
 const MOST_DOUBLINGS = 30;
 
-/** Whether `text` is the command that is carried out and still shown, and is to be cleared now. */
+/** Whether `text` is the command that was carried out, or refused, and still shown, and is to be cleared now. */
 export function isCommandClearDue(parts: CheckInParts, state: CommandState, text: string): boolean {
-  const { current, isClearDue, stuckDigest } = state;
-  if (current !== undefined || text === '' || stuckDigest !== digestText(text)) return false;
+  const { isClearDue, stuckDigest } = state;
+  if (text === '' || stuckDigest !== digestText(text)) return false;
   return isClearDue === true || isTryDue(parts, state);
 }
 

@@ -130,6 +130,7 @@ function noteCommandCleared({ context, commands }: CheckInParts, left: string, i
     else if (isSent) tryWrite(commands, { isClearDue: undefined });
     return;
   }
+  if (isSent && state.isClearDue === true) tryWrite(commands, { isClearDue: undefined });
   if (state.current.clear !== 'pending') return;
   const isStuck = isStillShown(state, FETCH_ALIAS, left);
   if (isStuck && !isSent) return;

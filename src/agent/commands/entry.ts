@@ -1,10 +1,12 @@
 /** One entry of a command: what is asked of it, and how far it is. */
 import { matchArtifactName, parseArtifactName } from '../../artifact/name.ts';
 import { describeError } from '../../base/errors.ts';
-import { type Command, type CommandEntry, entryId } from '../../store/command.ts';
+import { type Command, type CommandEntry, type CommandStore, entryId } from '../../store/command.ts';
 import { readHistory } from '../../store/history.ts';
 import type { NewTransaction } from '../../update/runner.ts';
+import { reportEntry } from '../reports/entry-report.ts';
 import type { AgentContext } from '../run/context.ts';
+import type { CommandRefusal } from '../run/signed-commands.ts';
 
 export type EntryContext = Pick<
   AgentContext,
@@ -58,4 +60,29 @@ export function hasEnded(context: Pick<AgentContext, 'layout' | 'journal'>, id: 
   const last = context.journal.read();
   if (last?.id === id && last.closed && last.state !== 'parked') return true;
   return readHistory(context.layout).some((entry) => entry.tx === id);
+}
+
+/** Whether each of them did what was asked. */
+export function haveAllDone({ layout }: Pick<AgentContext, 'layout'>, command: Command): boolean {
+  const history = readHistory(layout);
+  return command.entries.every(({ log }, index) => {
+    const found = history.find(({ tx }) => tx === entryId(command, index))?.outcome;
+    return log !== undefined || found === 'installed' || found === 'unchanged';
+  });
+}
+
+/** What has not been carried out is reported, and is not any more. */
+export function refuseRest(
+  context: EntryContext,
+  commands: CommandStore,
+  command: Command,
+  { code, reason }: CommandRefusal,
+): void {
+  for (const [index, entry] of command.entries.entries()) {
+    const id = entryId(command, index);
+    if (index < command.next || hasEnded(context, id)) continue;
+    reportEntry(context, id, entry, { outcome: 'rejected', code, reason, command: command.name });
+  }
+  const { together: _together, ...rest } = command;
+  commands.write({ ...commands.read(), current: { ...rest, next: command.entries.length } });
 }

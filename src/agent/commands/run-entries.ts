@@ -4,8 +4,9 @@ import { type RunnerDependencies, runTransaction } from '../../update/runner.ts'
 import { reportEntry } from '../reports/entry-report.ts';
 import { sendLog } from '../reports/log-pieces.ts';
 import { type CommandWait, commandWait } from '../run/command-time.ts';
+import { noteBegun, noteEnded, refusalOfRest } from '../run/signed-commands.ts';
 import { behindCommandLine, withTransactionLock } from '../run/transaction-lock.ts';
-import { type EntryContext, entryProblem, hasEnded, wantedOf } from './entry.ts';
+import { type EntryContext, entryProblem, hasEnded, haveAllDone, refuseRest, wantedOf } from './entry.ts';
 import { parkEntry } from './park-entry.ts';
 import { runTogether } from './run-together.ts';
 
@@ -20,10 +21,17 @@ export async function runEntries(
 ): Promise<void> {
   for (let command = commands.read().current; command !== undefined; command = commands.read().current) {
     const entry = command.entries[command.next];
+    noteBegun(context, command);
     if (entry === undefined) {
       context.parked.clear();
+      if (command.signed !== undefined) noteEnded(context, command, haveAllDone(context, command));
       finishCommand(commands, command);
       return;
+    }
+    const refusal = refusalOfRest(context, command);
+    if (refusal !== undefined && !hasEnded(context, entryId(command, command.next))) {
+      refuseRest(context, commands, command, refusal);
+      continue;
     }
     if (command.together !== undefined && entry.log === undefined) {
       if (await runTogether(context, commands, runner, command)) continue;
@@ -50,7 +58,8 @@ async function runEntry(
   if (entry === undefined || hasEnded(context, id)) return;
   const reason = entryProblem(entry);
   if (reason !== undefined) {
-    const end = { outcome: 'rejected', code: 'COMMAND_INVALID', reason, command: command.name } as const;
+    const code = entry.problemCode ?? 'COMMAND_INVALID';
+    const end = { outcome: 'rejected', code, reason, command: command.name } as const;
     reportEntry(context, id, entry, end);
     return;
   }

@@ -10,6 +10,7 @@ import type { RunnerDependencies } from '../../update/runner.ts';
 import type { WorkingState } from '../../update/state-machine.ts';
 import { createKeySetEffects } from '../admission/key-set.ts';
 import type { AgentContext } from '../run/context.ts';
+import { assertCommandStands } from '../run/signed-commands.ts';
 import { createSelfEffects } from '../self/self-update.ts';
 import { createActivateEffects } from './activate.ts';
 import { isBeyondCancel, watchCancel } from './cancel.ts';
@@ -37,6 +38,7 @@ export function composeRunner(
       effects: chooseEffects(
         { ...createFetchEffects(context, content), ...createActivateEffects(context) },
         { [RESERVED_APP_NAME]: createSelfEffects(context), [KEYS_APP_NAME]: createKeySetEffects(context) },
+        (transaction) => assertCommandStands(context, transaction),
       ),
       ...createEndPorts(context),
       watchCancel: ({ id }) => watchCancel(context, id, operator),
@@ -45,16 +47,22 @@ export function composeRunner(
   };
 }
 
-/** gwe itself and its keys go through the same states as an app, with other work behind some of them. */
+/**
+ * gwe itself and its keys go through the same states as an app, with other work behind some of them. `assertStands` is
+ * asked last, before anything that runs is touched.
+ */
 function chooseEffects(
   apps: UpdateEffects,
   special: Readonly<Record<string, Partial<UpdateEffects>>>,
+  assertStands: (transaction: CheckedTransaction) => void,
 ): UpdateEffects {
   const byApp = new Map(Object.entries(special));
   const chosen = Object.entries(apps).map(([state, work]) => {
-    const choose = (effect: EffectContext<CheckedTransaction>): Promise<EffectResult> => {
+    const choose = async (effect: EffectContext<CheckedTransaction>): Promise<EffectResult> => {
       const own = byApp.get(effect.transaction.app)?.[state as WorkingState];
-      return own === undefined ? work(effect) : own(effect);
+      const result = await (own === undefined ? work(effect) : own(effect));
+      if (state === 'promoted') assertStands(effect.transaction);
+      return result;
     };
     return [state, choose];
   });

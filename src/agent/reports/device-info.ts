@@ -36,6 +36,8 @@ export interface DeviceParts {
   setAside?: readonly SetAside[];
   /** Why a protective setting makes gwe refuse more than intended. */
   trust?: readonly string[];
+  /** Where commands must be signed: the highest counter of each signer. */
+  commandCounters?: Readonly<Record<string, number>> | undefined;
   interfaces?: typeof os.networkInterfaces;
 }
 
@@ -118,6 +120,7 @@ export function renderDeviceInfo(parts: DeviceParts): Report {
       ['clock', { now: clock.now, state: clock.state, ahead: clock.aheadS }],
       ['set_aside', setAside.length === 0 ? undefined : setAside],
       ['trust', trust.length === 0 ? undefined : trust],
+      ['signed_commands', parts.commandCounters],
       ['missing', missing.length === 0 ? undefined : missing],
       ['memory', renderMemory(facts.memory)],
       ['load', facts.load],
@@ -142,6 +145,7 @@ export function renderDeviceInfo(parts: DeviceParts): Report {
     missing.length,
     setAside.map(nameOf),
     trust,
+    ...(parts.commandCounters === undefined ? [] : [parts.commandCounters]),
   ]);
   return { text: JSON.stringify(fields).replace('"uname":', '"uname": '), stable };
 }

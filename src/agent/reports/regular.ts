@@ -6,6 +6,7 @@ import { type AppFacts, type OwnFacts, readAppFacts } from '../apps/app-facts.ts
 import { askSupervisord } from '../apps/supervisord-facts.ts';
 import type { AgentContext } from '../run/context.ts';
 import { protectionProblems } from '../run/protection.ts';
+import { shownCounters } from '../run/signed-commands.ts';
 import type { SetAside } from './delivery.ts';
 import { type ClockFacts, renderDeviceInfo } from './device-info.ts';
 import { type Report, renderEngineReport } from './engine-report.ts';
@@ -59,6 +60,7 @@ export async function gatherReports(
         },
         maxBytes,
         intervalS: context.settings().updateIntervalS,
+        commandCounters: readCounters(context),
       }),
       ...(apps === undefined
         ? {}
@@ -67,6 +69,18 @@ export async function gatherReports(
     apps: apps ?? [],
     clock,
   };
+}
+
+/** A disk that does not give them keeps no report from being sent. */
+function readCounters(
+  context: Pick<AgentContext, 'layout' | 'log' | 'settings'>,
+): Record<string, number> | undefined {
+  try {
+    return shownCounters(context);
+  } catch (error) {
+    context.log.error('report.failed', { report: 'device_info' }, describeError(error));
+    return undefined;
+  }
 }
 
 /** A damaged record of what is installed must not keep a command from being read. */

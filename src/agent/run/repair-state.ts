@@ -5,6 +5,7 @@
  */
 import { describeError } from '../../base/errors.ts';
 import { keepConfigs } from '../../config/config-files.ts';
+import { countersFile } from '../../store/command-counters.ts';
 import { decisionsFile } from '../../store/gateway-keys.ts';
 import { historyFile } from '../../store/history.ts';
 import { createInstalledStore } from '../../store/installed-store.ts';
@@ -15,8 +16,11 @@ import type { AgentContext } from './context.ts';
 import { keysFile } from './device-key.ts';
 
 /** `told`: what has been logged already, for what cannot be repaired. */
-export function repairState(context: Pick<AgentContext, 'layout' | 'log'>, told: Set<string>): void {
-  const { layout, log } = context;
+export function repairState(
+  context: Pick<AgentContext, 'layout' | 'log' | 'settings'>,
+  told: Set<string>,
+): void {
+  const { layout, log, settings } = context;
   const tell = (sentence: string): void => {
     if (!told.has(sentence)) log.warn('store.damaged', {}, sentence);
     told.add(sentence);
@@ -36,6 +40,8 @@ export function repairState(context: Pick<AgentContext, 'layout' | 'log'>, told:
   attempt(() => [historyFile(layout).repair()]);
   attempt(() => [releaseFile(layout.releases).repair()]);
   attempt(() => [decisionsFile(layout.keyDecisions).repair()]);
+  // Where nobody signs commands there are none, and nothing is read for them.
+  attempt(() => (settings().requireSignedCommands ? [countersFile(layout.commandCounters).repair()] : []));
   attempt(() => [savedFile(layout.clock).repair()]);
   attempt(() => [flushedFile(layout.traffic).repair()]);
 }

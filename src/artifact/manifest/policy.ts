@@ -14,13 +14,23 @@ export interface TrustedKey {
   name: string;
   /** The apps that it may vouch for; absent: all. */
   apps?: readonly string[];
-  /** What its holder may let programs do beyond what every key allows. */
+  /** The products on whose gateways it may command, or list releases; absent: all. */
+  products?: readonly string[];
+  /** What its holder may do; absent: vouch for artifacts. */
   powers?: readonly KeyPower[];
 }
 
-/** `root`: a program may run as root where programs_as or run_as says otherwise. */
-export const KEY_POWERS = ['root'] as const;
+/**
+ * `artifacts`: what every key without powers may. `root`: the same, and a program may run as root where programs_as or
+ * run_as says otherwise. `commands`: sign commands.
+ */
+export const KEY_POWERS = ['artifacts', 'root', 'commands'] as const;
 type KeyPower = (typeof KEY_POWERS)[number];
+
+/** Whoever may only command is not asked about artifacts. */
+export function vouchesForArtifacts({ powers }: Pick<TrustedKey, 'powers'>): boolean {
+  return powers === undefined || powers.some((power) => power === 'artifacts' || power === 'root');
+}
 
 export interface TrustPolicy {
   /** Whether there is any key, even one that cannot be read: then nothing unsigned is installed. */
@@ -44,7 +54,7 @@ export interface SignatureVerdict {
   keyId: string;
   /** The name of the trusted key, if it is one. */
   signer?: string;
-  /** `limited`: right, by a key that may not vouch for this app. */
+  /** `limited`: right, by a key that may not vouch for this app, or for no artifact. */
   verdict: 'good' | 'wrong' | 'unknown' | 'limited';
 }
 
@@ -56,9 +66,13 @@ export function judgeSignatures(index: ArtifactIndex, keys: readonly TrustedKey[
     if (first === undefined) return { keyId: signature.keyid, verdict: 'unknown' };
     const found = { keyId: signature.keyid, signer: first.name };
     if (!isSignedBy(first.publicKey, index.digest, signature)) return { ...found, verdict: 'wrong' };
-    const mayVouch = known.some(({ apps }) => apps === undefined || apps.includes(index.manifest.name));
+    const mayVouch = known.some((key) => vouchesFor(key, index.manifest.name));
     return { ...found, verdict: mayVouch ? 'good' : 'limited' };
   });
+}
+
+function vouchesFor(key: TrustedKey, app: string): boolean {
+  return vouchesForArtifacts(key) && (key.apps === undefined || key.apps.includes(app));
 }
 
 /**
@@ -97,7 +111,7 @@ const VERDICT_TEXTS: Readonly<Record<SignatureVerdict['verdict'], string>> = {
   good: 'signed by',
   wrong: 'a wrong signature of',
   unknown: 'signed by the unknown key',
-  limited: 'signed for another app by',
+  limited: 'signed for another app or purpose by',
 };
 
 function describe(verdicts: readonly SignatureVerdict[]): string {

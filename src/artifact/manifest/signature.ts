@@ -24,11 +24,16 @@ const SIGNED_PURPOSE = 'gwe artifact manifest v1';
 const MOST_SIGNATURES = 32;
 const SIGNATURE_BYTES = 64;
 
+/** 64 bytes in base64. */
+export const SIGNATURE_TEXT = /^[A-Za-z0-9+/]{86}==$/;
+/** What `keyId` gives. */
+export const KEY_ID_TEXT = /^[0-9a-f]{32}$/;
+
 const SignatureSchema = v.strictObject({
   /** `keyId` of the public key. */
-  keyid: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/, 'expected 32 hex digits')),
+  keyid: v.pipe(v.string(), v.regex(KEY_ID_TEXT, 'expected 32 hex digits')),
   /** 64 bytes, base64. */
-  signature: v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{86}==$/, 'expected 64 bytes in base64')),
+  signature: v.pipe(v.string(), v.regex(SIGNATURE_TEXT, 'expected 64 bytes in base64')),
 });
 export type ArtifactSignature = v.InferOutput<typeof SignatureSchema>;
 
@@ -44,9 +49,9 @@ export interface Signer {
   sign(message: Buffer): Promise<Buffer> | Buffer;
 }
 
-/** The bytes that a signature is over. `digest`: sha256 of the manifest's bytes, hex. */
-export function signedMessage(digest: string): Buffer {
-  return Buffer.from(`${SIGNED_PURPOSE}\n${digest}\n`);
+/** The bytes that a signature is over. `digest`: sha256 of the manifest's bytes, or of another document's, hex. */
+export function signedMessage(digest: string, purpose: string = SIGNED_PURPOSE): Buffer {
+  return Buffer.from(`${purpose}\n${digest}\n`);
 }
 
 /** The first 16 bytes of the sha256 of the key's SPKI DER, hex. */
@@ -164,11 +169,16 @@ export function createSigner(privateKey: KeyObject): Signer {
   };
 }
 
-/** Whether `signature` is `publicKey`'s over the manifest with `digest`. */
-export function isSignedBy(publicKey: KeyObject, digest: string, signature: ArtifactSignature): boolean {
+/** Whether `signature` is `publicKey`'s over the manifest, or what else `purpose` names, with `digest`. */
+export function isSignedBy(
+  publicKey: KeyObject,
+  digest: string,
+  signature: ArtifactSignature,
+  purpose?: string,
+): boolean {
   const bytes = Buffer.from(signature.signature, 'base64');
   if (bytes.length !== SIGNATURE_BYTES || signature.keyid !== keyId(publicKey)) return false;
-  return verify(null, signedMessage(digest), publicKey, bytes);
+  return verify(null, signedMessage(digest, purpose), publicKey, bytes);
 }
 
 /** `signatures` with one by `signer` added; an earlier one of the same key is replaced. */

@@ -179,7 +179,7 @@ function describeVerdict({ keyId, signer, verdict }: SignatureVerdict): string {
     case 'wrong':
       return `[FAIL] wrong signature of ${who}`;
     case 'limited':
-      return `[WARN] signed by ${who}, who may sign other apps only`;
+      return `[WARN] signed by ${who}, whose key is for other apps or purposes only`;
     case 'unknown':
       return `[WARN] signed by ${who}, whose key is not trusted`;
   }

@@ -1,9 +1,9 @@
 /**
  * `gwe keygen`, and `gwe keys ...`: whom this gateway trusts.
  *
- * `keys list --json` prints {version, keys: [{keyId, name, apps, powers}], retired: [{keyId, name, apps, powers}],
- * removed: [{keyId, name}], problems: [text]}; `apps` is absent for a key that may vouch for all, `removed` are those
- * that were removed here.
+ * `keys list --json` prints {version, keys: [{keyId, name, apps, products, powers}], retired: [the same], removed:
+ * [{keyId, name}], problems: [text]}; `apps` is absent for a key that may vouch for all, `products` for one that may
+ * command all, `removed` are those that were removed here.
  */
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -87,7 +87,17 @@ export const keysCommands: readonly CommandSpec[] = [
     summary: 'trust a public key; from the first key on, nothing unsigned is installed',
     options: [
       { name: 'name', value: 'NAME', help: 'name to store it under; by default that of the file' },
-      { name: 'apps', value: 'APP,APP', help: 'the apps that it may sign; by default all' },
+      { name: 'apps', value: 'APP,APP', help: 'the apps that it may sign, or command; by default all' },
+      {
+        name: 'powers',
+        value: 'LIST',
+        help: 'what it may do: artifacts, root, commands; by default artifacts',
+      },
+      {
+        name: 'products',
+        value: 'LIST',
+        help: 'the products that a key for commands alone may command; by default all',
+      },
       JSON_OPTION,
     ],
     run: async (call) => addKey(call),
@@ -142,12 +152,12 @@ function listKeys(call: CommandCall): number {
   const problems = [...ring.problems, ...lacks(call)];
   const removed = readKeyDecisions(ring.layout).removed.map(({ id: keyId, name }) => ({ keyId, name }));
   const shown = (some: readonly TrustedKey[]) =>
-    some.map(({ id: keyId, name, apps, powers = [] }) => ({ keyId, name, apps, powers }));
+    some.map(({ id: keyId, name, apps, products, powers = [] }) => ({ keyId, name, apps, products, powers }));
   const document = { keys: shown(keys), retired: shown(retired), removed, problems };
   const marked = (state: string, some: readonly object[]) => some.map((one) => ({ state, ...one }));
   printListing(call, {
     document,
-    fields: ['state', 'keyId', 'name', 'apps', 'powers'],
+    fields: ['state', 'keyId', 'name', 'apps', 'products', 'powers'],
     rows: [
       ...marked('trusted', document.keys),
       ...marked('retired', document.retired),
@@ -172,12 +182,16 @@ const KEY_COLUMNS = [
   { title: 'VOUCHES FOR', rank: 1 },
 ];
 
-function keyRow({ id, name, apps, powers = [] }: TrustedKey, isRetired = false): Cell[] {
-  const words = [apps?.join(', ') ?? 'all apps', ...powers.map((power) => `power: ${power}`)];
+function keyRow(key: TrustedKey, isRetired = false): Cell[] {
+  const words = [...wordsOf(key), ...(isRetired ? ['only for rollbacks (retired)'] : [])];
+  return [cell(key.name), cell(key.id), cell(words.join(', '))];
+}
+
+function wordsOf({ apps, products, powers = [] }: TrustedKey): string[] {
   return [
-    cell(name),
-    cell(id),
-    cell([...words, ...(isRetired ? ['only for rollbacks (retired)'] : [])].join(', ')),
+    apps?.join(', ') ?? 'all apps',
+    ...(products === undefined ? [] : [`products: ${products.join(', ')}`]),
+    ...powers.map((power) => `power: ${power}`),
   ];
 }
 
@@ -185,8 +199,8 @@ function addKey(call: CommandCall): number {
   const { io, options } = call;
   const [file = ''] = call.positionals;
   const given = readKeyFile(io, file);
-  const apps = options.text('apps');
-  const limit = apps === undefined ? '' : `apps: ${apps}\n`;
+  const limits = ['apps', 'powers', 'products'].map((line) => [line, options.text(line)] as const);
+  const limit = limits.map(([line, list]) => (list === undefined ? '' : `${line}: ${list}\n`)).join('');
   const name = options.text('name') ?? keyName(basename(file));
   if (!KEY_NAME.test(name)) {
     throw new GweError(
@@ -218,7 +232,7 @@ function addKey(call: CommandCall): number {
   const isFirst = keys.length === 0;
   if (options.has('json')) printDocument(io, { keyId: key.id, name, apps: key.apps ?? null, isFirst });
   else {
-    io.stdout(`trusting ${key.id} '${name}' for ${key.apps?.join(', ') ?? 'all apps'}\n`);
+    io.stdout(`trusting ${key.id} '${name}' for ${wordsOf(key).join(', ')}\n`);
     if (isFirst) io.stdout('from now on tarballs that are not signed are refused\n');
   }
   warnOfLostWays(call);

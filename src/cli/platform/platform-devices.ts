@@ -1,6 +1,7 @@
 /** `gwe platform device ...`, `write`, `read`, `history`: serial numbers and their values. */
 import { GweError } from '../../base/errors.ts';
 import { decodeForm, encodeForm, encodeNames } from '../../protocol/codec.ts';
+import { COMMAND_SIGN_OPTIONS, signText } from '../developer/sign-command.ts';
 import { printListing } from '../output/listing.ts';
 import { printTable } from '../output/table.ts';
 import type { CommandCall, CommandSpec } from '../shell/command.ts';
@@ -66,6 +67,7 @@ export const deviceCommands: readonly CommandSpec[] = [
       },
       { ...TIMEOUT_OPTION, default: String(USUAL_WAIT_S) },
       { name: 'raw', help: 'write it as it is, though no gateway could make sense of it' },
+      ...COMMAND_SIGN_OPTIONS,
       ...CLIENT_OPTIONS,
     ],
     run: writeValue,
@@ -169,10 +171,11 @@ const HISTORY_COLUMNS = [
 async function writeValue(call: CommandCall): Promise<number> {
   const { product, serial } = deviceOf(call);
   const alias = positional(call, 2, 'ALIAS');
-  const value = call.positionals[3];
-  if (value === undefined)
+  const given = call.positionals[3];
+  if (given === undefined)
     throw new GweError('USAGE_MISSING', "argument VALUE is missing; '' writes an empty one");
-  if (!call.options.has('raw')) requireSensibleValue(alias, value);
+  if (!call.options.has('raw')) requireSensibleValue(alias, given);
+  const value = (await signValue(call, alias, given)) ?? given;
   const timeoutMs = readTimeout(call.options, USUAL_WAIT_S);
   const isWaiting = call.options.has('wait');
   if (isWaiting && alias !== 'engine_fetch')
@@ -190,6 +193,14 @@ async function writeValue(call: CommandCall): Promise<number> {
     : undefined;
   if (call.options.has('json')) printJson(call, { product, serial, alias, value, reports: waited?.reports });
   return waited?.isGood === false ? 1 : 0;
+}
+
+/** Commands alone are signed. */
+async function signValue(call: CommandCall, alias: string, value: string): Promise<string | undefined> {
+  if (call.options.text('sign-key') === undefined) return undefined;
+  if (alias !== 'engine_fetch')
+    throw new GweError('USAGE_BAD_OPTION', `--sign-key goes only with engine_fetch; found '${alias}'`);
+  return signText(call, 'sign-key', deviceOf(call), value);
 }
 
 function valuesPath(product: string, serial: string): string {

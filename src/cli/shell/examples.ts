@@ -90,6 +90,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'service install': 'gwe service install --dry-run',
   'service uninstall': 'gwe service uninstall --dry-run',
   sign: 'gwe sign sine.v2.tar.gz --key release.key',
+  'sign-command': 'gwe sign-command acme "$COMMAND" --serial gw-1 --key release.key',
   start: 'gwe start sine',
   status: 'gwe status',
   stop: 'gwe stop sine',

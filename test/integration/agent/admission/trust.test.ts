@@ -191,7 +191,12 @@ describe('a gateway with keys', () => {
   test('a key for some apps does not vouch for others, and a damaged key file opens nothing', async () => {
     trust({ alice }, 'apps: other\n');
     const good = await signed({ name: 'nine', version: '1' });
-    await assertRefused('nine.v1.tar.gz', good, 'ARTIFACT_UNTRUSTED', /signed for another app by alice/);
+    await assertRefused(
+      'nine.v1.tar.gz',
+      good,
+      'ARTIFACT_UNTRUSTED',
+      /signed for another app or purpose by alice/,
+    );
     trust({});
     writeFileSync(join(keys(), 'broken.pub'), 'rubbish');
     await assertRefused('nine.v1.tar.gz', makeTarball(files()), 'ARTIFACT_UNTRUSTED', /it is not signed/);

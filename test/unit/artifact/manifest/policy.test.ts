@@ -92,7 +92,10 @@ test('key compromise below the threshold: one stolen key of two does not do', as
 test('a key that is limited to other apps does not vouch for this one', async () => {
   const signed = await signedBy(alice);
   const strict = policy([trusted('alice', alice, ['other'])]);
-  assert.throws(() => assertSigned(signed, strict, 'x'), untrusted(/signed for another app by alice/));
+  assert.throws(
+    () => assertSigned(signed, strict, 'x'),
+    untrusted(/signed for another app or purpose by alice/),
+  );
   assertSigned(signed, policy([trusted('alice', alice, ['other', 'app'])]), 'x');
   assert.deepEqual(judgeSignatures(signed, strict.keys), [
     { keyId: alice.keyId, signer: 'alice', verdict: 'limited' },
