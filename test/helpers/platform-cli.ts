@@ -17,6 +17,7 @@ export interface CliRun {
 export interface CliOptions {
   env?: Record<string, string>;
   signal?: AbortSignal;
+  cwd?: string;
   onStdout?(text: string): void;
 }
 
@@ -37,7 +38,7 @@ export async function runPlatformCli(words: readonly string[], options: CliOptio
       },
       stdin: Readable.from([]),
       env: options.env ?? {},
-      cwd: () => process.cwd(),
+      cwd: () => options.cwd ?? process.cwd(),
       isTerminal: false,
       columns: 80,
       signal: options.signal ?? new AbortController().signal,
