@@ -4,12 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { ReportedOutcome } from '../../../../src/fleet/gateway/fetch-status.ts';
 import { explain } from '../../../../src/fleet/rollout/explain.ts';
-import {
-  IN_FLIGHT,
-  MEMBER_STATES,
-  MEMBER_TRANSITIONS,
-  type MemberState,
-} from '../../../../src/fleet/rollout/member-states.ts';
+import { IN_FLIGHT, MEMBER_STATES, MEMBER_TRANSITIONS } from '../../../../src/fleet/rollout/member-states.ts';
 import { type Pair, stopOf } from '../../../../src/fleet/rollout/move.ts';
 import { showCommand } from '../../../../src/fleet/rollout/offer.ts';
 import { abort, goOn, pause, type Result, reopen, resume } from '../../../../src/fleet/rollout/operate.ts';
@@ -29,32 +24,7 @@ import {
   startedRollout,
   statusReport,
 } from '../../../helpers/rollout-parts.ts';
-
-/** The ways that the design allows, written down once more: each line is a state, and where it may lead. */
-const ALLOWED: Readonly<Record<MemberState, string>> = {
-  waiting: 'offered taken unreachable withdrawn superseded',
-  offered: 'taken waiting withdrawn unreachable superseded',
-  taken: 'working deferred installed failed silent superseded',
-  working: 'working deferred installed failed silent superseded',
-  deferred: 'working deferred installed failed silent superseded',
-  installed: 'succeeded failed silent superseded',
-  silent: 'working deferred installed failed waiting superseded',
-  succeeded: 'failed',
-  failed: 'waiting',
-  unreachable: 'taken waiting withdrawn superseded',
-  withdrawn: 'taken',
-  superseded: '',
-  excluded: '',
-};
-
-/** States that can be reached in at most so many steps: a call may take a member over more than one. */
-function within(from: MemberState, steps: number): Set<string> {
-  const found = new Set<string>([from]);
-  for (let step = 0; step < steps; step++)
-    for (const state of MEMBER_STATES)
-      if (found.has(state)) for (const next of ALLOWED[state].split(' ')) found.add(next);
-  return found;
-}
+import { ALLOWED, within } from '../../../helpers/rollout-ways.ts';
 
 interface Gateway {
   /** The text that it was shown last and has not taken. */
