@@ -1,10 +1,12 @@
 /** One address, or one device, that takes all that it can get, and others at the same address (src/platform/README.md, "`gwe platform`"). */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import * as http from 'node:http';
 import * as https from 'node:https';
 import * as net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createSystemClock } from '../../../src/base/clock.ts';
 import { createLogger } from '../../../src/base/log.ts';
@@ -133,8 +135,12 @@ test('of long answers that a device does not read the platform holds one; short 
 });
 
 test('an answer of which nothing is read any more is ended', async (t) => {
-  const platform = await started(t, { bodyTimeoutMs: 500 });
-  const { request } = await withLongValues(platform, 'stuck');
+  const home = mkdtempSync(join(tmpdir(), 'gwe-crowded-'));
+  t.after(() => rmSync(home, { recursive: true, force: true }));
+  const before = await startPlatform({ dir: join(home, 'platform') });
+  const { request } = await withLongValues(before, 'stuck').finally(() => before.close());
+  // Only now: the same time is given to forms, and those were long.
+  const platform = await started(t, { dir: join(home, 'platform'), bodyTimeoutMs: 500 });
   const stuck = await askUnread(t, platform, request);
   assert.equal(stuck.status, 200);
   // Its connection is still open on this side, and nothing of it is read.
