@@ -14,7 +14,7 @@ import { tellFailure } from './check-in/tell-unkept.ts';
 import type { CycleParts } from './commands/carry-out.ts';
 import type { AgentContext } from './run/context.ts';
 import { identityMark } from './run/device-key.ts';
-import { composeTransport, deviceKey } from './run/platform-connection.ts';
+import { composeContentApi, composeTransport, deviceKey } from './run/platform-connection.ts';
 import { repairState } from './run/repair-state.ts';
 import type { StatusWriter } from './run/run-status.ts';
 import { tellLauncher } from './self/tell-launcher.ts';
@@ -60,10 +60,11 @@ export async function runCycle(
     setAsideDamaged(context, commands);
     await putBackEntries(context);
     if (context.device().cik === '') await requireKey(context, transport, signal);
-    const { hasWork, hasMore } = await checkInWithKey(parts).catch(installFetched(parts));
+    const { hasWork, hasMore, hasLister } = await checkInWithKey(parts).catch(installFetched(parts));
     kept.status.checkedIn();
     await context.clockFloor.settle();
     tellLauncher(context);
+    if (hasLister) await lookForReleases(parts);
     const newest = context.outbox.newestKey();
     if (hasWork || context.journal.read()?.closed === false || context.budget.waiting() !== undefined) {
       const { carryOut } = await import('./commands/carry-out.ts');
@@ -76,6 +77,12 @@ export async function runCycle(
     transport.close();
     context.ledger.save();
   }
+}
+
+/** Loaded by those alone that want release lists. */
+async function lookForReleases({ context, transport, signal }: CycleParts): Promise<void> {
+  const { lookDaily } = await import('./fetch/release-look.ts');
+  await lookDaily(context, composeContentApi(context, transport), signal);
 }
 
 /** What has been fetched and is due is installed without the platform too. */

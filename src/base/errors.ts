@@ -51,6 +51,8 @@ export const ERROR_CODES = {
   ARTIFACT_UNTRUSTED: { transient: false, rejected: true },
   /** Signed once, and overtaken since: a lower release, or expired. */
   ARTIFACT_STALE: { transient: false, rejected: true },
+  /** Not in the release list that this gateway goes by. */
+  ARTIFACT_UNLISTED: { transient: false, rejected: true },
   /** For another app, CPU or gwe. */
   ARTIFACT_UNSUITABLE: { transient: false, rejected: true },
   ARTIFACT_BUILD: { transient: false, rejected: false },

@@ -158,6 +158,13 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
     load: async () => [(await import('./developer/sign.ts')).signCommand],
   },
   {
+    word: 'releases',
+    section: 'Make apps',
+    words: 'releases sign FILE',
+    summary: 'the list of what gateways may install',
+    load: async () => (await import('./developer/releases.ts')).releasesCommands,
+  },
+  {
     word: 'sign-command',
     section: 'Make apps',
     words: 'sign-command PRODUCT COMMAND',

@@ -112,6 +112,10 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     'the release is lower than one already seen, or the signature has expired',
     'build with a higher release, a later expires, or a signed downgrade_from',
   ],
+  ARTIFACT_UNLISTED: [
+    'a trusted key has powers: releases, and the newest release list does not name this version',
+    "name it in the next list: 'gwe releases sign', and upload that as gwe-releases",
+  ],
   ARTIFACT_UNSUITABLE: [
     'the artifact is for another app, CPU or version of gwe',
     'send the one for this gateway; for minimum_gwe update gwe first',

@@ -18,4 +18,11 @@ export const TRUST_SETTINGS = {
     default: false,
     help: 'take commands from the platform only if a trusted key with powers: commands has signed them',
   },
+  requireFreshReleases: {
+    key: 'require_fresh_releases',
+    type: 'boolean',
+    protects: true,
+    default: true,
+    help: 'where a trusted key has powers: releases: refuse new installs once the newest release list has expired',
+  },
 } as const satisfies Record<string, SettingSpec>;

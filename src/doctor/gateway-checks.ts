@@ -4,6 +4,7 @@ import { lostWays } from '../agent/admission/ways-back.ts';
 import { scriptUser } from '../agent/effects/install-script.ts';
 import type { AgentContext } from '../agent/run/context.ts';
 import { requireProduct, resolveSerial } from '../agent/run/identity.ts';
+import { releaseState } from '../agent/run/release-lists.ts';
 import { describeError, GweError } from '../base/errors.ts';
 import { lockHolder } from '../base/lock.ts';
 import { exposesSecret, loadEngineConfig, loadGatewayConfig } from '../config/config-files.ts';
@@ -24,7 +25,7 @@ import { serviceChecks } from './service-checks.ts';
 const API_VERSION = '3.0';
 
 export function gatewayChecks(
-  context: Pick<AgentContext, 'layout' | 'log' | 'env' | 'settings' | 'installed'>,
+  context: Pick<AgentContext, 'layout' | 'log' | 'env' | 'settings' | 'installed' | 'clock' | 'clockFloor'>,
   supervisor: SupervisorClient,
 ): Check[] {
   const { layout } = context;
@@ -33,6 +34,7 @@ export function gatewayChecks(
     { id: 'identity', run: () => checkIdentity(layout) },
     { id: 'locks', run: () => checkLocks(layout) },
     { id: 'keys', run: () => checkKeys(layout) },
+    ...releaseChecks(context),
     { id: 'way-back', run: () => checkWaysBack(context) },
     { id: 'run-as', run: () => checkScriptUser(context) },
     { id: 'metrics', run: () => checkMetrics(layout, context.settings().metricsFile) },
@@ -96,6 +98,28 @@ function checkLocks(layout: Layout): Finding {
     finding: `${holders}; '${stale.map(({ path }) => path).join("', '")}' is of a process that is gone`,
     mend: 'nothing: the next gwe takes the lock over; its log says how the last one ended',
   };
+}
+
+/** Where no key has the power there is nothing to tell. */
+function releaseChecks(context: Parameters<typeof releaseState>[0]): Check[] {
+  try {
+    if (releaseState(context) === undefined) return [];
+  } catch (error) {
+    if (!(error instanceof GweError)) throw error;
+  }
+  return [{ id: 'releases', run: () => checkReleases(context) }];
+}
+
+/** Whether what was released is known, and still counts. */
+function checkReleases(context: Parameters<typeof releaseState>[0]): Finding {
+  const found = releaseState(context);
+  if (found === undefined) return { status: 'ok', finding: 'no release list is required' };
+  const mend = "sign a new list ('gwe releases make', 'gwe releases sign'), and upload it as gwe-releases";
+  if (found.state === 'missing')
+    return { status: 'fail', finding: 'releases: missing, and nothing new is installed without', mend };
+  const until = new Date((found.expires ?? 0) * 1000).toISOString();
+  const finding = `releases: ${found.state}, release ${found.release} until ${until}`;
+  return found.state === 'fresh' ? { status: 'ok', finding } : { status: 'warn', finding, mend };
 }
 
 /** Whom signatures are demanded of: a gateway that nobody can sign for takes no update. */

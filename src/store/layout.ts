@@ -49,6 +49,10 @@ export interface Layout {
   history: string;
   /** What is being carried out for the platform. */
   command: string;
+  /** The newest release list. */
+  releaseList: string;
+  /** When it was last asked for. */
+  releaseLook: string;
   /** The last signed command of each signer. */
   commandCounters: string;
   /** The highest release seen of each app. */
@@ -139,6 +143,8 @@ export function createLayout(root: string, place: Partial<ProgramPlace> = {}): L
     history: at('var/lib/gwe/history.json'),
     command: at('var/lib/gwe/command.json'),
     deviceKeys: at('var/lib/gwe/device-keys.json'),
+    releaseList: at('var/lib/gwe/release-list.json'),
+    releaseLook: at('run/gwe/release-look.json'),
     commandCounters: at('var/lib/gwe/command-counters.json'),
     releases: at('var/lib/gwe/releases.json'),
     chunkIndex: at('var/lib/gwe/chunks.idx'),

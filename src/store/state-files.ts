@@ -110,6 +110,13 @@ export const STATE_FILES: readonly StateFile[] = [
     files: one((layout) => layout.keyDecisions),
   },
   {
+    name: 'var/lib/gwe/release-list.json',
+    rule: 'highest',
+    effect:
+      'the newest release list stays; without either, it is fetched again, and none below it is accepted',
+    files: one((layout) => layout.releaseList),
+  },
+  {
     name: 'var/lib/gwe/command-counters.json',
     rule: 'highest',
     effect:
@@ -220,6 +227,7 @@ export const STATE_FILES: readonly StateFile[] = [
     'traffic.json',
     'budget-wait.json',
     'budget-look.json',
+    'release-look.json',
     'tls-ticket',
   ].map(
     (name): StateFile => ({

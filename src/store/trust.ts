@@ -193,7 +193,7 @@ function badLines(name: string, found: string): GweError {
   return new GweError(
     'USAGE_BAD_VALUE',
     `cannot use key ${quote(name)}: ${found}, expected one line 'apps: NAME, NAME' in front of it, one 'powers: ...' (of ${KEY_POWERS.join(', ')}), ` +
-      "one 'products: NAME, NAME' of a key for commands, or nothing",
+      "one 'products: NAME, NAME' of a key for commands or releases, or nothing",
   );
 }
 

@@ -1,6 +1,14 @@
 /** A gateway in this process that takes signed commands alone, and the people who may sign for it. */
+import { createHash } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import {
+  decodeReleaseList,
+  RELEASE_LIST_ID,
+  renderReleaseList,
+  signReleaseList,
+} from '../../src/artifact/manifest/release-list.ts';
 import { createSigner, type KeyPair, readPrivateKey } from '../../src/artifact/manifest/signature.ts';
 import { type Addressee, signCommand } from '../../src/artifact/manifest/signed-command.ts';
 import type { EngineSettings } from '../../src/config/schema.ts';
@@ -32,15 +40,14 @@ export function createPeople() {
     const signer = createSigner(readPrivateKey(by.privateKey, undefined, 'test'));
     return signCommand({ ...fields }, to, { signer, counter, until: untilS });
   };
-  const put = async (platform: TestPlatform, app: string, version: string, exit = 0): Promise<void> => {
+  /** The digest of its manifest. */
+  const put = async (platform: TestPlatform, app: string, version: string, exit = 0): Promise<string> => {
     const files = { 'install.sh': `#!/bin/sh\nexit ${exit}\n`, VERSION: version };
-    await platform.putContent(
-      'p1',
-      `${app}.v${version}.tar.gz`,
-      await makeIndexed({ name: app, version }, files, [maker]),
-    );
+    const tarball = await makeIndexed({ name: app, version }, files, [maker]);
+    await platform.putContent('p1', `${app}.v${version}.tar.gz`, tarball);
+    return manifestDigest(tarball);
   };
-  return { maker, boss, deputy, sign, put, nextCounter };
+  return { maker, boss, deputy, lister: newKey(), sign, put, nextCounter };
 }
 export type People = ReturnType<typeof createPeople>;
 
@@ -76,4 +83,43 @@ export function installing(...names: readonly string[]): { install: { name: stri
 /** The version that is active, '' for none. */
 export function activeIn({ context }: CheckInRig, app: string): string {
   return context.installed.get(app).active?.version ?? '';
+}
+
+function manifestDigest(tarball: Buffer): string {
+  const stream = gunzipSync(tarball);
+  const size = Number.parseInt(stream.toString('latin1', 124, 136), 8);
+  return createHash('sha256')
+    .update(stream.subarray(512, 512 + size))
+    .digest('hex');
+}
+
+export interface Listing {
+  release: number;
+  /** `one.v1` -> digest of its manifest. */
+  versions: Readonly<Record<string, string>>;
+  by?: readonly KeyPair[];
+  product?: string;
+  expiresS?: number;
+}
+
+/** The bytes of a release list. */
+export async function listReleases({ release, versions, by = [], ...more }: Listing): Promise<Buffer> {
+  const issued = Math.floor(Date.now() / 1000);
+  const { product = 'p1', expiresS: expires = issued + 30 * DAY_S } = more;
+  const apps: Record<string, { version: string; digest: string }[]> = {};
+  for (const [id, digest] of Object.entries(versions)) {
+    const [app = '', version = ''] = id.split('.v');
+    apps[app] = [...(apps[app] ?? []), { version, digest }];
+  }
+  let bytes = renderReleaseList({ product, release, issued, expires, apps });
+  for (const { privateKey } of by)
+    bytes = await signReleaseList(
+      decodeReleaseList(bytes),
+      createSigner(readPrivateKey(privateKey, undefined, 'test')),
+    );
+  return bytes;
+}
+
+export function putList(platform: TestPlatform, bytes: Buffer): Promise<void> {
+  return platform.putContent('p1', RELEASE_LIST_ID, bytes);
 }

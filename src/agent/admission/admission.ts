@@ -18,6 +18,7 @@ import { readGatewayKeys } from '../../store/gateway-keys.ts';
 import { appDirectory, type VersionId, versionDirectory } from '../../store/layout.ts';
 import { createReleaseStore, type ReleaseStore } from '../../store/trust.ts';
 import type { AgentContext } from '../run/context.ts';
+import { assertReleased } from '../run/release-lists.ts';
 import { artifactLimits } from './artifact-limits.ts';
 
 type Context = Pick<AgentContext, 'layout' | 'log' | 'settings'>;
@@ -73,7 +74,19 @@ export function createAdmission(
     const highestRelease = releases(context).highest(artifact.name);
     const nowS = Math.floor(Math.max(context.clockFloor.floorMs(), context.clock.wallMs()) / 1000);
     assertFresh(index.manifest, { nowS, ...(highestRelease === undefined ? {} : { highestRelease }) });
+    assertReleased(context, policy.keys, { index, architecture: hostArchitecture() });
   };
+}
+
+/** A version that waited for its time is asked about once more: the list of now counts. Throws ARTIFACT_*. */
+export function assertStillReleased(
+  context: Pick<AgentContext, 'layout' | 'settings' | 'clock' | 'clockFloor'>,
+  { app, version, digest, staged }: VersionId & { app: string; staged?: unknown },
+): void {
+  if (staged === undefined) return;
+  const { keys } = readGatewayKeys(context.layout);
+  const index = readIndex(context, { app, version, digest });
+  if (index !== undefined) assertReleased(context, keys, { index, architecture: hostArchitecture() });
 }
 
 /**

@@ -20,6 +20,8 @@ export interface CheckInEnd {
   hasWork: boolean;
   /** Another report waits, and may be sent at once. */
   hasMore: boolean;
+  /** A trusted key is for release lists. */
+  hasLister: boolean;
 }
 
 const COMMAND_ALIASES = [FETCH_ALIAS, INTERVAL_ALIAS] as const;
@@ -33,13 +35,15 @@ export async function checkIn(parts: CheckInParts): Promise<CheckInEnd> {
     throw error;
   });
   outgoing.measure(true);
-  if (heard === undefined) return { hasWork: false, hasMore: hasSendable(parts) };
+  const { hasLister } = outgoing;
+  if (heard === undefined) return { hasWork: false, hasMore: hasSendable(parts), hasLister };
   const taken = await takeOver(parts, heard.values);
   // A new command does not wait for reports to fail.
   let mayGoOn = !heard.isAlone || taken.isNew;
   if (!mayGoOn && !outgoing.isSilent) mayGoOn = await sendOneByOne(parts, outgoing);
   if (taken.problem !== undefined) throw taken.problem;
-  return { hasWork: taken.hasWork, hasMore: mayGoOn && !outgoing.isSilent && hasSendable(parts) };
+  const hasMore = mayGoOn && !outgoing.isSilent && hasSendable(parts);
+  return { hasWork: taken.hasWork, hasMore, hasLister };
 }
 
 interface Heard {

@@ -13,6 +13,8 @@ export interface Outgoing {
   isSilent: boolean;
   /** Those of `due` that were set aside and may be tried again: they are sent alone. */
   hasTrial: boolean;
+  /** A trusted key is for release lists. */
+  hasLister: boolean;
   /** Records in the metrics how the check-in went. */
   measure(isGood: boolean): void;
 }
@@ -35,11 +37,12 @@ export async function gatherOutgoing(parts: CheckInParts): Promise<Outgoing> {
       due,
       isSilent,
       hasTrial: due.some(([alias]) => delivery.isSetAside(alias)),
+      hasLister: gathered.hasLister,
       measure: (isGood) => writeMetrics(context, gathered, { isGood }),
     };
   } catch (error) {
     context.log.error('report.failed', { report: 'all' }, describeError(error));
-    return { reports: {}, due: [], isSilent, hasTrial: false, measure: () => undefined };
+    return { reports: {}, due: [], isSilent, hasTrial: false, hasLister: false, measure: () => undefined };
   }
 }
 

@@ -8,6 +8,7 @@ import type { CheckedTransaction } from '../../update/journal.ts';
 import type { EffectContext, EffectResult, UpdateEffects } from '../../update/ports.ts';
 import type { RunnerDependencies } from '../../update/runner.ts';
 import type { WorkingState } from '../../update/state-machine.ts';
+import { assertStillReleased } from '../admission/admission.ts';
 import { createKeySetEffects } from '../admission/key-set.ts';
 import type { AgentContext } from '../run/context.ts';
 import { assertCommandStands } from '../run/signed-commands.ts';
@@ -38,7 +39,10 @@ export function composeRunner(
       effects: chooseEffects(
         { ...createFetchEffects(context, content), ...createActivateEffects(context) },
         { [RESERVED_APP_NAME]: createSelfEffects(context), [KEYS_APP_NAME]: createKeySetEffects(context) },
-        (transaction) => assertCommandStands(context, transaction),
+        (transaction) => {
+          assertCommandStands(context, transaction);
+          assertStillReleased(context, transaction);
+        },
       ),
       ...createEndPorts(context),
       watchCancel: ({ id }) => watchCancel(context, id, operator),

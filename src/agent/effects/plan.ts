@@ -16,6 +16,7 @@ import { assertClaimable } from '../admission/supervisor-ready.ts';
 import { noteNoWayBack } from '../admission/ways-back.ts';
 import { storeHead } from '../fetch/inspect-item.ts';
 import { storePatchHead } from '../fetch/patch-offer.ts';
+import { lookForReleases } from '../fetch/release-look.ts';
 import { preflightWithRoom } from '../preflight/make-room.ts';
 import { factsOf, type Preflight } from '../preflight/preflight.ts';
 import type { AgentContext } from '../run/context.ts';
@@ -48,6 +49,8 @@ export async function plan(
   const adopted = original === undefined ? undefined : await adoptBefore(context, original);
   const staged = await reuseStaged(context, transaction);
   if (staged !== undefined) return staged;
+  if (content !== undefined && transaction.source.kind === 'content')
+    await lookForReleases(context, content, effect.signal);
   const found = await preflightWithRoom(context, transaction, { content, signal: effect.signal });
   const learnt: Partial<Transaction> = found.active === undefined ? {} : { previous: found.active };
   if (found.refusal !== undefined) throw found.refusal;

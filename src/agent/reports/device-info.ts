@@ -16,6 +16,7 @@ import {
 } from '../../machine/facts.ts';
 import { type Mount, readMounts, renderDf } from '../../machine/mounts.ts';
 import { createMissing, type Missing, type SystemFiles } from '../../machine/system-files.ts';
+import type { ReleaseState } from '../run/release-lists.ts';
 import { nameOf, type SetAside } from './delivery.ts';
 import type { Report } from './engine-report.ts';
 import { cutLines, fitFields } from './report-size.ts';
@@ -38,6 +39,8 @@ export interface DeviceParts {
   trust?: readonly string[];
   /** Where commands must be signed: the highest counter of each signer. */
   commandCounters?: Readonly<Record<string, number>> | undefined;
+  /** Where a release list is wanted: the newest. */
+  releases?: ReleaseState | undefined;
   interfaces?: typeof os.networkInterfaces;
 }
 
@@ -121,6 +124,7 @@ export function renderDeviceInfo(parts: DeviceParts): Report {
       ['set_aside', setAside.length === 0 ? undefined : setAside],
       ['trust', trust.length === 0 ? undefined : trust],
       ['signed_commands', parts.commandCounters],
+      ['releases', parts.releases],
       ['missing', missing.length === 0 ? undefined : missing],
       ['memory', renderMemory(facts.memory)],
       ['load', facts.load],
@@ -145,7 +149,7 @@ export function renderDeviceInfo(parts: DeviceParts): Report {
     missing.length,
     setAside.map(nameOf),
     trust,
-    ...(parts.commandCounters === undefined ? [] : [parts.commandCounters]),
+    ...[parts.commandCounters, parts.releases].filter((part) => part !== undefined),
   ]);
   return { text: JSON.stringify(fields).replace('"uname":', '"uname": '), stable };
 }

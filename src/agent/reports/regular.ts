@@ -5,7 +5,8 @@ import { createSystemFiles } from '../../machine/system-files.ts';
 import { type AppFacts, type OwnFacts, readAppFacts } from '../apps/app-facts.ts';
 import { askSupervisord } from '../apps/supervisord-facts.ts';
 import type { AgentContext } from '../run/context.ts';
-import { protectionProblems } from '../run/protection.ts';
+import { readProtection } from '../run/protection.ts';
+import { type ReleaseState, releaseState } from '../run/release-lists.ts';
 import { shownCounters } from '../run/signed-commands.ts';
 import type { SetAside } from './delivery.ts';
 import { type ClockFacts, renderDeviceInfo } from './device-info.ts';
@@ -19,6 +20,8 @@ export interface GatheredReports {
   reports: Readonly<Record<string, Report>>;
   apps: readonly AppFacts[];
   clock: ClockFacts;
+  /** A trusted key is for release lists. */
+  hasLister: boolean;
 }
 
 /** `setAside`: reports that do not come through, to be named in those that do. */
@@ -32,6 +35,7 @@ export async function gatherReports(
   const supervisord = await askSupervisord(context);
   const apps = readApps(context, supervisord, own);
   const clock = readClock(context);
+  const { problems, hasLister } = readProtection(context);
   const { problem, version } = supervisord;
   const hasPrograms = apps?.some(({ status }) => status === 'UNKNOWN') === true;
   if (hasPrograms && problem !== undefined) context.log.warn('supervisor.unreachable', {}, problem);
@@ -51,9 +55,7 @@ export async function gatherReports(
         gweUptimeS: own.uptimeS,
         clock,
         setAside,
-        trust: protectionProblems(context)
-          .map((problem) => cutText(problem, LONGEST_PROBLEM_BYTES))
-          .slice(0, 8),
+        trust: problems.map((problem) => cutText(problem, LONGEST_PROBLEM_BYTES)).slice(0, 8),
         supervisord: {
           ...(version === undefined ? {} : { version }),
           ...(problem === undefined ? {} : { problem }),
@@ -61,6 +63,7 @@ export async function gatherReports(
         maxBytes,
         intervalS: context.settings().updateIntervalS,
         commandCounters: readCounters(context),
+        releases: hasLister ? await readReleases(context) : undefined,
       }),
       ...(apps === undefined
         ? {}
@@ -68,6 +71,7 @@ export async function gatherReports(
     },
     apps: apps ?? [],
     clock,
+    hasLister,
   };
 }
 
@@ -77,6 +81,18 @@ function readCounters(
 ): Record<string, number> | undefined {
   try {
     return shownCounters(context);
+  } catch (error) {
+    context.log.error('report.failed', { report: 'device_info' }, describeError(error));
+    return undefined;
+  }
+}
+
+/** The same of the release list. */
+function readReleases(
+  context: Pick<AgentContext, 'layout' | 'log' | 'settings' | 'clock' | 'clockFloor'>,
+): ReleaseState | undefined {
+  try {
+    return releaseState(context);
   } catch (error) {
     context.log.error('report.failed', { report: 'device_info' }, describeError(error));
     return undefined;

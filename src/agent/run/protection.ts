@@ -11,14 +11,20 @@ interface Protection {
 }
 
 /** One sentence for each. */
-export function protectionProblems({ layout, settings }: Protection): string[] {
+export function protectionProblems(protection: Protection): string[] {
+  return readProtection(protection).problems;
+}
+
+/** The same, and whether any key is for release lists, from one look at the keys. */
+export function readProtection({ layout, settings }: Protection): { problems: string[]; hasLister: boolean } {
   try {
     const { requireSignatures, unreadable = [] } = settings();
     const ring = readGatewayKeys(layout);
     const lack = lackOfKeys(ring, requireSignatures);
-    return [...unreadable, ...ring.problems, ...(lack === undefined ? [] : [lack])];
+    const problems = [...unreadable, ...ring.problems, ...(lack === undefined ? [] : [lack])];
+    return { problems, hasLister: ring.keys.some(({ powers }) => powers?.includes('releases') === true) };
   } catch (error) {
     if (!(error instanceof GweError)) throw error;
-    return [describeError(error)];
+    return { problems: [describeError(error)], hasLister: false };
   }
 }

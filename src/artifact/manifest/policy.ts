@@ -22,9 +22,9 @@ export interface TrustedKey {
 
 /**
  * `artifacts`: what every key without powers may. `root`: the same, and a program may run as root where programs_as or
- * run_as says otherwise. `commands`: sign commands.
+ * run_as says otherwise. `commands`: sign commands. `releases`: sign release lists, and have nothing else installed.
  */
-export const KEY_POWERS = ['artifacts', 'root', 'commands'] as const;
+export const KEY_POWERS = ['artifacts', 'root', 'commands', 'releases'] as const;
 type KeyPower = (typeof KEY_POWERS)[number];
 
 /** Whoever may only command is not asked about artifacts. */

@@ -91,12 +91,12 @@ export const keysCommands: readonly CommandSpec[] = [
       {
         name: 'powers',
         value: 'LIST',
-        help: 'what it may do: artifacts, root, commands; by default artifacts',
+        help: 'what it may do: artifacts, root, commands, releases; by default artifacts',
       },
       {
         name: 'products',
         value: 'LIST',
-        help: 'the products that a key for commands alone may command; by default all',
+        help: 'the products that a key for commands or releases is for; by default all',
       },
       JSON_OPTION,
     ],
