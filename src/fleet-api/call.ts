@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import type { Clock } from '../base/clock.ts';
 import type { AuditFacts } from '../fleet/people/audit.ts';
 import type { Grant, Call as Permission } from '../fleet/people/roles.ts';
+import type { Sealer } from '../fleet/people/seal.ts';
 import type { Session } from '../fleet/people/sessions.ts';
 import { Refusal, type Reply } from '../platform/http/exchange.ts';
 import type { Quota } from '../platform/http/quota.ts';
@@ -15,6 +16,8 @@ export interface FleetContext {
   readonly clock: Pick<Clock, 'wallMs' | 'sleep'>;
   /** Streams of events, by who reads them. */
   readonly streams: Quota;
+  /** Seals what has to be read again; without one no second factor can be begun. */
+  readonly sealer: Sealer | undefined;
   /** A provider of identities, where there is one. */
   readonly signOn?: SignOn | undefined;
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createSystemClock } from '../../src/base/clock.ts';
 import { createLogger } from '../../src/base/log.ts';
+import { createSealer, SEAL_KEY_BYTES } from '../../src/fleet/people/seal.ts';
 import { createFleetApi } from '../../src/fleet-api/fleet-api.ts';
 import { createPlatformServer, type PlatformOptions } from '../../src/platform/server/server.ts';
 import { decodeForm, encodeForm } from '../../src/protocol/codec.ts';
@@ -57,11 +58,12 @@ export async function startPlatform(options: StartOptions = {}): Promise<TestPla
   const clock = rest.clock ?? createSystemClock();
   const certificates = tls ? makeCertificates(mkdtempSync(join(directory, 'tls-')), names) : undefined;
   const caFile = certificates?.caFile;
+  const sealer = createSealer(Buffer.alloc(SEAL_KEY_BYTES, 7));
   const server = await createPlatformServer({
     directory,
     host: '127.0.0.1',
     port: 0,
-    operatorApi: ({ bodyLimits, ...context }) => createFleetApi(context, bodyLimits),
+    operatorApi: ({ bodyLimits, ...context }) => createFleetApi({ ...context, sealer }, bodyLimits),
     clock,
     log: createLogger({ level: 'error', format: 'text', clock, write: (line) => process.stderr.write(line) }),
     ...(certificates === undefined

@@ -231,6 +231,7 @@ const REACHES: readonly { rule: string; found: RegExp; allowed: Readonly<Record<
       'artifact/make/pack': 'streams the new tarball into a temporary that base/fs renames',
       'artifact/make/pack-indexed':
         'gathers the chunks of the new tarball beside it, and joins them in a temporary',
+      'cli/platform/seal-key': 'of two platforms that make the key at once the first one has it by a link',
       'artifact/patch/patch-tarball': 'a scratch file that is gone when the patch is made',
       'cli/platform/platform-client': 'a scratch file that is gone when a patch from it is made',
       'protocol/partial-file': 'appends the download as it comes; its length is its own journal',

@@ -1,4 +1,6 @@
 /** Options that several platform commands share, and how they become a client. */
+
+import { statSync } from 'node:fs';
 import { GweError } from '../../base/errors.ts';
 import { readTextBounded } from '../../base/fs.ts';
 import { LIST_OPTIONS } from '../output/listing.ts';
@@ -103,6 +105,17 @@ export function readToken(path: string): string {
   throw new GweError(
     'CONFIG_INVALID',
     `cannot use token file '${path}': found ${token.length} characters, expected one word of 16 to 256`,
+  );
+}
+
+/** Who can read the token is the operator. Throws CONFIG_INVALID. */
+export function refuseOpenFile(path: string, what: string): void {
+  const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0;
+  if ((mode & 0o077) === 0) return;
+  throw new GweError(
+    'CONFIG_INVALID',
+    `cannot use ${what} file '${path}': found mode ${(mode & 0o777).toString(8)}, expected 600, since others could ` +
+      `read the ${what}; run chmod 600 '${path}' and start again`,
   );
 }
 

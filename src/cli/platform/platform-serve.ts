@@ -1,6 +1,6 @@
 /** `gwe platform serve`: runs the embedded platform until it is stopped. */
 import { randomBytes } from 'node:crypto';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { GweError } from '../../base/errors.ts';
 import { ensureDirectory, writeFileDurable } from '../../base/fs.ts';
@@ -16,9 +16,10 @@ import { noteServed } from './last-served.ts';
 import { DATABASE_OPTIONS, databaseOf } from './platform-database.ts';
 import { NOTICE_OPTIONS, noticesOf } from './platform-notices.ts';
 import { OBJECTS_OPTIONS, objectsOf } from './platform-objects.ts';
-import { isLoopback, readRequired, readToken } from './platform-options.ts';
+import { isLoopback, readRequired, readToken, refuseOpenFile } from './platform-options.ts';
 import { serveUntilStopped } from './platform-serving.ts';
 import { SIGN_ON_OPTIONS, signOnOf } from './platform-sign-on.ts';
+import { placeSealKey } from './seal-key.ts';
 
 const DEFAULT_LISTEN = '127.0.0.1:8443';
 
@@ -89,6 +90,7 @@ async function serve(call: CommandCall): Promise<number> {
   if (!call.options.has('insecure-http'))
     for (const { host } of [listen, ...(admin === undefined ? [] : [admin])]) refuseOpenHttp(host, tls);
   const tokenFile = placeToken(call, directory);
+  const sealer = placeSealKey(call, tokenFile);
   const signOn = signOnOf(call);
   const notices = noticesOf(call, tls);
   const { clock } = call.io;
@@ -102,7 +104,7 @@ async function serve(call: CommandCall): Promise<number> {
     keepHistorySeconds: keepHistory(call),
     ...(tls === undefined ? {} : { tls }),
     adminToken: readToken(tokenFile),
-    operatorApi: ({ bodyLimits, ...context }) => createFleetApi({ ...context, signOn }, bodyLimits),
+    operatorApi: ({ bodyLimits, ...context }) => createFleetApi({ ...context, signOn, sealer }, bodyLimits),
     operatorPages: consoleFiles,
     background: (parts, closing) => keepNotifying(parts, notices, closing),
     clock,
@@ -199,7 +201,7 @@ function readTls(call: CommandCall): { cert: string; key: string } | undefined {
 function placeToken(call: CommandCall, directory: string): string {
   const given = call.options.text('token-file');
   if (given !== undefined) {
-    refuseOpenFile(given);
+    refuseOpenFile(given, 'token');
     return absolutePath(call.io, given);
   }
   const path = join(directory, 'admin-token');
@@ -213,15 +215,4 @@ function placeToken(call: CommandCall, directory: string): string {
 /** Nobody calls an address that stands for all of this machine's. */
 function callable(url: string): string {
   return url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
-}
-
-/** Who can read the token is the operator. */
-function refuseOpenFile(path: string): void {
-  const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0;
-  if ((mode & 0o077) === 0) return;
-  throw new GweError(
-    'CONFIG_INVALID',
-    `cannot use token file '${path}': found mode ${(mode & 0o777).toString(8)}, expected 600, since others could ` +
-      `read the token; run chmod 600 '${path}' and start again`,
-  );
 }

@@ -8,12 +8,13 @@ import {
   MAX_PASSWORD_CHARS,
   MIN_PASSWORD_CHARS,
 } from '../../fleet/people/passwords.ts';
-import { findTotpStep, makeTotpSecret, totpUri } from '../../fleet/people/totp.ts';
+import { makeTotpSecret, totpUri } from '../../fleet/people/totp.ts';
 import { Refusal } from '../../platform/http/exchange.ts';
 import type { RecordStorage } from '../../platform/storage/record-storage.ts';
 import { type Answer, type ApiCall, bodyOf, type FleetContext, type Request } from '../call.ts';
 import { openedSession } from '../session-calls.ts';
 import { changeOperator, findOperator, newGeneration, openLogin } from './operators.ts';
+import { checkSecret, sealSecret } from './second-factors.ts';
 
 const PASSWORD = v.pipe(v.string(), v.maxLength(MAX_PASSWORD_CHARS));
 const NEW_PASSWORD = v.pipe(v.string(), v.minLength(MIN_PASSWORD_CHARS), v.maxLength(MAX_PASSWORD_CHARS));
@@ -88,23 +89,25 @@ async function logIn(context: FleetContext, request: Request): Promise<Answer> {
   const operator = await findOperator(storage, name);
   if (!(await checkPassword(password, operator?.password)) || operator === undefined)
     throw new Refusal(401, 'cannot log in: name or password is wrong');
-  const opened = operator.totp === undefined ? operator : await checkCode(storage, operator, code, request);
+  const opened = operator.totp === undefined ? operator : await checkCode(context, operator, code, request);
   await forgetAttempts(storage, request, name);
   return loggedIn(context, request, opened);
 }
 
 /** A code opens once, whichever replica it is given to. */
 function checkCode(
-  storage: RecordStorage,
+  { storage, sealer }: FleetContext,
   { name }: Operator,
   code: string | undefined,
   request: Request,
 ): Promise<Operator> {
   if (code === undefined) throw new Refusal(401, 'cannot log in: expected the code of the second factor too');
   return changeOperator(storage, name, (operator) => {
-    const step = findTotpStep(operator.totp ?? '', code, request.at, operator.totpStep);
-    if (step === undefined) throw new Refusal(401, 'cannot log in: the code of the second factor is wrong');
-    return { ...operator, totpStep: step };
+    const { totp: kept = '', totpStep: lastStep } = operator;
+    const checked = checkSecret(sealer, { name, kept }, code, { at: request.at, lastStep });
+    if (checked === undefined)
+      throw new Refusal(401, 'cannot log in: the code of the second factor is wrong');
+    return { ...operator, totp: checked.kept, totpStep: checked.step };
   });
 }
 
@@ -169,10 +172,11 @@ async function beginSecondFactor(context: FleetContext, request: Request): Promi
   const { password } = bodyOf(WITH_PASSWORD, request.body);
   const { name } = await confirmPerson(context, request, password);
   const secret = makeTotpSecret();
+  const sealed = sealSecret(context.sealer, secret, name);
   await changeOperator(
     context.storage,
     name,
-    (now) => ({ ...now, totpBegun: secret }),
+    (now) => ({ ...now, totpBegun: sealed }),
     request.audit('operator.second-factor.begin', name),
   );
   return { body: { secret, uri: totpUri(secret, name) }, again: { secret: null } };
@@ -187,10 +191,11 @@ async function confirmSecondFactor(context: FleetContext, request: Request): Pro
     request.actor.name,
     ({ totpBegun, ...now }) => {
       if (totpBegun === undefined) throw new Refusal(409, 'cannot confirm: no second factor was begun');
-      const step = findTotpStep(totpBegun, code, request.at, 0);
-      if (step === undefined)
+      const begun = { name: now.name, kept: totpBegun };
+      const checked = checkSecret(context.sealer, begun, code, { at: request.at, lastStep: 0 });
+      if (checked === undefined)
         throw new Refusal(422, 'cannot confirm: the code is wrong; is the clock right?');
-      return { ...now, totp: totpBegun, totpStep: step, generation: newGeneration() };
+      return { ...now, totp: checked.kept, totpStep: checked.step, generation: newGeneration() };
     },
     request.audit('operator.second-factor', request.actor.name),
   );

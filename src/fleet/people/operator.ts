@@ -8,6 +8,7 @@ export interface Operator {
   readonly password?: string | undefined;
   /** Made by the platform: nothing else is done before it is changed. */
   readonly mustChange: boolean;
+  /** Sealed, but for one of before there was a key. */
   readonly totp?: string | undefined;
   /** A second factor that was begun and not confirmed. */
   readonly totpBegun?: string | undefined;

@@ -29,7 +29,8 @@ before(async () => {
     publicUrl: PUBLIC_URL,
   });
   platform = await startPlatform({
-    operatorApi: ({ bodyLimits, ...context }) => createFleetApi({ ...context, signOn }, bodyLimits),
+    operatorApi: ({ bodyLimits, ...context }) =>
+      createFleetApi({ ...context, signOn, sealer: undefined }, bodyLimits),
   });
   const grants = [{ role: 'viewer', product: '*' }];
   for (const name of ['ann@example.com', 'unverified@example.com'])

@@ -1,0 +1,60 @@
+/** The key beside the admin token with which the platform seals what it has to read again. */
+
+import { randomBytes } from 'node:crypto';
+import { linkSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describeError, GweError, systemCode } from '../../base/errors.ts';
+import { fsyncDirectory, writeFileDurable } from '../../base/fs.ts';
+import { createSealer, SEAL_KEY_BYTES, type Sealer } from '../../fleet/people/seal.ts';
+import type { CommandCall } from '../shell/command.ts';
+import { printRemark } from '../shell/screen.ts';
+import { refuseOpenFile } from './platform-options.ts';
+
+/** Made if need be; `undefined`, with a remark, where it is not there and cannot be made. Throws CONFIG_INVALID. */
+export function placeSealKey(call: CommandCall, tokenFile: string): Sealer | undefined {
+  const path = join(dirname(tokenFile), 'seal-key');
+  let text = read(path);
+  if (text === undefined) {
+    const failure = make(path);
+    text = read(path);
+    if (text === undefined) {
+      printRemark(
+        call.io,
+        `no second factors can be kept: cannot make '${path}' (${failure ?? 'it has gone'})`,
+      );
+      return undefined;
+    }
+  }
+  refuseOpenFile(path, 'seal key');
+  const key = Buffer.from(text.trim(), 'hex');
+  if (key.length === SEAL_KEY_BYTES && key.toString('hex') === text.trim()) return createSealer(key);
+  throw new GweError(
+    'CONFIG_INVALID',
+    `cannot use seal key '${path}': found ${text.trim().length} characters, expected ${2 * SEAL_KEY_BYTES} of 0-9 a-f; ` +
+      'put back the one that was there, since second factors open with no other',
+  );
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Whole or not at all, and never in the place of one that another platform has made meanwhile. */
+function make(path: string): string | undefined {
+  const draft = `${path}.${process.pid}`;
+  try {
+    writeFileDurable(draft, `${randomBytes(SEAL_KEY_BYTES).toString('hex')}\n`, 0o600);
+    linkSync(draft, path);
+    fsyncDirectory(dirname(path));
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') return describeError(error);
+  } finally {
+    rmSync(draft, { force: true });
+  }
+  return undefined;
+}
