@@ -47,11 +47,13 @@ async function* renderEvents(
 ): AsyncGenerator<string> {
   const serial = query.get('serial') ?? undefined;
   let [after, toldAt] = [start, at];
+  const marks = query.get('rollouts') === 'true' ? watchRollouts(storage, product) : undefined;
   // A reader that is cut off before the first event goes on from here.
   yield `id: ${start}\nretry: 2000\n\n`;
   while (!signal.aborted) {
     const now = Math.floor(clock.wallMs() / 1000);
     if (now - at >= LONGEST_S) return;
+    if ((await marks?.()) === true) yield 'event: rollouts\ndata: {}\n\n';
     const newest = await storage.lastEventId();
     if (newest > after) {
       const events = await storage.listEvents(product, { after, limit: MOST_TOGETHER, serial });
@@ -69,6 +71,20 @@ async function* renderEvents(
     }
     await clock.sleep(LOOK_EVERY_MS, signal);
   }
+}
+
+const MOST_ROLLOUTS = 20;
+
+/** Tells whether one of the newest has changed since it was asked before; a change is no event of a gateway. */
+function watchRollouts(storage: FleetContext['storage'], product: string): () => Promise<boolean> {
+  let before: string | undefined;
+  return async () => {
+    const found = await storage.listRollouts(product, MOST_ROLLOUTS);
+    const mark = found.map(({ rollout, revision }) => `${rollout.id}:${revision}`).join();
+    const isChanged = before !== undefined && before !== mark;
+    before = mark;
+    return isChanged;
+  };
 }
 
 function renderEvent(event: StoredEvent): string {

@@ -90,8 +90,8 @@ export const gatewayCalls: readonly ApiCall[] = [
     path: '/products/{product}/events',
     permission: 'fleet.read',
     summary:
-      'Events after the one of a number, oldest first; as a stream, from Last-Event-ID on, to who accepts one',
-    query: ['after', 'limit', 'serial'],
+      'Events after the one of a number, oldest first; as a stream, from Last-Event-ID on, to who accepts one, with a word when a rollout changes to who asks for it',
+    query: ['after', 'limit', 'serial', 'rollouts'],
     gives: ['text/event-stream'],
     run: listEvents,
   },

@@ -12,9 +12,18 @@ import { makeTarball } from '../helpers/tarball.ts';
 const PAGES = {
   fleet: ['app hello 1 is FATAL', '2 waiting', 'never heard'],
   gateways: ['gw-2', 'None yet'],
-  'gateways/gw-1': ['RUNNING', 'Nothing yet that is worth an entry'],
+  'gateways/gw-1': ['RUNNING', 'Nothing yet that is worth an entry', 'None was asked for yet'],
   rollouts: ['2 waiting'],
   'rollouts/new': ['A dry run changes nothing', 'no group'],
+  content: ['hello.v2.tar.gz'],
+  'content/hello.v2.tar.gz': ['It has no manifest'],
+  reports: ['No gateway has reported its ledger', 'None.', '0 gateways not heard of'],
+  settings: ['Only an account has a password'],
+  'settings/people': ['Nobody yet but', 'Signs in by'],
+  'settings/tokens': ['None.', 'For so many days'],
+  'settings/targets': ['Nobody is told of anything yet', 'Silent after'],
+  'settings/audit': ['rollout.start'],
+  'settings/products': ['A product has gateways'],
 };
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -30,7 +39,7 @@ async function openFleet(t: TestContext): Promise<ConsoleRig> {
 
 async function show(page: Page, place: string): Promise<void> {
   await page.evaluate(`location.hash = ${JSON.stringify(`#/p/${place}`)}`);
-  await page.locator('main h2, main section, main form, main li').first().waitFor();
+  await page.locator('main h2, main section, main form, main li, main dl, main nav').first().waitFor();
 }
 
 /** Serious findings of axe-core, each with its places. It is put in past the policy of the page, as a person's tool is. */
@@ -140,10 +149,26 @@ test('the page says that it is not live while the platform is gone, and goes on 
     .first()
     .waitFor();
   await rig.page.context().setOffline(true);
-  await rig.page.getByText('Not live').waitFor();
+  await rig.page.getByText(/Not live: .* as of \w+ \d+, \d{4}/).waitFor();
   assert.ok(await rig.page.getByText('heard as expected').isVisible());
   await rig.page.context().setOffline(false);
   await rig.page.getByText('Not live').waitFor({ state: 'detached' });
+});
+
+test('what others do to a rollout is seen by the stream, and the page says when that has broken off', async (t) => {
+  const { page, call, platform } = await openFleet(t);
+  await page.getByText('Live', { exact: true }).waitFor();
+  const [{ id }] = (await call('GET', '/products/p/rollouts')).rollouts;
+  await call('POST', `/products/p/rollouts/${id}/pause`, { reason: 'by somebody else' });
+  await page.getByText('by somebody else').first().waitFor();
+  const events = `${platform.url}/gwe/v2/products/p/events**`;
+  await page.route(events, (route) => route.fulfill({ status: 503, body: '' }));
+  await page.reload();
+  await page.getByText('the stream of events has broken off').waitFor();
+  await call('POST', `/products/p/rollouts/${id}/resume`);
+  await page.getByText('by somebody else').waitFor({ state: 'detached' });
+  await page.unroute(events);
+  await page.getByText('Live', { exact: true }).waitFor();
 });
 
 test('a session that ends in the middle of a form takes nothing of what was typed', async (t) => {
@@ -154,7 +179,7 @@ test('a session that ends in the middle of a form takes nothing of what was type
   await page.goto(platform.url);
   await page.getByLabel('Token').fill(made.text);
   await page.keyboard.press('Enter');
-  await page.getByRole('navigation').waitFor();
+  await page.getByRole('navigation', { name: 'Pages' }).waitFor();
   await open('#/p/rollouts/new');
   await page.getByLabel('What to install').fill('hello.v2.tar.gz');
   await call('DELETE', `/tokens/${made.id}`);

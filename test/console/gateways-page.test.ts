@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { openConsoleRig, runningHello } from '../helpers/console-rig.ts';
+import { makeTarball } from '../helpers/tarball.ts';
 
 test('gateways are found by a filter whose mistakes are shown at their place, tagged, and saved', async (t) => {
-  const { page, gateway, call, open, faults } = await openConsoleRig(t);
+  const { page, platform, gateway, call, open, faults } = await openConsoleRig(t);
   await gateway('gw-1', runningHello('1'));
   await gateway('gw-2', runningHello('2'));
   await gateway('=cmd()', runningHello('2', 'FATAL'));
@@ -46,16 +47,38 @@ test('gateways are found by a filter whose mistakes are shown at their place, ta
   });
 
   await t.test('all of a list get a tag, after their number was typed', async () => {
-    await page.getByRole('button', { name: 'Tag all of these' }).click();
+    await page.getByRole('button', { name: 'Act on all of these' }).click();
     await page.getByLabel('Tag', { exact: true }).fill('site');
     await page.getByLabel('Value, empty to remove it').fill('berlin');
-    await page.getByRole('button', { name: 'Set' }).click();
+    await page.getByRole('button', { name: 'Go on' }).click();
     await page.getByText('Give 2 gateways the tag site=berlin?').waitFor();
     await page.getByLabel('Type 2, the number').fill('2');
     await page.keyboard.press('Enter');
-    await page.getByText('2 gateways tagged').waitFor();
+    await page.getByText('Done on 2 gateways').waitFor();
     assert.deepEqual((await call('GET', '/products/p/devices/gw-2')).tags, { site: 'berlin' });
     assert.deepEqual((await call('GET', '/products/p/devices/gw-1')).tags, {});
+  });
+
+  await t.test('a command goes to those that are selected, and who is on hold is named', async () => {
+    await platform.putContent('p', 'hello.v3.tar.gz', makeTarball({ 'install.sh': '#!/bin/sh\n' }));
+    await call('PUT', '/products/p/devices/%3Dcmd()/hold', { reason: 'under repair' });
+    await page.getByLabel('Select gw-2').check();
+    await page.getByLabel('Select =cmd()').check();
+    await page.getByRole('button', { name: 'Act on 2 selected' }).click();
+    await page.getByLabel('What', { exact: true }).selectOption('install');
+    await page.getByLabel('What to install').selectOption('hello.v3.tar.gz');
+    await page.getByRole('button', { name: 'Go on' }).click();
+    await page.getByText('Command 2 gateways to install hello.v3.tar.gz').waitFor();
+    await page.getByLabel('Type 2, the number').fill('2');
+    await page.keyboard.press('Enter');
+    const left = page.getByRole('dialog', { name: 'Left out: 1 gateway' });
+    await left.getByText('=cmd(): on hold: under repair').waitFor();
+    await left.getByRole('button', { name: 'Close' }).click();
+    assert.equal(
+      await platform.read('p', 'gw-2', 'engine_fetch'),
+      '{"install":[{"name":"hello.v3.tar.gz"}]}',
+    );
+    assert.equal((await platform.read('p', '=cmd()', 'engine_fetch')) ?? '', '');
   });
 
   await t.test('the list is saved as CSV in which nothing is a formula', async () => {

@@ -16,6 +16,8 @@ export interface ConsoleRig {
   call(method: string, path: string, body?: unknown): Promise<any>;
   /** Adds a gateway of product `p` that has reported these aliases. */
   gateway(serial: string, reports?: Readonly<Record<string, unknown>>): Promise<TestGateway>;
+  /** One that somebody else has added asks for its key, and is there. */
+  activated(product: string, serial: string): Promise<TestGateway>;
   /** Opens a place of the console, and signs in if it is asked for. */
   open(place?: string): Promise<void>;
 }
@@ -55,6 +57,7 @@ export async function openConsoleRig(
     faults,
     call: (method, path, body) => callApi(platform, method, path, body),
     gateway: (serial, reports = {}) => addGateway(platform, serial, reports),
+    activated: (product, serial) => connect(platform, product, serial),
   };
   return { ...rig, open: (place = '') => openPlace(rig, place) };
 }
@@ -62,11 +65,14 @@ export async function openConsoleRig(
 async function openPlace({ page, platform }: Pick<ConsoleRig, 'page' | 'platform'>, place: string) {
   await page.goto(`${platform.url}/${place}`);
   const field = page.getByLabel('Token');
-  await field.or(page.getByRole('navigation')).first().waitFor();
+  await field
+    .or(page.getByRole('navigation', { name: 'Pages' }))
+    .first()
+    .waitFor();
   if (!(await field.isVisible())) return;
   await field.fill(platform.token);
   await page.getByRole('button', { name: 'Sign in' }).click();
-  await page.getByRole('navigation').waitFor();
+  await page.getByRole('navigation', { name: 'Pages' }).waitFor();
 }
 
 async function callApi(platform: TestPlatform, method: string, path: string, body: unknown) {
@@ -86,7 +92,13 @@ async function addGateway(
   reports: Readonly<Record<string, unknown>>,
 ): Promise<TestGateway> {
   await platform.addDevice('p', serial);
-  const key = await platform.activate('p', serial);
+  const gateway = await connect(platform, 'p', serial);
+  if (Object.keys(reports).length > 0) await gateway.writes(reports);
+  return gateway;
+}
+
+async function connect(platform: TestPlatform, product: string, serial: string): Promise<TestGateway> {
+  const key = await platform.activate(product, serial);
   const alias = async (init: RequestInit): Promise<string> => {
     const reply = await fetch(`${platform.url}/onep:v1/stack/alias?engine_fetch`, {
       ...init,
@@ -97,7 +109,7 @@ async function addGateway(
     });
     return new URLSearchParams(await reply.text()).get('engine_fetch') ?? '';
   };
-  const gateway: TestGateway = {
+  return {
     reads: () => alias({}),
     async writes(values) {
       const form = Object.entries(values).map(([name, value]): [string, string] => [
@@ -107,8 +119,6 @@ async function addGateway(
       await alias({ method: 'POST', body: encodeForm(form) });
     },
   };
-  if (Object.keys(reports).length > 0) await gateway.writes(reports);
-  return gateway;
 }
 
 /** What an agent reports that runs `hello` of this version. */

@@ -111,7 +111,8 @@ const FOLDERS: Readonly<Record<string, Readonly<Record<string, { may: readonly s
   console: {
     base: { may: [], why: 'calls, answers, places, words' },
     parts: { may: ['base'], why: 'what several pages show' },
-    pages: { may: ['base', 'parts'], why: 'one page each' },
+    settings: { may: ['base', 'parts'], why: 'one part of the settings each' },
+    pages: { may: ['base', 'parts', 'settings'], why: 'one page each' },
   },
   artifact: {
     tar: { may: [], why: 'tar and gzip, strictly' },

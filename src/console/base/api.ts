@@ -1,6 +1,6 @@
 /** Calls of `/gwe/v2` by the session of this browser. */
 import type { Decoder } from './decode.ts';
-import { SESSION, type Session } from './replies.ts';
+import { SESSION, type Session, SIGN_IN } from './replies.ts';
 
 /** What the platform refused, or that it did not answer (`status` 0). The message is for a person. */
 export class ApiProblem extends Error {
@@ -15,6 +15,8 @@ interface Change<T> {
   readonly method: 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly body?: unknown;
+  /** In place of `body`: a table. */
+  readonly text?: string;
   /** Refused where this is not the present one any more. */
   readonly revision?: number;
   readonly decoder: Decoder<T>;
@@ -27,11 +29,22 @@ export interface Api {
   signIn(token: string): Promise<Session>;
   /** By name and password; refused with 401 for wrong ones, and where a code is missing. */
   logIn(who: { name: string; password: string; code?: string }): Promise<Session>;
+  /** By what one may sign in, beside a token and a password. */
+  signInWays(): Promise<{ readonly singleSignOn: boolean }>;
   /** The own password; the session goes on as a new one. */
   changePassword(password: string, newPassword: string): Promise<Session>;
   /** `undefined` where nobody is signed in. */
   session(): Promise<Session | undefined>;
   signOut(): Promise<void>;
+  /** Bytes with their digest; `moved` is told the share of them that has gone. */
+  upload<T>(upload: BytesUpload<T>): Promise<T>;
+}
+
+interface BytesUpload<T> {
+  readonly path: string;
+  readonly bytes: Blob;
+  readonly decoder: Decoder<T>;
+  moved(share: number): void;
 }
 
 interface ApiEvents {
@@ -76,11 +89,13 @@ export function createApi(events: ApiEvents): Api {
   };
   return {
     read: (path, decoder) => signedIn(call(path, {}).then((response) => answer(response, decoder))),
-    change: ({ method, path, body, revision, decoder }) => {
+    change: ({ method, path, body, text, revision, decoder }) => {
       const headers: Record<string, string> = { 'x-gwe-change': changeToken };
       if (body !== undefined) headers['content-type'] = 'application/json';
       if (revision !== undefined) headers['if-match'] = `"${revision}"`;
-      const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
+      if (text !== undefined) headers['content-type'] = 'text/csv';
+      const sent = text ?? (body === undefined ? undefined : JSON.stringify(body));
+      const init = { method, headers, ...(sent === undefined ? {} : { body: sent }) };
       return signedIn(call(path, init).then((response) => answer(response, decoder)));
     },
     async signIn(token) {
@@ -92,6 +107,7 @@ export function createApi(events: ApiEvents): Api {
       const init = { method: 'POST', headers, body: JSON.stringify(who) };
       return keep(await answer(await call('/login', init), SESSION));
     },
+    signInWays: async () => answer(await call('/sign-in', {}), SIGN_IN),
     async changePassword(password, newPassword) {
       const headers = { 'content-type': 'application/json', 'x-gwe-change': changeToken };
       const init = { method: 'POST', headers, body: JSON.stringify({ password, newPassword }) };
@@ -101,10 +117,34 @@ export function createApi(events: ApiEvents): Api {
       const response = await call('/session', {});
       return response.status === 401 ? undefined : keep(await answer(response, SESSION));
     },
+    upload: (upload) => signedIn(sendBytes(upload, changeToken)),
     async signOut() {
       await call('/session', { method: 'DELETE', headers: { 'x-gwe-change': changeToken } });
     },
   };
+}
+
+/** By the older way to call: `fetch` does not tell how far it is. */
+function sendBytes<T>({ path, bytes, decoder, moved }: BytesUpload<T>, changeToken: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open('PUT', `gwe/v2${path}`);
+    request.setRequestHeader('content-type', 'application/gzip');
+    request.setRequestHeader('x-gwe-change', changeToken);
+    request.upload.onprogress = ({ loaded, total }) => moved(total === 0 ? 1 : loaded / total);
+    request.onerror = () => reject(new ApiProblem(0, NO_ANSWER));
+    request.onload = () => {
+      const { status } = request;
+      const response = new Response(request.responseText, { status });
+      if (!response.ok) void problemOf(response).then(reject);
+      else
+        response
+          .json()
+          .then((body: unknown) => decoder(body, ''))
+          .then(resolve, reject);
+    };
+    request.send(bytes);
+  });
 }
 
 async function problemOf(response: Response): Promise<ApiProblem> {

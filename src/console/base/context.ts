@@ -1,6 +1,6 @@
 /** What every part of a page may need: the calls, who is signed in, the product, the time. */
 import { createContext } from 'preact';
-import { useContext, useEffect, useState } from 'preact/hooks';
+import { useContext, useEffect, useRef, useState } from 'preact/hooks';
 import { type Call, type Grant, mayCall, ROLES } from '../../fleet/people/roles.ts';
 import type { Api } from './api.ts';
 import type { Session } from './replies.ts';
@@ -15,6 +15,8 @@ interface Console {
   readonly nowS: number;
   /** Looks again now. */
   refresh(): void;
+  /** Asks again who is signed in, and which products there are. */
+  renew(): Promise<void>;
 }
 
 export const ConsoleContext = createContext<Console | undefined>(undefined);
@@ -25,14 +27,14 @@ export function useConsole(): Console {
   return found;
 }
 
-/** Decides what is shown; what is allowed the platform decides by the same table. */
-export function useMay(): (call: Call) => boolean {
+/** Decides what is shown; what is allowed the platform decides by the same table. `*`: what concerns all products. */
+export function useMay(where?: '*'): (call: Call) => boolean {
   const { session, product } = useConsole();
   const grants = session.grants.flatMap(({ role, product: of }): Grant[] => {
     const known = ROLES.find((one) => one === role);
     return known === undefined ? [] : [{ role: known, product: of }];
   });
-  return (call) => mayCall(grants, call, product);
+  return (call) => mayCall(grants, call, where ?? product);
 }
 
 interface Loaded<T> {
@@ -49,21 +51,40 @@ export function useLoaded<T>(key: string, load: () => Promise<T>): Loaded<T> {
     value: undefined,
     problem: undefined,
   });
+  const wanted = useRef({ key: '', isBusy: false, isAgain: false });
   useEffect(() => {
-    let isWanted = true;
-    load().then(
-      (value) => isWanted && setFound({ key, value, problem: undefined }),
-      (error: unknown) =>
-        isWanted &&
-        setFound((before) => ({
-          key,
-          value: before.key === key ? before.value : undefined,
-          problem: error instanceof Error ? error.message : String(error),
-        })),
-    );
-    return () => {
-      isWanted = false;
+    // What takes longer than a beat is waited for, and asked once more when it is there.
+    if (wanted.current.key === key && wanted.current.isBusy) {
+      wanted.current.isAgain = true;
+      return;
+    }
+    const own = { key, isBusy: true, isAgain: false };
+    wanted.current = own;
+    const run = (): void => {
+      own.isAgain = false;
+      load()
+        .then(
+          (value) => wanted.current === own && setFound({ key, value, problem: undefined }),
+          (error: unknown) =>
+            wanted.current === own &&
+            setFound((before) => ({
+              key,
+              value: before.key === key ? before.value : undefined,
+              problem: error instanceof Error ? error.message : String(error),
+            })),
+        )
+        .finally(() => {
+          own.isBusy = own.isAgain && wanted.current === own;
+          if (own.isBusy) run();
+        });
     };
+    run();
   }, [key, beat]);
+  useEffect(
+    () => () => {
+      wanted.current = { key: '', isBusy: false, isAgain: false };
+    },
+    [],
+  );
   return found.key === key ? found : { value: undefined, problem: undefined };
 }

@@ -1,4 +1,5 @@
 /** Times, bytes and shares as a person reads them. */
+import type { FleetEvent } from './replies.ts';
 import { words } from './words.ts';
 
 const STEPS: readonly (readonly [seconds: number, unit: string])[] = [
@@ -42,3 +43,19 @@ export function plain(text: string): string {
 }
 
 const LONGEST = 500;
+const LONGEST_LOG = 1_000_000;
+
+/** The same for many lines, such as a log: only their ends stay. */
+export function plainLines(text: string): string {
+  return text
+    .slice(-LONGEST_LOG)
+    .replace(/\r\n?/g, '\n')
+    .replace(/[^\P{Cc}\n\t]|\p{Cf}/gu, '\u{fffd}');
+}
+
+/** In one line. */
+export function describeEvent({ kind, app, version, outcome, code, text }: FleetEvent): string {
+  const what = [kind, app, version].filter((part) => part !== '').join(' ');
+  const end = [outcome, code].filter((part) => part !== '').join(': ');
+  return plain([what, end, text].filter((part) => part !== '').join(' - '));
+}

@@ -121,3 +121,102 @@ export const PLAN = object({
   lowestBudgetBytes: maybe(number),
 });
 export type Plan = Decoded<typeof PLAN>;
+
+export const SIGN_IN = object({ singleSignOn: flag });
+
+const ITEM = {
+  id: text,
+  app: maybe(text),
+  version: maybe(text),
+  sizeBytes: number,
+  updatedAt: number,
+  meta: text,
+  isUploaded: flag,
+};
+export const CONTENT = object({ content: list(object(ITEM)), next: maybe(text) });
+export type ContentItem = Decoded<typeof CONTENT>['content'][number];
+
+export const CONTENT_ITEM = object({
+  ...ITEM,
+  index: maybe(
+    object({ digest: text, signatures: list(text), architectures: list(text), release: maybe(number) }),
+  ),
+});
+
+export const TRAFFIC = object({
+  month: text,
+  gateways: number,
+  reporting: number,
+  monthBytes: number,
+  purposes: mapOf(number),
+  most: list(object({ serial: text, bytes: number })),
+});
+export type Traffic = Decoded<typeof TRAFFIC>;
+
+export const UPDATES = object({
+  days: list(object({ day: number, good: number, bad: number })),
+  codes: mapOf(number),
+  isAll: flag,
+});
+export type Updates = Decoded<typeof UPDATES>;
+
+export const ACTED = object({
+  done: number,
+  leftOut: list(object({ serial: text, reason: text })),
+});
+
+export const LOGS = object({
+  isAsked: flag,
+  logs: list(
+    object({
+      tx: text,
+      app: text,
+      version: text,
+      at: number,
+      pieces: number,
+      missing: list(number),
+      text,
+    }),
+  ),
+});
+
+const GRANTS = list(object({ role: text, product: text }));
+const OPERATOR = { name: text, grants: GRANTS, hasPassword: flag, hasSecondFactor: flag };
+
+export const ME = object({
+  name: text,
+  kind: text,
+  hasSecondFactor: maybe(flag),
+});
+
+export const OPERATORS = object({ operators: list(object(OPERATOR)), next: maybe(text) });
+export const NEW_OPERATOR = object({ name: text, password: maybe(text) });
+
+export const TOKENS = object({
+  tokens: list(object({ id: text, name: text, grants: GRANTS, expiresAt: number, lastUsedAt: number })),
+});
+export const NEW_TOKEN = object({ name: text, text });
+
+export const TARGETS = object({
+  targets: list(
+    object({
+      id: text,
+      product: text,
+      url: text,
+      kinds: list(text),
+      sent: number,
+      waiting: number,
+      givenUp: number,
+      lastError: text,
+    }),
+  ),
+});
+export const NEW_TARGET = object({ url: text, secret: maybe(text) });
+
+export const AUDIT = object({
+  entries: list(
+    object({ number, at: number, actor: text, action: text, target: text, before: text, after: text }),
+  ),
+});
+
+export const SECOND_FACTOR = object({ secret: text });

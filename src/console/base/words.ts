@@ -12,10 +12,16 @@ export const words = {
   pages: 'Pages',
   fleet: 'Fleet',
   rollouts: 'Rollouts',
+  content: 'Content',
+  reports: 'Reports',
+  settings: 'Settings',
   noSuchPage: 'There is no such page.',
   loading: 'Reading...',
   live: 'Live',
-  notLive: 'Not live: the platform does not answer. What is shown is as it was; trying again.',
+  polled: 'Read every 5 seconds only: the stream of events has broken off; trying again.',
+  notLive: (asOf: string) =>
+    `Not live: the platform does not answer. What is shown is as of ${asOf}; trying again.`,
+  neverLive: 'Not live: the platform does not answer; trying again.',
   notRead: (why: string) => `This could not be read again: ${why}`,
   signIn: {
     title: 'Sign in',
@@ -29,15 +35,14 @@ export const words = {
     token: 'Token',
     hint: 'The one that an administrator made for you, or that of the admin-token file of the platform. It is not kept in this browser.',
     submit: 'Sign in',
+    singleSignOn: 'Single sign-on',
     wrong: 'This token opens nothing: it is mistyped, has been revoked, or has expired.',
     signOut: 'Sign out',
     as: (name: string) => `Signed in as ${name}`,
   },
   none: {
     products: 'No product yet',
-    productsHelp: 'Enable the first serial number; its product is made with it:',
-    gateways: 'No gateway yet',
-    gatewaysHelp: 'Enable the serial number of a gateway, then set it up on the gateway:',
+    productsHelp: 'None of them is yours: an admin gives a role in one.',
     rollouts: 'No rollout yet.',
     needs: 'Nothing needs you.',
   },
@@ -143,14 +148,8 @@ export const words = {
     csv: 'Download as CSV',
     csvRead: (count: number) => `${gateways(count)} read`,
     rollout: 'Roll out to these',
-    tag: 'Tag all of these',
     tagName: 'Tag',
     tagValue: 'Value, empty to remove it',
-    tagAsk: (count: number, name: string, value: string) =>
-      value === ''
-        ? `Remove tag ${name} from ${gateways(count)}?`
-        : `Give ${gateways(count)} the tag ${name}=${value}?`,
-    tagged: (count: number) => `${gateways(count)} tagged`,
   },
   heardStates: {
     expected: 'as expected',

@@ -1,9 +1,11 @@
 /** Is everything all right, and if not, which thing first? */
+import { useEffect, useState } from 'preact/hooks';
 import { useConsole, useLoaded } from '../base/context.ts';
 import { plain } from '../base/format.ts';
 import { ROLLOUTS, type Rollout, STATUS, type Status } from '../base/replies.ts';
 import { hrefOf } from '../base/route.ts';
 import { words } from '../base/words.ts';
+import { FirstSteps } from '../parts/first-steps.tsx';
 import { RolloutCard } from '../parts/rollout-card.tsx';
 import { Unread } from '../parts/unread.tsx';
 
@@ -13,15 +15,26 @@ const MOST_NEEDS = 20;
 export function FleetPage({ say }: { say: (text: string) => void }) {
   const { api, product } = useConsole();
   const path = `/products/${encodeURIComponent(product)}`;
+  const [steps, setSteps] = useState<{ product: string; isOpen: boolean }>();
   const found = useLoaded(path, () =>
     Promise.all([api.read(`${path}/status`, STATUS), api.read(`${path}/rollouts?limit=20`, ROLLOUTS)]),
   );
+  // Once begun it stays: its last step is to see the app run.
+  const isEmpty = found.value?.[0].apps.size === 0;
+  useEffect(() => {
+    if (isEmpty) setSteps({ product, isOpen: true });
+  }, [isEmpty, product]);
   if (found.value === undefined) return <Unread problem={found.problem} />;
   const [status, { rollouts }] = found.value;
-  if (status.gateways === 0) return <FirstGateway product={product} />;
+  const hasSteps = steps?.product === product && steps.isOpen;
+  const begun = hasSteps && (
+    <FirstSteps key={product} close={() => setSteps({ product, isOpen: false })} say={say} />
+  );
+  if (status.gateways === 0) return begun;
   return (
     <>
       <Unread problem={found.problem} isOld />
+      {begun}
       <Needs status={status} rollouts={rollouts} />
       <Heard status={status} />
       <section aria-labelledby="rollouts">
@@ -149,16 +162,6 @@ function Versions({ status }: { status: Status }) {
           </tbody>
         </table>
       ))}
-    </section>
-  );
-}
-
-function FirstGateway({ product }: { product: string }) {
-  return (
-    <section>
-      <h2>{words.none.gateways}</h2>
-      <p>{words.none.gatewaysHelp}</p>
-      <pre>{`gwe platform device add ${plain(product)} SERIAL`}</pre>
     </section>
   );
 }

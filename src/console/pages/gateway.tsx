@@ -1,13 +1,14 @@
 /** One gateway: what it is, what runs there, what happened, when it comes again. */
-import type { ComponentChildren } from 'preact';
 import type { Api } from '../base/api.ts';
 import { useConsole, useLoaded, useMay } from '../base/context.ts';
 import { object } from '../base/decode.ts';
-import { bytes, duration, plain } from '../base/format.ts';
+import { bytes, describeEvent, duration, plain } from '../base/format.ts';
 import { EVENTS, type FleetEvent, GATEWAY, type Gateway } from '../base/replies.ts';
 import { words } from '../base/words.ts';
+import { Fact } from '../parts/fact.tsx';
 import { Heard } from '../parts/gateway-rows.tsx';
-import { TagForm } from '../parts/tag-all.tsx';
+import { Logs } from '../parts/logs.tsx';
+import { TagForm } from '../parts/tag-form.tsx';
 import { Time } from '../parts/time.tsx';
 import { Unread } from '../parts/unread.tsx';
 
@@ -23,6 +24,7 @@ export function GatewayPage({ serial, say }: { serial: string; say: (text: strin
       <Facts gateway={found.value} />
       <Apps gateway={found.value} />
       <Tags gateway={found.value} path={path} say={say} />
+      <Logs gateway={found.value} path={path} />
       <Timeline events={events.value ?? []} isRead={events.value !== undefined} />
     </>
   );
@@ -55,15 +57,6 @@ function Facts({ gateway }: { gateway: Gateway }) {
         {hold !== undefined && <Fact name={says.hold}>{plain(hold)}</Fact>}
       </dl>
     </section>
-  );
-}
-
-function Fact({ name, children }: { name: string; children: ComponentChildren }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
   );
 }
 
@@ -161,18 +154,12 @@ function Timeline({ events, isRead }: { events: readonly FleetEvent[]; isRead: b
       <ol class="timeline">
         {events.map((event) => (
           <li key={event.id}>
-            <Time at={event.at} /> {describe(event)}
+            <Time at={event.at} /> {describeEvent(event)}
           </li>
         ))}
       </ol>
     </section>
   );
-}
-
-function describe({ kind, app, version, outcome, code, text }: FleetEvent): string {
-  const what = [kind, app, version].filter((part) => part !== '').join(' ');
-  const end = [outcome, code].filter((part) => part !== '').join(': ');
-  return plain([what, end, text].filter((part) => part !== '').join(' - '));
 }
 
 const PAGE = 1000;

@@ -9,16 +9,35 @@ import { type PageOf, usePages } from '../base/pages.ts';
 import { GATEWAYS, type Gateway, GROUPS, STATUS } from '../base/replies.ts';
 import { go, hrefOf, NEW, type Route } from '../base/route.ts';
 import { words } from '../base/words.ts';
+import { ActAll } from '../parts/act-all.tsx';
 import { FilterBar } from '../parts/filter-bar.tsx';
-import { gatewayColumns } from '../parts/gateway-rows.tsx';
+import { gatewayColumns, type Selection } from '../parts/gateway-rows.tsx';
 import { LongTable } from '../parts/long-table.tsx';
-import { TagAll } from '../parts/tag-all.tsx';
 import { Unread } from '../parts/unread.tsx';
 
 const PAGE = 200;
 const LARGEST_PAGE = 1000;
 
 const serialOf = ({ serial }: Gateway): string => serial;
+
+/** Of this list: another filter begins anew. */
+function useSelection(key: string): Selection & { clear(): void } {
+  const [own, setOwn] = useState<{ key: string; selected: ReadonlySet<string> }>({
+    key,
+    selected: new Set(),
+  });
+  const selected: ReadonlySet<string> = own.key === key ? own.selected : new Set();
+  return {
+    selected,
+    select(serial, isSelected) {
+      const next = new Set(selected);
+      if (isSelected) next.add(serial);
+      else next.delete(serial);
+      setOwn({ key, selected: next });
+    },
+    clear: () => setOwn({ key, selected: new Set() }),
+  };
+}
 
 export function GatewaysPage({ route, say }: { route: Route; say: (text: string) => void }) {
   const { api, product } = useConsole();
@@ -42,6 +61,7 @@ export function GatewaysPage({ route, say }: { route: Route; say: (text: string)
       after = page.next;
     }
   };
+  const selection = useSelection(key);
   const apply = (wanted: string): void => go({ product, page: 'gateways', query: { filter: wanted, group } });
   const apps = useLoaded(`apps of ${product}`, async () => [
     ...(await api.read(`/products/${encodeURIComponent(product)}/status`, STATUS)).apps.keys(),
@@ -60,7 +80,12 @@ export function GatewaysPage({ route, say }: { route: Route; say: (text: string)
             {words.list.rollout}
           </a>
         )}
-        <TagAll all={all} say={say} />
+        <ActAll
+          selected={selection.selected}
+          clear={selection.clear}
+          all={() => all().then((rows) => rows.map(serialOf))}
+          say={say}
+        />
       </div>
       <Unread problem={found.problem} isOld={found.isRead} />
       {found.isRead && found.items.length === 0 && <p>{words.list.none}</p>}
@@ -69,7 +94,7 @@ export function GatewaysPage({ route, say }: { route: Route; say: (text: string)
           name={words.gateways}
           items={found.items}
           isComplete={found.isComplete}
-          columns={gatewayColumns(product)}
+          columns={gatewayColumns(product, selection)}
           idOf={serialOf}
           look={found.look}
         />

@@ -1,24 +1,33 @@
 /** Around every page: where one is, where one can go, who one is, and whether what is shown is live. */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { plain } from '../base/format.ts';
+import { exactTime, plain } from '../base/format.ts';
 import type { Session } from '../base/replies.ts';
 import { go, hrefOf, NEW, type Route } from '../base/route.ts';
 import { words } from '../base/words.ts';
 
-const PAGES = ['fleet', 'gateways', 'rollouts'] as const;
+const PAGES = ['fleet', 'gateways', 'rollouts', 'content', 'reports', 'settings'] as const;
+
+interface Live {
+  /** The platform answers. */
+  readonly isThere: boolean;
+  /** The stream of events is open; `undefined` while nobody knows. */
+  readonly isStreaming: boolean | undefined;
+  /** When it answered last, as Unix seconds; 0 for never. */
+  readonly asOf: number;
+}
 
 interface FrameProps {
   readonly route: Route;
   readonly session: Session;
-  readonly isLive: boolean;
+  readonly live: Live;
   /** Read out by a screen reader when it changes. */
   readonly said: string;
   signOut(): void;
   readonly children: ComponentChildren;
 }
 
-export function Frame({ route, session, isLive, said, signOut, children }: FrameProps) {
+export function Frame({ route, session, live, said, signOut, children }: FrameProps) {
   const { product, page, item } = route;
   const main = useRef<HTMLElement>(null);
   const title = titleOf(route);
@@ -61,8 +70,8 @@ export function Frame({ route, session, isLive, said, signOut, children }: Frame
           </button>
         </span>
       </header>
-      <p role="status" class={isLive ? 'live' : 'live not'}>
-        {isLive ? words.live : words.notLive}
+      <p role="status" class={live.isThere ? 'live' : 'live not'}>
+        {sayLive(live)}
       </p>
       <main ref={main} tabIndex={-1}>
         <h1>{title}</h1>
@@ -75,9 +84,14 @@ export function Frame({ route, session, isLive, said, signOut, children }: Frame
   );
 }
 
+function sayLive({ isThere, isStreaming, asOf }: Live): string {
+  if (!isThere) return asOf === 0 ? words.neverLive : words.notLive(exactTime(asOf));
+  return isStreaming === false ? words.polled : words.live;
+}
+
 function titleOf({ page, item }: Route): string {
   if (page === 'rollouts' && item === NEW) return words.rolloutPage.newOne;
-  if (item !== '') return plain(item);
+  if (item !== '' && page !== 'settings') return plain(item);
   const known = PAGES.find((one) => one === page);
   return known === undefined ? plain(page) : words[known];
 }

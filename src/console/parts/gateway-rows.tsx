@@ -1,4 +1,5 @@
 /** Gateways as rows of a table. */
+import { actWords } from '../base/admin-words.ts';
 import { useConsole } from '../base/context.ts';
 import { plain } from '../base/format.ts';
 import { hearingOf } from '../base/hearing.ts';
@@ -8,12 +9,27 @@ import { words } from '../base/words.ts';
 import type { Column } from './long-table.tsx';
 import { Time } from './time.tsx';
 
-export function gatewayColumns(product: string): readonly Column<Gateway>[] {
+export interface Selection {
+  readonly selected: ReadonlySet<string>;
+  select(serial: string, isSelected: boolean): void;
+}
+
+export function gatewayColumns(product: string, { selected, select }: Selection): readonly Column<Gateway>[] {
   const { columns } = words.list;
   return [
     {
       name: columns.serial,
-      cell: ({ serial }) => <a href={hrefOf({ product, page: 'gateways', item: serial })}>{plain(serial)}</a>,
+      cell: ({ serial }) => (
+        <>
+          <input
+            type="checkbox"
+            aria-label={actWords.select(plain(serial))}
+            checked={selected.has(serial)}
+            onChange={(event) => select(serial, event.currentTarget.checked)}
+          />{' '}
+          <a href={hrefOf({ product, page: 'gateways', item: serial })}>{plain(serial)}</a>
+        </>
+      ),
     },
     { name: columns.state, cell: (gateway) => <Heard gateway={gateway} /> },
     { name: columns.seen, cell: ({ lastSeenAt }) => <Time at={lastSeenAt} /> },

@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { useId, useState } from 'preact/hooks';
+import { useEffect, useId, useState } from 'preact/hooks';
 import { type Api, ApiProblem } from '../base/api.ts';
 import type { Session } from '../base/replies.ts';
 import { words } from '../base/words.ts';
@@ -9,10 +9,13 @@ const says = words.signIn;
 interface SignInProps {
   readonly api: Api;
   onSignedIn(session: Session): void;
+  /** Something is behind it that may not be left. */
+  readonly isAgain?: boolean;
 }
 
 /** A token, or a name with its password, becomes a session; both are forgotten at once. */
-export function SignIn({ api, onSignedIn }: SignInProps) {
+export function SignIn({ api, onSignedIn, isAgain = false }: SignInProps) {
+  const hasSignOn = useSignOn(api);
   const [isByToken, setByToken] = useState(true);
   const [typed, setTyped] = useState({ token: '', name: '', password: '', code: '', newPassword: '' });
   const [mustChange, setMustChange] = useState(false);
@@ -69,9 +72,28 @@ export function SignIn({ api, onSignedIn }: SignInProps) {
         <button type="button" onClick={() => setByToken(!isByToken)}>
           {isByToken ? says.byPassword : says.byToken}
         </button>
+        {hasSignOn && (
+          <a href={SIGN_ON} {...(isAgain ? { target: '_blank', rel: 'noopener' } : {})}>
+            {says.singleSignOn}
+          </a>
+        )}
       </p>
     </form>
   );
+}
+
+const SIGN_ON = 'gwe/v2/sign-on';
+
+/** Whether the platform has a provider of identities. */
+function useSignOn(api: Api): boolean {
+  const [hasSignOn, setSignOn] = useState(false);
+  useEffect(() => {
+    api.signInWays().then(
+      ({ singleSignOn }) => setSignOn(singleSignOn),
+      () => undefined,
+    );
+  }, []);
+  return hasSignOn;
 }
 
 interface FieldProps {

@@ -1,0 +1,78 @@
+/** The own account, and for an admin: people, tokens, whom to tell, the audit, products. */
+import { settingWords as says } from '../base/admin-words.ts';
+import { useConsole, useMay } from '../base/context.ts';
+import { plain } from '../base/format.ts';
+import { hrefOf, type Route } from '../base/route.ts';
+import { NewProduct } from '../parts/new-product.tsx';
+import { Account } from '../settings/account.tsx';
+import { AuditList } from '../settings/audit-list.tsx';
+import { People } from '../settings/people.tsx';
+import { Targets } from '../settings/targets.tsx';
+import { Tokens } from '../settings/tokens.tsx';
+
+const PERMISSIONS = {
+  people: 'operator.write',
+  tokens: 'token.write',
+  targets: 'notice.write',
+  audit: 'audit.read',
+  products: 'gateway.import',
+} as const;
+const TABS = ['account', 'people', 'tokens', 'targets', 'audit', 'products'] as const;
+type Tab = (typeof TABS)[number];
+
+export function SettingsPage({ route, say }: { route: Route; say: (text: string) => void }) {
+  const { product } = useConsole();
+  const may = useMay('*');
+  const tabs = TABS.filter((tab) => tab === 'account' || may(PERMISSIONS[tab]));
+  const shown = tabs.find((tab) => tab === route.item) ?? 'account';
+  return (
+    <>
+      <nav aria-label={says.parts} class="tabs">
+        {tabs.map((tab) => (
+          <a
+            key={tab}
+            href={hrefOf({ product, page: 'settings', item: tab })}
+            aria-current={tab === shown ? 'page' : undefined}
+          >
+            {says.tabs[tab]}
+          </a>
+        ))}
+      </nav>
+      <TabPage tab={shown} route={route} say={say} />
+    </>
+  );
+}
+
+function TabPage({ tab, route, say }: { tab: Tab; route: Route; say: (text: string) => void }) {
+  switch (tab) {
+    case 'account':
+      return <Account say={say} />;
+    case 'people':
+      return <People say={say} />;
+    case 'tokens':
+      return <Tokens say={say} />;
+    case 'targets':
+      return <Targets say={say} />;
+    case 'audit':
+      return <AuditList before={route.query.get('before') ?? ''} />;
+    case 'products':
+      return <Products say={say} />;
+  }
+}
+
+function Products({ say }: { say: (text: string) => void }) {
+  const { session } = useConsole();
+  return (
+    <>
+      <p class="hint">{says.products.hint}</p>
+      <ul>
+        {session.products.map((one) => (
+          <li key={one}>
+            <a href={hrefOf({ product: one })}>{plain(one)}</a>
+          </li>
+        ))}
+      </ul>
+      <NewProduct made={(name) => say(says.products.made(plain(name)))} />
+    </>
+  );
+}
