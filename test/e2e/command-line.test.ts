@@ -78,7 +78,7 @@ test('a terminal of 0 to 20 columns gets the same words, and gwe ends', (t) => {
   for (const columns of [0, 1, 2, 3, 19, 20]) {
     for (const args of ['nonsense --of=many words', 'status', 'doctor', 'list']) {
       const words = `stty cols ${columns} rows 24; exec ${EXECUTABLE} ${args}`;
-      const options = { cwd: line.cwd, env: line.env, encoding: 'utf8', timeout: 30_000 } as const;
+      const options = { cwd: line.cwd, env: line.env, encoding: 'utf8', timeout: 90_000 } as const;
       const { signal, stdout } = spawnSync('/usr/bin/script', ['-qec', words, '/dev/null'], options);
       assert.equal(signal, null, `${args} on ${columns} columns`);
       assert.ok(stdout.length > 0 && stdout.length < 20_000, `${args} on ${columns} columns`);

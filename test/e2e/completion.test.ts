@@ -135,7 +135,7 @@ while zpty -r z out; do print -r -- "$out"; [[ $out == *:END* && $out == *GOT* &
         line.cwd,
         typed,
       ],
-      { encoding: 'utf8', env: { ...line.env, TERM: 'dumb' }, timeout: 20_000 },
+      { encoding: 'utf8', env: { ...line.env, TERM: 'dumb' }, timeout: 90_000 },
     );
     return /^GOT:(.*):END/m.exec(run.stdout.replaceAll('\r', ''))?.[1]?.trim() ?? run.stdout + run.stderr;
   };

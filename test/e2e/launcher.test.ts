@@ -65,7 +65,7 @@ function makeGateway(name: string, spoil: (path: string) => void) {
         {
           env: { PATH: path, GWE_ROOT: root, ...env },
           encoding: 'utf8',
-          timeout: 30_000,
+          timeout: 90_000,
         },
       );
       return { status, stdout, stderr };

@@ -24,7 +24,7 @@ interface World {
 
 function runGwe(home: string, env: Record<string, string>, args: readonly string[]) {
   const all = { PATH: process.env.PATH ?? '', HOME: home, ...env };
-  return spawnSync(EXECUTABLE, args, { cwd: home, env: all, encoding: 'utf8', timeout: 30_000 });
+  return spawnSync(EXECUTABLE, args, { cwd: home, env: all, encoding: 'utf8', timeout: 90_000 });
 }
 
 async function startExecutablePlatform(

@@ -189,7 +189,7 @@ async function startBeside(home: string, root: string): Promise<Supervisord> {
 function clientOf({ socketPath }: Supervisord): SupervisorClient {
   return createSupervisorClient({
     address: socketPath,
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
     maxAttempts: 3,
     clock: createSystemClock(),
   });

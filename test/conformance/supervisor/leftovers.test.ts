@@ -29,7 +29,7 @@ before(async () => {
   const { socketPath } = supervisord;
   client = createSupervisorClient({
     address: socketPath,
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
     maxAttempts: 1,
     clock: createSystemClock(),
   });

@@ -33,7 +33,7 @@ function open(baseUrl: string, proxy: string, traffic: Traffic[] = []) {
   const settings = {
     baseUrl,
     userAgent: 'test/1',
-    timeoutMs: 10_000,
+    timeoutMs: 60_000,
     allowInsecureHttp: true,
     env: { ALL_PROXY: proxy },
     caFile: certificates.caFile,
@@ -182,7 +182,7 @@ test('a proxy whose certificate nobody vouches for gets nothing', async () => {
   const settings = {
     baseUrl: 'http://platform.test',
     userAgent: 'test/1',
-    timeoutMs: 10_000,
+    timeoutMs: 60_000,
     allowInsecureHttp: true,
     env: { ALL_PROXY: `https://127.0.0.1:${proxy.port}` },
   };

@@ -23,7 +23,7 @@ async function catchLate(signal: string): Promise<unknown> {
     const { user, system } = process.cpuUsage(before);
     console.log(JSON.stringify({ heard, trapped, isBusy: user + system > 100_000 }));`;
   const argv = ['--no-warnings', '--input-type=module-typescript', '-e', script];
-  const { stdout } = await promisify(execFile)(process.execPath, argv, { timeout: 20_000 });
+  const { stdout } = await promisify(execFile)(process.execPath, argv, { timeout: 90_000 });
   return JSON.parse(stdout);
 }
 
