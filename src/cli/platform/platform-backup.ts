@@ -1,6 +1,9 @@
 /** `gwe platform backup`, `verify`, `restore` and `copy`: a platform as a whole. */
 import { GweError } from '../../base/errors.ts';
+import { tellFailedBackup } from '../../fleet-api/notices/backup-notice.ts';
 import { askControl, type ControlCall } from '../../platform/server/control.ts';
+import { createConnection } from '../../platform/storage/postgres/connection.ts';
+import { createRecordTable } from '../../platform/storage/postgres/record-table.ts';
 import { isServed } from '../../platform/storage/sqlite/database.ts';
 import { finishRestore } from '../../platform/storage/sqlite/replaced.ts';
 import { openSqliteStorage } from '../../platform/storage/sqlite/sqlite-storage.ts';
@@ -135,13 +138,29 @@ async function runBackup(call: CommandCall): Promise<number> {
   }
   const objects = objectsOf(call);
   const directory = objects === undefined ? directoryOf(call, 'data') : '';
-  const { files } = await backUpPostgres({ ...database, objects, directory }, to, progressOf(call));
+  const source = { ...database, objects, directory };
+  const { files } = await backUpPostgres(source, to, progressOf(call)).catch(async (error: unknown) => {
+    await tellPlatform(call, database, error);
+    throw error;
+  });
   const bytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   return tell(
     call,
     { to, files: files.length, bytes },
     `backup in ${to}: ${files.length} files, ${bytes} bytes`,
   );
+}
+
+/** Best effort: the reason that the backup failed may be the database. */
+async function tellPlatform(
+  { io: { clock }, options }: CommandCall,
+  database: NonNullable<ReturnType<typeof databaseOf>>,
+  error: unknown,
+): Promise<void> {
+  const connection = createConnection(database);
+  const at = Math.floor(clock.wallMs() / 1000);
+  await tellFailedBackup(createRecordTable(connection), { error, to: options.text('to') ?? '', at });
+  await connection.close();
 }
 
 async function runVerify(call: CommandCall): Promise<number> {

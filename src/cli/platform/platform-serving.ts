@@ -1,5 +1,6 @@
 /** A platform while it serves: until it is stopped, and what it is asked to do with all that it keeps. */
 import { describeError, GweError } from '../../base/errors.ts';
+import { tellFailedBackup } from '../../fleet-api/notices/backup-notice.ts';
 import { type ControlCall, type ControlHandler, openControl } from '../../platform/server/control.ts';
 import { createPlatformServer, type PlatformOptions } from '../../platform/server/server.ts';
 import { markMoved } from '../../platform/storage/sqlite/replaced.ts';
@@ -100,7 +101,11 @@ export async function carryOut(
   if (call.call === 'restore')
     return { ...(await restoreEmbedded(call.from, inside.directory, call.reactivate, progress)) };
   if (call.call === 'backup') {
-    const { files } = await backUpEmbedded(inside, call.to, progress);
+    const at = Math.floor(progress.clock.wallMs() / 1000);
+    const { files } = await backUpEmbedded(inside, call.to, progress).catch(async (error: unknown) => {
+      await tellFailedBackup(embedded, { error, to: call.to, at });
+      throw error;
+    });
     return { files: files.length, bytes: files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) };
   }
   const id = (await embedded.secret('database', 16, 2 ** 40)).toString('hex');

@@ -5,6 +5,7 @@ import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { allItems } from '../../platform/storage/page.ts';
+import type { RecordStorage } from '../../platform/storage/record-storage.ts';
 import type { Storage } from '../../platform/storage/storage.ts';
 import { findCertificate, findDecisions, findLoops, findSilent } from './find-notices.ts';
 import {
@@ -82,7 +83,7 @@ export async function notifyOnce(context: Context, options: NotifierOptions): Pr
   await sendDue(context, options, targets);
 }
 
-export async function listTargets(storage: Storage): Promise<Target[]> {
+export async function listTargets(storage: Pick<RecordStorage, 'listRecords'>): Promise<Target[]> {
   const records = await allItems((page) => storage.listRecords(TARGET_KIND, page));
   return records.map(({ body }) => v.parse(TargetSchema, JSON.parse(body)));
 }
@@ -124,7 +125,11 @@ async function findAll(
 }
 
 /** For each target that wants it, once. */
-export async function enqueue(storage: Storage, targets: readonly Target[], notice: Notice): Promise<number> {
+export async function enqueue(
+  storage: Pick<RecordStorage, 'changeRecord'>,
+  targets: readonly Target[],
+  notice: Notice,
+): Promise<number> {
   let count = 0;
   for (const target of targets.filter((one) => wants(one, notice))) {
     const delivery: Delivery = { target: target.id, notice, state: 'due', attempts: 0, dueAt: 0, error: '' };

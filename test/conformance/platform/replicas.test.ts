@@ -73,6 +73,26 @@ test('a reader of events goes on at another platform of the database from the la
   assert.deepEqual([missed.data.kind, missed.data.id > seen.data.id], ['update', true]);
 });
 
+test('a backup of a database that fails is told to those who want it', async (t) => {
+  const url = server.freshUrl();
+  const platform = await startPlatform({ database: { url }, dir: join(home, 'told') });
+  t.after(() => platform.close());
+  const headers = { 'X-Exosite-Token': platform.token };
+  const ask = async (method: string, body?: string) => {
+    const reply = await httpRequest(`${platform.url}/gwe/v2/targets`, {
+      method,
+      headers,
+      ...(body && { body }),
+    });
+    return JSON.parse(reply.body);
+  };
+  await ask('POST', JSON.stringify({ product: '*', url: 'http://192.0.2.1:9/', kinds: ['backup-failed'] }));
+  const words = ['platform', 'backup', '--database', url, '--data', join(home, 'told'), '--to', home];
+  await assert.rejects(runPlatformCli(words), { code: 'PLATFORM_STATE' });
+  const { targets } = await ask('GET');
+  assert.equal(targets[0].waiting, 1);
+});
+
 test('a password is no part of a command line, and migrate says what it did', async () => {
   const url = server.freshUrl();
   const migrate = (database: string) => runPlatformCli(['platform', 'migrate', '--database', database]);

@@ -5,6 +5,9 @@ import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { createSystemClock } from '../../../src/base/clock.ts';
+import { listDeliveries } from '../../../src/fleet-api/notices/notifier.ts';
+import { openSqliteStorage } from '../../../src/platform/storage/sqlite/sqlite-storage.ts';
 import { encodeForm } from '../../../src/protocol/codec.ts';
 import { httpRequest } from '../../helpers/http-request.ts';
 import { runPlatformCli } from '../../helpers/platform-cli.ts';
@@ -184,4 +187,30 @@ test('a backup that is damaged, incomplete or of something else is refused, and 
   assert.equal(existsSync(join(data, 'control.sock')), true);
   await platform.close();
   assert.equal(existsSync(join(data, 'control.sock')), false, 'the socket goes with its process');
+});
+
+test('a backup that fails is told to those who want it', async (t) => {
+  const { data, home, serve } = place(t);
+  const platform = await serve();
+  const ask = async (method: string, body?: unknown) => {
+    const headers = { 'X-Exosite-Token': platform.token };
+    const sent = body === undefined ? {} : { body: JSON.stringify(body) };
+    const reply = await httpRequest(`${platform.url}/gwe/v2/targets`, { method, headers, ...sent });
+    return JSON.parse(reply.body);
+  };
+  // Nobody is there to take them: they wait.
+  const url = 'http://192.0.2.1:9/hook';
+  await ask('POST', { product: '*', url, kinds: ['backup-failed'] });
+  await ask('POST', { product: '*', url, kinds: ['silent'] });
+  const waiting = async () => {
+    const { targets }: { targets: { kinds: string[]; waiting: number }[] } = await ask('GET');
+    return Object.fromEntries(targets.map(({ kinds, waiting: count }) => [kinds[0], count]));
+  };
+  await assert.rejects(run('backup', '--data', data, '--to', home), { code: 'PLATFORM_STATE' });
+  assert.deepEqual(await waiting(), { 'backup-failed': 1, silent: 0 });
+  await platform.close();
+  const again = await openSqliteStorage({ directory: data, clock: createSystemClock() });
+  const before = (await listDeliveries(again)).map(({ delivery }) => delivery.notice);
+  await again.close();
+  assert.match(before[0]?.title ?? '', /^the backup to '.*' failed: /);
 });
