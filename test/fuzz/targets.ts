@@ -28,6 +28,7 @@ import { END_BLOCKS, gnuLong, paxEntry, rawEntry } from '../helpers/tar-bytes.ts
 import { chunkTargets } from './chunk-targets.ts';
 import { httpTarget } from './http-target.ts';
 import { patchTargets } from './patch-targets.ts';
+import { signedTargets } from './signed-targets.ts';
 
 export interface FuzzTarget {
   name: string;
@@ -368,6 +369,7 @@ export async function createTargets(): Promise<FuzzTarget[]> {
     ...textTargets(),
     ...(await chunkTargets()),
     ...patchTargets(),
+    ...(await signedTargets()),
     await httpTarget(),
   ];
 }

@@ -1,6 +1,6 @@
 /** A gateway in this process that takes signed commands alone, and the people who may sign for it. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import {
@@ -15,6 +15,15 @@ import type { EngineSettings } from '../../src/config/schema.ts';
 import { type CheckInRig, createCheckInRig } from './check-in-rig.ts';
 import { makeIndexed, newKey } from './indexed.ts';
 import type { TestPlatform } from './platform.ts';
+
+/** Below the root, a line for each. */
+const COUNT = 'echo "$GWE_APP_NAME $GWE_APP_VERSION" >> "$GWE_APP_DIR/../../../../../ran"';
+
+/** Every install.sh that was begun, as `one 1`. */
+export function ranOn({ root }: CheckInRig): string[] {
+  const file = join(root, 'ran');
+  return existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n') : [];
+}
 
 export const DAY_S = 86_400;
 
@@ -42,7 +51,7 @@ export function createPeople() {
   };
   /** The digest of its manifest. */
   const put = async (platform: TestPlatform, app: string, version: string, exit = 0): Promise<string> => {
-    const files = { 'install.sh': `#!/bin/sh\nexit ${exit}\n`, VERSION: version };
+    const files = { 'install.sh': `#!/bin/sh\n${COUNT}\nexit ${exit}\n`, VERSION: version };
     const tarball = await makeIndexed({ name: app, version }, files, [maker]);
     await platform.putContent('p1', `${app}.v${version}.tar.gz`, tarball);
     return manifestDigest(tarball);
