@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 NODE := .cache/runtime/bin/node
 PACKAGES := node_modules/.gwe-lock
 
-.PHONY: help build check test fuzz demo sandbox dist test-targets test-faults test-fleet test-signals test-console console-shots bench bench-check bench-delta bench-fleet clean executables runtime supervisor compiler faketime readers loads database objects peers agents browser
+.PHONY: help build check test fuzz demo sandbox dist test-targets test-faults test-fleet test-signals test-console console-shots bench bench-check bench-delta bench-fleet clean executables runtime supervisor compiler faketime readers loads database objects peers agents browser alerts
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -19,13 +19,13 @@ check: runtime ## types (also against the oldest runtime that ships), lint, form
 	@$(NODE) --test --test-reporter=dot test/unit/architecture.test.ts
 	@$(NODE) test/measure-code.mjs
 
-test: check supervisor compiler faketime readers database objects browser build ## everything: check, then the unit, integration, conformance, console, fleet, e2e and fault tests
+test: check supervisor compiler faketime readers database objects browser alerts build ## everything: check, then the unit, integration, conformance, console, fleet, e2e and fault tests
 	@$(NODE) test/run.mjs unit integration conformance console fleet e2e fault
 
 test-faults: supervisor compiler build ## the fault tests in full: every kill point, crash state and random round (under an hour)
 	@$(NODE) test/faults.mjs
 
-test-fleet: database objects runtime ## a platform killed 35 times under load on each storage; one of three, their PostgreSQL and their Swift 10 times each (13 minutes)
+test-fleet: database objects alerts runtime ## a platform killed 35 times under load on each storage; one of three, their PostgreSQL and their Swift 10 times each (13 minutes)
 	@GWE_FLEET=full $(NODE) test/run.mjs fleet outages conformance/platform
 
 test-signals: supervisor build ## 1,000 signals at random moments while gwe goes to sleep and gets up (half an hour)
@@ -101,6 +101,9 @@ objects: $(PACKAGES)
 
 browser: $(PACKAGES)
 	@node src/packaging/setup.mjs browser
+
+alerts: $(PACKAGES)
+	@node src/packaging/setup.mjs alerts
 
 readers: $(PACKAGES)
 	@node src/packaging/setup.mjs readers

@@ -91,6 +91,9 @@ export const OBJECTS_NEEDS = [
 /** The web console is tried in a browser. */
 export const BROWSER_NEEDS = [{ probe: 'chromium', package: 'chromium' }];
 
+/** What reads the alerts that a platform comes with. */
+export const ALERT_NEEDS = [{ probe: 'promtool', package: 'prometheus' }];
+
 /** What plays gateways in the bench of a fleet, and a server to be measured beside. */
 export const LOAD_NEEDS = [
   { probe: 'gcc', package: 'gcc' },
@@ -153,6 +156,7 @@ const SERVICES = {
   supervisor: [['update-rc.d', 'supervisor', 'disable']],
   postgresql: [['update-rc.d', 'postgresql', 'disable']],
   'nginx-light': [['update-rc.d', 'nginx', 'disable']],
+  prometheus: [['update-rc.d', 'prometheus', 'disable']],
   memcached: [['update-rc.d', 'memcached', 'disable']],
   ...Object.fromEntries(
     Object.entries(SWIFT_SERVICES).map(([part, suffixes]) => [

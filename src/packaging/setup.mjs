@@ -1,6 +1,7 @@
 /** Set-up steps for the Makefile: `setup.mjs STEP...`; each is quick when its work is already done. */
 import {
   AGENT_NEEDS,
+  ALERT_NEEDS,
   BROWSER_NEEDS,
   COMPILER_NEEDS,
   DATABASE_NEEDS,
@@ -32,6 +33,7 @@ const STEPS = {
   database: () => ensureInstalled(DATABASE_NEEDS, 'keeping a platform in PostgreSQL (tests)'),
   objects: () => ensureInstalled(OBJECTS_NEEDS, 'keeping content in an S3 store (tests)'),
   browser: () => ensureInstalled(BROWSER_NEEDS, 'looking at the console in a browser (tests)'),
+  alerts: () => ensureInstalled(ALERT_NEEDS, 'checking alerts (tests)'),
   compiler: () => ensureInstalled(COMPILER_NEEDS, 'cutting gwe off at every call (tests)'),
 };
 
