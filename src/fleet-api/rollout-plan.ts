@@ -24,6 +24,14 @@ const WAVES = v.pipe(
   v.maxLength(20),
 );
 
+const SIGNED = v.object({
+  by: v.pipe(v.string(), v.maxLength(64)),
+  counter: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  for: v.pipe(v.string(), v.maxLength(16)),
+  sig: v.pipe(v.string(), v.maxLength(128)),
+  until: v.pipe(v.number(), v.integer(), v.minValue(1)),
+});
+
 /** What a rollout is asked for with. */
 export const SPEC = v.object({
   name: v.optional(v.pipe(v.string(), v.maxLength(128))),
@@ -47,6 +55,8 @@ export const SPEC = v.object({
   /** Unix seconds: installed by nobody before. */
   notBefore: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
   windows: v.optional(v.object({ zone: v.string(), ranges: v.pipe(v.array(RANGE), v.maxLength(50)) })),
+  /** Of its command, by whoever starts it (src/protocol/README.md, "Signed commands"): gateways check it. */
+  signed: v.optional(SIGNED),
 });
 export type Spec = v.InferOutput<typeof SPEC>;
 
@@ -239,6 +249,7 @@ export function policyOf(spec: Spec, artifacts: readonly Artifact[]): Policy {
     windows,
     ...(spec.notBefore === undefined ? {} : { notBefore: spec.notBefore }),
     ...(spec.together === undefined ? {} : { together: spec.together }),
+    ...(spec.signed === undefined ? {} : { signed: spec.signed }),
   };
 }
 

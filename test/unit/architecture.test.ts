@@ -139,7 +139,7 @@ const FOLDERS: Readonly<Record<string, Readonly<Record<string, { may: readonly s
     developer: { may: ['shell', 'output'], why: 'building, signing and inspecting tarballs' },
     gateway: { may: ['shell', 'output', 'developer'], why: 'commands on a gateway' },
     platform: { may: ['shell', 'output', 'developer'], why: 'commands of a platform and of its operator' },
-    fleet: { may: ['shell', 'output', 'platform'], why: 'commands about many gateways' },
+    fleet: { may: ['shell', 'output', 'developer', 'platform'], why: 'commands about many gateways' },
   },
 };
 

@@ -1,4 +1,6 @@
 /** `gwe fleet rollout ...`: a version to many gateways, wave by wave. */
+import { GweError } from '../../base/errors.ts';
+import { COMMAND_SIGN_OPTIONS, signText } from '../developer/sign-command.ts';
 import { printListing } from '../output/listing.ts';
 import { printTable } from '../output/table.ts';
 import {
@@ -18,6 +20,15 @@ import { describePatch } from './fleet-patches.ts';
 import { PLAN, ROLLOUT, ROLLOUTS, type RolloutReply, UNDONE } from './fleet-replies.ts';
 import { SPEC_OPTIONS, specOf } from './rollout-spec.ts';
 
+const SIGN_OPTIONS: readonly OptionSpec[] = [
+  ...COMMAND_SIGN_OPTIONS.filter(({ name }) => name !== 'until'),
+  {
+    name: 'until',
+    value: 'TIME',
+    help: 'with --sign-key: when gateways no longer take it, in 7d or at 2026-12-01T02:00:00Z',
+  },
+];
+
 const ACT_OPTIONS: readonly OptionSpec[] = [
   { name: 'reason', value: 'TEXT', help: 'why; others read it' },
   ...CLIENT_OPTIONS,
@@ -35,7 +46,7 @@ export const rolloutCommands: readonly CommandSpec[] = [
     path: ['fleet', 'rollout', 'start'],
     positionals: ['PRODUCT', 'ARTIFACT...'],
     summary: 'Start a rollout of tarballs in the content area',
-    options: [...SPEC_OPTIONS, ...CLIENT_OPTIONS],
+    options: [...SPEC_OPTIONS, ...SIGN_OPTIONS, ...CLIENT_OPTIONS],
     run: startRollout,
   },
   {
@@ -117,11 +128,26 @@ async function planRollout(call: CommandCall): Promise<number> {
 
 async function startRollout(call: CommandCall): Promise<number> {
   const path = productPath(call, '/rollouts');
-  const body = specOf(call);
+  const body = { ...specOf(call), signed: await signRollout(call) };
   return print(
     call,
     await callFleet(call, ROLLOUT, { method: 'POST', path, body, what: 'start the rollout' }),
   );
+}
+
+/** Once, here: the server has no key, passes it on, and cannot change what it is over. */
+async function signRollout(call: CommandCall): Promise<unknown> {
+  if (call.options.text('sign-key') === undefined) return undefined;
+  if (call.options.text('until') === undefined)
+    throw new GweError(
+      'USAGE_MISSING',
+      'cannot sign the rollout: --until TIME is missing: when gateways no longer take it, after its last wave',
+    );
+  const [product = '', ...artifacts] = call.positionals;
+  const isTogether = call.options.has('together') && artifacts.length > 1;
+  const command = { install: artifacts.map((name) => ({ name })), ...(isTogether ? { together: true } : {}) };
+  const text = (await signText(call, 'sign-key', { product }, JSON.stringify(command))) ?? '{}';
+  return (JSON.parse(text) as { signed?: unknown }).signed;
 }
 
 async function showRollout(call: CommandCall): Promise<number> {

@@ -73,5 +73,11 @@ function noteAgent(pair: Pair, reading: Reading): Pair {
 function renderCommand({ rollout, member }: Pair, { gweVersion }: Reading): string {
   const install = rollout.artifacts.map(({ app, version }) => ({ name: `${app}.v${version}.tar.gz` }));
   const terms = knowsTerms(gweVersion) ? termsOf(rollout) : {};
-  return JSON.stringify({ id: commandId(rollout, member), install, ...terms });
+  const { signed } = rollout.policy;
+  return JSON.stringify({
+    id: commandId(rollout, member),
+    install,
+    ...terms,
+    ...(signed === undefined ? {} : { signed }),
+  });
 }

@@ -30,6 +30,8 @@ export interface Policy extends Limits {
   readonly notBefore?: number | undefined;
   /** All artifacts are installed on a gateway, or none. */
   readonly together?: boolean | undefined;
+  /** By whoever started it, for gateways that take signed commands alone: passed on, and known to nobody here. */
+  readonly signed?: Readonly<Record<string, string | number>> | undefined;
 }
 
 export type Counts = Readonly<Record<MemberState, number>>;

@@ -92,6 +92,7 @@ const RolloutSchema = v.object({
     windows: v.object({ zone: v.string(), ranges: v.array(RangeSchema) }),
     notBefore: v.optional(v.number()),
     together: v.optional(v.boolean()),
+    signed: v.optional(v.record(v.string(), v.union([v.string(), v.number()]))),
   }),
   state: v.picklist(ROLLOUT_STATES),
   before: v.optional(v.picklist(ROLLOUT_STATES)),

@@ -1,12 +1,19 @@
 /** What a rollout says of time and of several apps reaches the gateways that know it, and holds back those that do not. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { createSigner, readPrivateKey, readPublicKey } from '../../../../src/artifact/manifest/signature.ts';
+import {
+  commandRefusal,
+  decodeSignedCommand,
+  signCommand,
+} from '../../../../src/artifact/manifest/signed-command.ts';
 import { explain, heldBackUntil } from '../../../../src/fleet/rollout/explain.ts';
 import type { Pair } from '../../../../src/fleet/rollout/move.ts';
 import { findObstacle, showCommand } from '../../../../src/fleet/rollout/offer.ts';
 import { applyStatus, applyTaking, noteHeard } from '../../../../src/fleet/rollout/report.ts';
 import { countIn, type Policy } from '../../../../src/fleet/rollout/rollout.ts';
 import { soakEndsAt, tickMember } from '../../../../src/fleet/rollout/tick.ts';
+import { newKey } from '../../../helpers/indexed.ts';
 import {
   POLICY,
   START_S,
@@ -130,4 +137,25 @@ test('of a command that is carried out together the app that failed says why', (
     [of('world', '3', 'PROBE_FAILED').state, of('world', '3', 'PROBE_FAILED').code],
     ['failed', 'PROBE_FAILED'],
   );
+});
+
+test('a signature is passed on as it came, to every agent, and what it is over is what the gateway reads', async () => {
+  const pair = newKey();
+  const signer = createSigner(readPrivateKey(pair.privateKey, undefined, 'test'));
+  const install = TWO.map(({ app, version }) => ({ name: `${app}.v${version}.tar.gz` }));
+  const signing = { signer, counter: START_S * 1000, until: START_S + DAY_S };
+  const text = await signCommand({ install, together: true }, { product: 'p1' }, signing);
+  const { signed } = commandOf(text);
+  const windows = { zone: 'Europe/Berlin', ranges: [{ days: [6, 7], from: '01:00', to: '05:00' }] };
+  const policy = { signed, together: true, windows, notBefore: START_S + 5 };
+  const { command } = showCommand(pairOf(policy), { ...NEW, at: START_S });
+  const decoded = decodeSignedCommand(command ?? '');
+  assert.ok(decoded.kind === 'signed', command);
+  const publicKey = readPublicKey(pair.publicKey, 'boss');
+  const boss = { id: pair.keyId, publicKey, name: 'boss', powers: ['commands'] as const };
+  assert.equal(commandRefusal(decoded.command, { product: 'p1', serial: 'x' }, [boss]), undefined);
+  const other = showCommand(pairOf({ ...policy, together: false }), { ...NEW, at: START_S }).command ?? '';
+  const changed = decodeSignedCommand(other);
+  assert.ok(changed.kind === 'signed');
+  assert.match(commandRefusal(changed.command, { product: 'p1', serial: 'x' }, [boss]) ?? '', /is not what/);
 });
