@@ -74,10 +74,9 @@ describe('the real executable, cut at the n-th call', () => {
       before(async () => {
         platform = await startPlatform();
         await update.upload(platform);
-        const settings = { http_timeout: 20 };
         rigs = await Promise.all(
           Array.from({ length: WORKERS }, (_, index) =>
-            createRig(platform, { serial: `gw-${index}`, settings, supervised: update.isSupervised }),
+            createRig(platform, { serial: `gw-${index}`, supervised: update.isSupervised }),
           ),
         );
         const [rig] = rigs;

@@ -124,6 +124,8 @@ export async function createRig(platform: TestPlatform, options: RigOptions): Pr
     serial,
     settings: {
       settle_time: 0,
+      // A busy machine may keep the platform of the test from answering for many seconds.
+      http_timeout: 60,
       ...(socket === undefined ? {} : { supervisor_socket: socket }),
       ...options.settings,
     },
