@@ -26,6 +26,7 @@ import { noise } from '../helpers/fault-updates.ts';
 import { createGateway, type Gateway } from '../helpers/gateway.ts';
 import { makeIndexed } from '../helpers/indexed.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
+import { createRandom, pick } from '../helpers/random.ts';
 import { killScript, pretendReboot, RESTARTS, takeReboot } from '../helpers/restarting-scripts.ts';
 import { type Supervisord, startSupervisord } from '../helpers/supervisord.ts';
 import { until } from '../helpers/until.ts';
@@ -61,21 +62,6 @@ interface Worker {
   supervisord: Supervisord;
   /** The newest artifact that was installed; commanded again by `again`. */
   last: { version: string; kind: Kind } | undefined;
-}
-
-/** Small, fast and the same everywhere (mulberry32). */
-function createRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
-function pick<T>(values: readonly T[], random: () => number): T {
-  return values[Math.floor(random() * values.length)] as T;
 }
 
 /** Breaks the neighbour's entry in the middle of an update, in the rounds that ask for it. */
