@@ -131,8 +131,9 @@ export function lackOfKeys({ files, keys }: KeyRing, needed: number): string | u
   const many = (count: number): string => (count === 1 ? '1 key' : `${count} keys`);
   const vouching = keys.filter(vouchesForArtifacts);
   const lack = `require_signatures is ${needed}, and this gateway trusts`;
+  const kind = vouching.length < keys.length ? ' for artifacts' : '';
   if (vouching.length < needed)
-    return `${lack} ${many(vouching.length)} for artifacts: nothing can be installed or rolled back`;
+    return `${lack} ${many(vouching.length)}${kind}: nothing can be installed or rolled back`;
   const general = vouching.filter(({ apps }) => apps === undefined || apps.includes(KEYS_APP_NAME)).length;
   if (general >= needed) return undefined;
   return `${lack} ${many(general)} for all apps: it cannot accept a new set of keys (${KEYS_APP_NAME})`;
