@@ -18,7 +18,7 @@ import { readGatewayKeys } from '../../store/gateway-keys.ts';
 import { appDirectory, type VersionId, versionDirectory } from '../../store/layout.ts';
 import { createReleaseStore, type ReleaseStore } from '../../store/trust.ts';
 import type { AgentContext } from '../run/context.ts';
-import { assertReleased } from '../run/release-lists.ts';
+import { assertReleased, wantsReleaseLists } from '../run/release-lists.ts';
 import { artifactLimits } from './artifact-limits.ts';
 
 type Context = Pick<AgentContext, 'layout' | 'log' | 'settings'>;
@@ -83,7 +83,7 @@ export function assertStillReleased(
   context: Pick<AgentContext, 'layout' | 'settings' | 'clock' | 'clockFloor'>,
   { app, version, digest, staged }: VersionId & { app: string; staged?: unknown },
 ): void {
-  if (staged === undefined) return;
+  if (staged === undefined || !wantsReleaseLists(context)) return;
   const { keys } = readGatewayKeys(context.layout);
   const index = readIndex(context, { app, version, digest });
   if (index !== undefined) assertReleased(context, keys, { index, architecture: hostArchitecture() });
