@@ -21,7 +21,7 @@ const WORKER_KIND = 'patch-worker';
 /** What ended is known for so long. */
 const KEPT_S = 180 * 86_400;
 /** A worker that asks for work is there for so long. */
-const THERE_S = 90;
+const THERE_S = 300;
 
 const JobSchema = v.object({
   app: v.string(),
