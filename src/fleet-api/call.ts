@@ -10,12 +10,14 @@ import type { Quota } from '../platform/http/quota.ts';
 import type { Upload } from '../platform/storage/content-storage.ts';
 import type { Storage } from '../platform/storage/storage.ts';
 import type { SignOn } from './people/sign-on.ts';
+import type { Recent } from './recent.ts';
 
 export interface FleetContext {
   readonly storage: Storage;
   readonly clock: Pick<Clock, 'wallMs' | 'sleep'>;
   /** Streams of events, by who reads them. */
   readonly streams: Quota;
+  readonly recent: Recent;
   /** Seals what has to be read again; without one no second factor can be begun. */
   readonly sealer: Sealer | undefined;
   /** A provider of identities, where there is one. */

@@ -22,6 +22,7 @@ import { loginCalls } from './people/login-calls.ts';
 import { operatorCalls } from './people/operator-calls.ts';
 import { signOnCalls } from './people/sign-on-calls.ts';
 import { tokenCalls } from './people/token-calls.ts';
+import { createRecent } from './recent.ts';
 import { reportCalls } from './report-calls.ts';
 import { rolloutCalls } from './rollout-calls.ts';
 import { sessionCalls } from './session-calls.ts';
@@ -48,8 +49,15 @@ const MAX_BODY_BYTES = 4 * 1024 * 1024;
 type FleetApi = (entrance: Entrance, exchange: Exchange) => Promise<Reply>;
 
 /** Never throws a Refusal: whoever calls this reads problems. */
-export function createFleetApi(options: Omit<FleetContext, 'streams'>, bodyLimits: BodyLimits): FleetApi {
-  const context: FleetContext = { ...options, streams: createQuota(STREAMS) };
+export function createFleetApi(
+  options: Omit<FleetContext, 'streams' | 'recent'>,
+  bodyLimits: BodyLimits,
+): FleetApi {
+  const context: FleetContext = {
+    ...options,
+    streams: createQuota(STREAMS),
+    recent: createRecent(options.clock),
+  };
   return async (entrance, exchange) => {
     try {
       enterOperators(entrance, exchange);

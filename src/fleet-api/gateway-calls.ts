@@ -17,6 +17,7 @@ import {
 } from './call.ts';
 
 import { streamEvents } from './event-stream.ts';
+import type { Walk } from './recent.ts';
 
 type Chosen = (gateway: GatewayRecord, nowS: number) => boolean;
 
@@ -121,10 +122,22 @@ async function listDevices(context: FleetContext, request: Request): Promise<Ans
   const product = await requireProduct(context, nameOf(request, 'product'));
   const [filter, group] = [query.get('filter') ?? undefined, query.get('group') ?? undefined];
   const chosen = await chosenOf(context, product, { filter, group });
-  const page = { after: query.get('after') ?? undefined, limit: limitOf(query), chosen };
-  const { items, next } = await context.storage.listGateways(product, page);
-  return { body: { devices: items.map((gateway) => showGateway(gateway, at)), next: next ?? null } };
+  const limit = limitOf(query);
+  const devices: unknown[] = [];
+  let next = query.get('after') ?? undefined;
+  // Where few are chosen, what is looked through for one answer is bounded too.
+  for (let pages = 0; pages < MOST_LOOKED_THROUGH && devices.length < limit; pages++) {
+    const page = { after: next, limit: limit - devices.length, chosen };
+    const found = await context.storage.listGateways(product, page);
+    for (const gateway of found.items) devices.push(showGateway(gateway, at));
+    next = found.next;
+    if (next === undefined) break;
+  }
+  return { body: { devices, next: next ?? null } };
 }
+
+/** Pages of the storage, of some hundred gateways each. */
+const MOST_LOOKED_THROUGH = 25;
 
 /** All that are chosen, a page at a time. */
 export async function eachGateway(
@@ -194,10 +207,14 @@ const MOST_NAMED = 50;
 
 async function status(context: FleetContext, request: Request): Promise<Answer> {
   const product = await requireProduct(context, nameOf(request, 'product'));
+  const body = await context.recent.of(`status ${product}`, () => countStatus(context, product, request.at));
+  return { body };
+}
+
+async function countStatus(context: FleetContext, product: string, at: number): Promise<Walk> {
   const counts = { gateways: 0, expected: 0, late: 0, silent: 0, neverSeen: 0, shared: 0, failing: 0 };
   const versions: Map<string, Map<string, number>> = new Map();
   const named: { serial: string; problems: string[] }[] = [];
-  const { at } = request;
   await eachGateway(
     context,
     product,
@@ -219,7 +236,7 @@ async function status(context: FleetContext, request: Request): Promise<Answer> 
   const rollouts = (await context.storage.listRollouts(product, 20))
     .filter(({ rollout }) => rollout.state === 'paused' || rollout.state === 'held')
     .map(({ name, rollout }) => ({ id: rollout.id, name, state: rollout.state, reason: rollout.reason }));
-  return { body: { ...counts, apps, problems: named, rollouts } };
+  return { body: { ...counts, apps, problems: named, rollouts }, gateways: counts.gateways };
 }
 
 /** Late is who has missed a check-in, by a tenth of the interval: silent comes after two. */

@@ -2,6 +2,7 @@
 import { Refusal } from '../platform/http/exchange.ts';
 import { type Answer, type ApiCall, type FleetContext, nameOf, type Request } from './call.ts';
 import { eachGateway } from './gateway-calls.ts';
+import type { Walk } from './recent.ts';
 
 export const reportCalls: readonly ApiCall[] = [
   {
@@ -25,7 +26,14 @@ const MOST_NAMED = 20;
 
 async function traffic(context: FleetContext, request: Request): Promise<Answer> {
   const product = await productOf(context, request);
-  const month = new Date(request.at * 1000).toISOString().slice(0, 7);
+  const body = await context.recent.of(`traffic ${product}`, () =>
+    countTraffic(context, product, request.at),
+  );
+  return { body };
+}
+
+async function countTraffic(context: FleetContext, product: string, at: number): Promise<Walk> {
+  const month = new Date(at * 1000).toISOString().slice(0, 7);
   const purposes = new Map<string, number>();
   const most: { serial: string; bytes: number }[] = [];
   const sums = { gateways: 0, reporting: 0, monthBytes: 0 };
@@ -53,7 +61,8 @@ async function traffic(context: FleetContext, request: Request): Promise<Answer>
     },
   );
   keepMost();
-  return { body: { month, ...sums, purposes: Object.fromEntries(purposes), most } };
+  const body = { month, ...sums, purposes: Object.fromEntries(purposes), most };
+  return { body, gateways: sums.gateways };
 }
 
 const DAY_S = 86_400;
