@@ -58,7 +58,7 @@ CREATE TABLE history (
   writer TEXT NOT NULL,
   size INTEGER NOT NULL,
   value BLOB NOT NULL,
-  written_at INTEGER NOT NULL
+  written_at INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX history_order ON history (device, alias, timestamp, sequence, size);
 CREATE TABLE content (
