@@ -1,7 +1,8 @@
 /** What gwe does about the process that it was started as, before anything else. */
 import { closeSync, readdirSync, readFileSync } from 'node:fs';
-import { findExecve } from './execve.ts';
+import { findExecve, ownExecutable } from './execve.ts';
 import { foreignVariables, inertVariables } from './scrub.ts';
+import { memoryVariables } from './server-memory.ts';
 import { VERSION } from './version.ts';
 
 /**
@@ -20,15 +21,18 @@ export function takeOverProcess(args: readonly string[]): string | undefined {
 
 /**
  * Where the environment speaks to the runtime: becomes the same gwe without those variables, under the same pid, or,
- * where the runtime cannot do that, returns the sentence to end with. `undefined`: all is well.
+ * where the runtime cannot do that, returns the sentence to end with. `undefined`: all is well. What a server lacks in
+ * its environment is added in the same way, where that is possible.
  */
 function startCleanly(args: readonly string[]): string | undefined {
   for (const name of inertVariables(process.env, args)) delete process.env[name];
   const found = foreignVariables(process.env);
-  if (found.length === 0) return undefined;
-  const env = { ...process.env };
+  const added = ownExecutable() === undefined ? {} : memoryVariables(process.env, args);
+  if (found.length === 0 && Object.keys(added).length === 0) return undefined;
+  const env = { ...process.env, ...added };
   for (const name of found) delete env[name];
   const execve = findExecve();
+  if (execve === undefined && found.length === 0) return undefined;
   if (execve === undefined) return `gwe: cannot start while ${found.join(', ')} is set: unset it`;
   // argv[1] of an executable is its own path once more, put in by the runtime.
   return execve(process.execPath, [process.argv0, ...process.argv.slice(2)], env);
