@@ -1,6 +1,7 @@
 /** What the environment says to Node changes nothing in the executable. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -96,4 +97,25 @@ test('certificates of the environment are left to commands that speak to nobody'
   assert.deepEqual(inertVariables(env, ['--version']), both);
   for (const args of [[], ['--once'], ['--version', '--once'], ['plan', '-h'], ['install']])
     assert.deepEqual(inertVariables(env, args), ['SSL_CERT_FILE'], args.join(' '));
+});
+
+test('a platform goes on with what keeps its memory small, and still is the process that was started', async (t) => {
+  const directory = scratch(t);
+  const args = ['platform', 'serve', '--data', join(directory, 'platform'), '--listen', '127.0.0.1:0'];
+  const child = spawn(EXECUTABLE, args, {
+    env: { HOME: directory, KEPT: 'yes' },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const ended = once(child, 'exit');
+  try {
+    const [line] = await once(child.stdout, 'data');
+    assert.match(String(line), /^listening on /);
+    const env = readFileSync(`/proc/${child.pid}/environ`, 'utf8').split('\0');
+    for (const entry of ['MALLOC_MMAP_THRESHOLD_=65536', 'MALLOC_TOP_PAD_=0', 'KEPT=yes'])
+      assert.ok(env.includes(entry), `${entry} in ${env}`);
+  } finally {
+    // It is still writing where it can be found, into what is removed next.
+    child.kill('SIGKILL');
+    await ended;
+  }
 });
