@@ -1,8 +1,7 @@
 /** What gwe does about the process that it was started as, before anything else. */
 import { closeSync, readdirSync, readFileSync } from 'node:fs';
 import { findExecve, ownExecutable } from './execve.ts';
-import { foreignVariables, inertVariables } from './scrub.ts';
-import { memoryVariables } from './server-memory.ts';
+import { foreignVariables, inertVariables, memoryVariables } from './scrub.ts';
 import { VERSION } from './version.ts';
 
 /**

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { memoryVariables } from '../../../src/base/server-memory.ts';
+import { memoryVariables } from '../../../src/base/scrub.ts';
 
 test('a platform is started with what keeps a TLS connection small in memory, and nothing else is', () => {
   const added = memoryVariables({ HOME: '/root' }, ['platform', 'serve', '--listen', '0.0.0.0:443']);
