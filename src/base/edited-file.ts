@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { createSystemClock } from './clock.ts';
 import { describeError, GweError } from './errors.ts';
 import {
   ensureDirectory,
@@ -154,4 +155,44 @@ function attemptCopy(path: string, limitBytes: number): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * The times of a file move in steps of a few milliseconds: what was changed this recently may be changed once more
+ * without a sign of it, and is read again.
+ */
+const SETTLED_MS = 2000;
+
+/**
+ * `read`, whose result depends on the file at `path` and its copy, and on nothing else. To look at them costs a tenth of
+ * reading them: a check-in asks for its settings dozens of times. What `read` throws is not kept.
+ */
+export function readWhenChanged<T>(path: string, read: () => T): () => T {
+  const paths = [path, copyPath(path)];
+  const { wallMs } = createSystemClock();
+  let last: { stamp: string; value: T } | undefined;
+  return () => {
+    // Before the read: what is changed in between has another stamp at the next look.
+    const stamp = stampOf(paths, wallMs());
+    if (last !== undefined && last.stamp === stamp) return last.value;
+    last = undefined;
+    const value = read();
+    if (stamp !== undefined) last = { stamp, value };
+    return value;
+  };
+}
+
+/** Differs whenever a file was changed, replaced, made or removed; `undefined` where that cannot be said. */
+function stampOf(paths: readonly string[], nowMs: number): string | undefined {
+  let stamp = '';
+  try {
+    for (const path of paths) {
+      const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+      if (found !== undefined && Math.abs(nowMs - Number(found.ctimeMs)) < SETTLED_MS) return undefined;
+      stamp += found === undefined ? '-;' : `${found.dev},${found.ino},${found.size},${found.ctimeNs};`;
+    }
+  } catch {
+    return undefined;
+  }
+  return stamp;
 }

@@ -8,7 +8,6 @@ import type { CommandIo, ParsedOptions } from './shell/command.ts';
 import { EXIT } from './shell/exit.ts';
 import { FLAG_OPTIONS } from './shell/options.ts';
 import { parseArguments } from './shell/parse.ts';
-import { layoutOf } from './shell/root.ts';
 
 export interface FlagOptions {
   /** Of the process that the agent would run in. */
@@ -62,13 +61,14 @@ export async function runFlags(
   }
   const action = requireOneAction(options);
   requireCompanions(options);
-  const layout = layoutOf(io, options);
-  const configuring = await import('./config/configure.ts');
+  // Loaded here, for --version needs none of it, and a check-in not all.
+  const layout = (await import('./shell/root.ts')).layoutOf(io, options);
+  const configuring = concernsSettings(options) ? await import('./config/configure.ts') : undefined;
   const isOfThisRun = action !== undefined || SHOWS.some((name) => options.has(name));
-  const level = isOfThisRun ? configuring.readDebugLevel(options) : undefined;
+  const level = isOfThisRun ? configuring?.readDebugLevel(options) : undefined;
   if (BUILD_ACTIONS.some((name) => name === action)) return runBuild(io, options);
-  const hasSet = configuring.configure(io, isOfThisRun ? without(options, LEVEL) : options, layout);
-  const hasShown = show(io, options, layout, configuring);
+  const hasSet = configuring?.configure(io, isOfThisRun ? without(options, LEVEL) : options, layout) ?? false;
+  const hasShown = configuring !== undefined && show(io, options, layout, configuring);
   if (action === 'install-apps') {
     const { installApps } = await import('./gateway/install.ts');
     const isJson = options.has('json');
@@ -143,6 +143,14 @@ async function runBuild(io: CommandIo, options: ParsedOptions): Promise<number> 
   const tarball = options.text('check-tarball');
   if (tarball !== undefined) return buildActions.checkTarball(io, tarball);
   return buildActions.buildApp(io, options.text('build-app') ?? '', extras);
+}
+
+/** Whether anything of the configuration is to be set or shown. */
+function concernsSettings(options: ParsedOptions): boolean {
+  return FLAG_OPTIONS.some(
+    ({ name }) =>
+      (name.startsWith('set') || name === 'keep-key' || SHOWS.includes(name)) && options.has(name),
+  );
 }
 
 const SHOWS: readonly string[] = ['path', 'gateway-cfg', 'engine-conf', 'gateway-cik', 'mac-address'];

@@ -4,7 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { keepEdited, readEdited, writeEdited } from '../base/edited-file.ts';
+import { keepEdited, readEdited, readWhenChanged, writeEdited } from '../base/edited-file.ts';
 import { GweError } from '../base/errors.ts';
 import { ensureDirectory, type FileAccess } from '../base/fs.ts';
 import { iniValue, parseIni, setIniValue } from '../base/ini.ts';
@@ -87,16 +87,21 @@ export function loadEngineConfig(path: string): LoadedConfig<LoadedSettings> {
 }
 
 /**
- * Reads the file at each call, and decodes it where it is another one than before: in an update it is asked for
- * hundreds of times, and hardly ever is.
+ * Looks at the file at each call, reads it where it was changed, and decodes it where it says something else than before:
+ * in an update it is asked for hundreds of times, and hardly ever is.
  */
 export function createEngineConfigReader(path: string): () => LoadedConfig<LoadedSettings> {
   let last: LoadedConfig<LoadedSettings> | undefined;
-  return () => {
+  return readWhenChanged(path, () => {
     const text = readEngineConfig(path);
     if (last?.text !== text) last = decodeEngineConfig(path, text);
     return last;
-  };
+  });
+}
+
+/** As `createEngineConfigReader`, of Gateway.cfg. */
+export function createGatewayConfigReader(path: string): () => DeviceConfig {
+  return readWhenChanged(path, () => loadGatewayConfig(path).values);
 }
 
 function readEngineConfig(path: string): string {

@@ -52,6 +52,30 @@ const WITHOUT_POLYFILLS = {
     builder.onLoad({ filter: /\/fetch-blob\/streams\.cjs$/ }, () => ({ contents: '', loader: 'js' })),
 };
 
+/** Parts of the runtime that hardly any start needs, and that take milliseconds to load. */
+const SELDOM_NEEDED = /^node:(?:child_process|dns\/promises|https|os|perf_hooks|tls|v8|vm|zlib)$/;
+
+/** Each of those parts is loaded when something of it is used for the first time, not where it is imported. */
+const LATE_RUNTIME = {
+  name: 'late-runtime',
+  setup(builder) {
+    builder.onResolve({ filter: SELDOM_NEEDED }, ({ path, namespace }) =>
+      namespace === 'late' ? { path, external: true } : { path, namespace: 'late' },
+    );
+    builder.onLoad({ filter: /./, namespace: 'late' }, async ({ path }) => ({
+      contents: await lateModule(path),
+    }));
+  },
+};
+
+/** Its names are those of the runtime that builds; what the target's does not have of them is undefined there. */
+async function lateModule(path) {
+  const names = Object.keys(await import(path)).filter((name) => name !== 'default');
+  const getters = names.map((name) => `get ${name}() { return load().${name}; }`);
+  return `let found; const load = () => (found ??= require(${JSON.stringify(path)}));
+module.exports = { ${getters.join(', ')} };`;
+}
+
 async function bundled(entryPoint, define) {
   const result = await build({
     absWorkingDir: ROOT,
@@ -66,7 +90,7 @@ async function bundled(entryPoint, define) {
     minify: true,
     legalComments: 'none',
     logLevel: 'warning',
-    plugins: [WITHOUT_POLYFILLS],
+    plugins: [WITHOUT_POLYFILLS, LATE_RUNTIME],
     define,
   });
   return result.outputFiles[0].text;

@@ -61,10 +61,10 @@ function runningConfigs(): string[] {
   const found: string[] = [];
   for (const name of listDirectory('/proc')) {
     if (!/^\d+$/.test(name)) continue;
-    const uid = statSync(`/proc/${name}`, { throwIfNoEntry: false })?.uid;
-    if (uid !== 0 && uid !== process.getuid?.()) continue;
     const path = configOfProcess(Number(name));
-    if (path !== undefined) found.push(path);
+    if (path === undefined) continue;
+    const uid = statSync(`/proc/${name}`, { throwIfNoEntry: false })?.uid;
+    if (uid === 0 || uid === process.getuid?.()) found.push(path);
   }
   return found;
 }
@@ -72,7 +72,10 @@ function runningConfigs(): string[] {
 /** What `-c` or `--configuration` names, if that process is a supervisord that has one. */
 function configOfProcess(pid: number): string | undefined {
   try {
-    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+    const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+    // Of hundreds of processes hardly any is one.
+    if (!line.includes('supervisord')) return undefined;
+    const words = line.split('\0');
     const at = words.slice(0, 4).findIndex((word) => basename(word) === 'supervisord');
     if (at === -1) return undefined;
     const rest = words.slice(at + 1);

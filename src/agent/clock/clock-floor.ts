@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { type Clock, uptimeMs } from '../../base/clock.ts';
+import { readWhenChanged } from '../../base/edited-file.ts';
 import { describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { bootId } from '../../base/process.ts';
@@ -80,10 +81,11 @@ export interface ClockFloor {
 export function createClockFloor(parts: ClockFloorParts): ClockFloor {
   const { clock, log } = parts;
   const saved = savedFile(parts.path);
+  const before = savedReader(parts.path, saved);
   let platform: { ms: number; heardAtMs: number; isConfirmed: boolean } | undefined;
   let hasStepped = false;
   let hasComplained = false;
-  const floorMs = (): number => Math.max(parts.buildTimeS * 1000, saved.readOr(undefined)?.savedAtMs ?? 0);
+  const floorMs = (): number => Math.max(parts.buildTimeS * 1000, before()?.savedAtMs ?? 0);
   const isBelow = (): boolean => clock.wallMs() < floorMs() - TOLERANCE_MS;
   const platformMs = (): number | undefined =>
     platform === undefined ? undefined : platform.ms + clock.monotonicMs() - platform.heardAtMs;
@@ -116,10 +118,10 @@ export function createClockFloor(parts: ClockFloorParts): ClockFloor {
     }
   };
   const leastMs = (): number => {
-    const before = saved.readOr(undefined);
+    const last = before();
     // Saved in this boot, it is from somewhere within it: how long ago is not known.
-    const sinceMs = before === undefined || before.bootId === bootId() ? 0 : uptimeMs();
-    return Math.max(floorMs(), (before?.savedAtMs ?? 0) + sinceMs);
+    const sinceMs = last === undefined || last.bootId === bootId() ? 0 : uptimeMs();
+    return Math.max(floorMs(), (last?.savedAtMs ?? 0) + sinceMs);
   };
   return {
     floorMs,
@@ -148,6 +150,18 @@ export function createClockFloor(parts: ClockFloorParts): ClockFloor {
       platform = undefined;
     },
     save: () => saveAfter(0),
+  };
+}
+
+/** What was saved, as far as it can be read. */
+function savedReader<T>(path: string, saved: StoredFile<T>): () => T | undefined {
+  const read = readWhenChanged(path, () => saved.read());
+  return () => {
+    try {
+      return read();
+    } catch {
+      return undefined;
+    }
   };
 }
 

@@ -17,7 +17,7 @@ import { trafficInterface } from '../traffic/counter.ts';
 import { createTrafficLedger } from '../traffic/ledger.ts';
 import type { AgentContext } from './context.ts';
 import { createWatcher } from './crash-watch.ts';
-import { readDevice } from './device-key.ts';
+import { createDeviceReader } from './device-key.ts';
 import { createHeldInterval } from './held-interval.ts';
 import { createIdSource } from './ids.ts';
 import { orLastGood } from './last-good.ts';
@@ -40,7 +40,7 @@ export interface ComposeOptions {
 
 const SUPERVISOR_TIMEOUT_MS = 30_000;
 
-/** Configuration is read afresh at each use: a set command takes effect without a restart where it can. */
+/** Configuration is looked at afresh at each use: a set command takes effect without a restart where it can. */
 export function composeContext(options: ComposeOptions): AgentContext {
   const { layout, log, env, gweVersion } = options;
   const clock = createSystemClock();
@@ -59,7 +59,8 @@ export function composeContext(options: ComposeOptions): AgentContext {
   const journal = createJournal(layout.journal);
   const outbox = createOutbox(layout.outboxDirectory);
   const clockFloor = composeClockFloor(options, clock, () => settings().setClock);
-  const device = () => readDevice({ layout, platformUrl: settings().platformUrl });
+  const readDevice = createDeviceReader(layout);
+  const device = () => readDevice(settings().platformUrl);
   const ledger = createTrafficLedger({
     layout,
     log,

@@ -5,8 +5,14 @@
  */
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
+import { readWhenChanged } from '../../base/edited-file.ts';
 import { type StoredFile, storedFile } from '../../base/stored-file.ts';
-import { type DeviceConfig, loadGatewayConfig, saveGatewayConfig } from '../../config/config-files.ts';
+import {
+  createGatewayConfigReader,
+  type DeviceConfig,
+  loadGatewayConfig,
+  saveGatewayConfig,
+} from '../../config/config-files.ts';
 import type { Layout } from '../../store/layout.ts';
 import type { AgentContext } from './context.ts';
 import { interfaceMac } from './identity.ts';
@@ -78,7 +84,18 @@ function isSameDevice(a: Identity, b: Identity): boolean {
 /** Gateway.cfg, with its key only where that is of the identity that is configured now. Writes nothing. */
 export function readDevice(place: KeyPlace): DeviceConfig {
   const device = loadGatewayConfig(place.layout.gatewayConfig).values;
-  if (device.cik === '' || isUsable(readKeys(place), device.cik, identityOf(place, device))) return device;
+  return withOwnKey(place, device, () => readKeys(place));
+}
+
+/** As `readDevice`, for somebody who asks again and again: files are read where they were changed. */
+export function createDeviceReader(layout: KeyPlace['layout']): (platformUrl: string) => DeviceConfig {
+  const device = createGatewayConfigReader(layout.gatewayConfig);
+  const kept = readWhenChanged(layout.deviceKeys, () => keysFile({ layout }).read());
+  return (platformUrl) => withOwnKey({ layout, platformUrl }, device(), () => orNoKeys(kept));
+}
+
+function withOwnKey(place: KeyPlace, device: DeviceConfig, keys: () => Keys): DeviceConfig {
+  if (device.cik === '' || isUsable(keys(), device.cik, identityOf(place, device))) return { ...device };
   return { ...device, cik: '' };
 }
 
@@ -176,7 +193,16 @@ export function keysFile({ layout }: { layout: Pick<Layout, 'deviceKeys'> }): St
 
 /** Where it is damaged the key of Gateway.cfg is of whoever is configured: a gateway that is silent would be worse. */
 function readKeys(place: KeyPlace): Keys {
-  return keysFile(place).readOr({ version: 1, aside: [] });
+  return orNoKeys(() => keysFile(place).read());
+}
+
+function orNoKeys(read: () => Keys | undefined): Keys {
+  const none: Keys = { version: 1, aside: [] };
+  try {
+    return read() ?? none;
+  } catch {
+    return none;
+  }
 }
 
 function writeKeys(place: KeyPlace, keys: Keys): void {
