@@ -2,8 +2,9 @@
  * `gwe releases ...`: the list of the versions of a product that gateways may install, where a key of theirs has `powers:
  * releases`.
  *
- * `show --json` prints {version, file, list: {product, release, issued, expires, apps}, signatures: [key id]}; times are
- * Unix seconds.
+ * `show --json` prints {version, file, list: {product, release, issued, expires, apps}, signatures: [key id]}, `make`
+ * {version, file, product, release, expires}, `sign` {version, file, keyId, signatures}, `check` {version, file, isGood,
+ * faults: [text]}; times are Unix seconds.
  */
 import { basename } from 'node:path';
 import { DEFAULT_LIMITS } from '../../artifact/limits.ts';
@@ -40,6 +41,7 @@ export const releasesCommands: readonly CommandSpec[] = [
     options: [
       { name: 'release', value: 'N', help: 'higher than that of every list before' },
       { name: 'days', value: 'COUNT', help: 'until it expires', default: '30' },
+      JSON_OPTION,
     ],
     run: makeList,
   },
@@ -51,6 +53,7 @@ export const releasesCommands: readonly CommandSpec[] = [
       { name: 'key', value: 'FILE', help: 'private key to sign with; the public one with --sign-cmd' },
       PASSPHRASE_OPTION,
       SIGN_CMD_OPTION,
+      JSON_OPTION,
     ],
     run: signList,
   },
@@ -72,6 +75,7 @@ export const releasesCommands: readonly CommandSpec[] = [
         many: true,
         help: 'public keys with powers: releases, all of which must have signed',
       },
+      JSON_OPTION,
     ],
     run: checkList,
   },
@@ -93,7 +97,8 @@ async function makeList(call: CommandCall): Promise<number> {
   }
   const bytes = renderReleaseList({ product, release, issued, expires, apps });
   writeFileDurable(absolutePath(call.io, RELEASE_LIST_ID), bytes);
-  call.io.stdout(`${RELEASE_LIST_ID}: release ${release} of ${product}, nobody has signed it yet\n`);
+  if (call.options.has('json')) printDocument(call.io, { file: RELEASE_LIST_ID, product, release, expires });
+  else call.io.stdout(`${RELEASE_LIST_ID}: release ${release} of ${product}, nobody has signed it yet\n`);
   return EXIT.ok;
 }
 
@@ -126,7 +131,9 @@ async function signList(call: CommandCall): Promise<number> {
   if (signer === undefined) throw new GweError('USAGE_MISSING', 'cannot sign: --key FILE is missing');
   const bytes = await signReleaseList(readList(call, file), signer);
   writeFileDurable(absolutePath(call.io, file), bytes);
-  call.io.stdout(`signed by ${signer.keyId} (${decodeReleaseList(bytes).signatures.length} in all)\n`);
+  const signatures = decodeReleaseList(bytes).signatures.map(({ keyid }) => keyid);
+  if (call.options.has('json')) printDocument(call.io, { file, keyId: signer.keyId, signatures });
+  else call.io.stdout(`signed by ${signer.keyId} (${signatures.length} in all)\n`);
   return EXIT.ok;
 }
 
@@ -172,7 +179,9 @@ async function checkList(call: CommandCall): Promise<number> {
       }
     }
   }
-  for (const fault of faults) call.io.stdout(`[FAIL] ${fault}\n`);
-  if (faults.length === 0) call.io.stdout(`[PASS] release list ${list.release} names all of it\n`);
+  const isJson = call.options.has('json');
+  if (isJson) printDocument(call.io, { file, isGood: faults.length === 0, faults });
+  for (const fault of isJson ? [] : faults) call.io.stdout(`[FAIL] ${fault}\n`);
+  if (!isJson && faults.length === 0) call.io.stdout(`[PASS] release list ${list.release} names all of it\n`);
   return faults.length === 0 ? EXIT.ok : EXIT.failed;
 }

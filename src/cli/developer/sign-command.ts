@@ -1,12 +1,17 @@
 /**
  * `gwe sign-command`, and `--sign-key` of commands that send one: whoever passes it on, or steals what passes it on, can
  * put it off and cannot change it.
+ *
+ * `sign-command --json` prints {version, product, serial, command}: the text for engine_fetch; `serial` is absent where
+ * it is for all of the product.
  */
 import { type Addressee, signCommand } from '../../artifact/manifest/signed-command.ts';
 import { GweError } from '../../base/errors.ts';
 import { decodeInstruction } from '../../protocol/messages.ts';
 import type { CommandCall, CommandSpec, OptionSpec } from '../shell/command.ts';
 import { EXIT } from '../shell/exit.ts';
+import { JSON_OPTION } from '../shell/options.ts';
+import { printDocument } from '../shell/screen.ts';
 import { PASSPHRASE_OPTION, readSigner, SIGN_CMD_OPTION } from './signing.ts';
 
 /** Less than a day, so that gateways take it that have no counters, and whose clocks are a little behind. */
@@ -41,6 +46,7 @@ export const signCommandCommand: CommandSpec = {
     PASSPHRASE_OPTION,
     SIGN_CMD_OPTION,
     UNTIL_OPTION,
+    JSON_OPTION,
   ],
   async run(call) {
     const [product = '', text = ''] = call.positionals;
@@ -49,7 +55,8 @@ export const signCommandCommand: CommandSpec = {
     const signed = await signText(call, 'key', to, text);
     if (signed === undefined)
       throw new GweError('USAGE_MISSING', 'cannot sign the command: --key FILE is missing');
-    call.io.stdout(`${signed}\n`);
+    if (call.options.has('json')) printDocument(call.io, { ...to, command: signed });
+    else call.io.stdout(`${signed}\n`);
     return EXIT.ok;
   },
 };
