@@ -12,6 +12,8 @@ async function fill({ platform, gateway, call }: ConsoleRig): Promise<void> {
   await platform.addDevice('p', 'gw-11');
   await platform.putContent('p', 'hello.v2.tar.gz', makeTarball({ 'install.sh': '#!/bin/sh\n' }));
   const spec = { artifacts: ['hello.v2.tar.gz'], serials: ['gw-10', 'gw-2', 'gw-3'], waves: [{ share: 1 }] };
+  await call('POST', '/operators', { name: 'vera', grants: [{ role: 'operator', product: 'p' }] });
+  await call('PUT', '/products/NEW');
   const { id } = await call('POST', '/products/p/rollouts', spec);
   const shown: { id: string } = JSON.parse(await failing.reads());
   await failing.writes({ engine_fetch: '' });
@@ -42,8 +44,12 @@ try {
     ['gateways', 'gateways', 'gw-9'],
     ['gateway', 'gateways/gw-10', 'rolled-back'],
     ['rollout', `rollouts/${id}`, 'cannot open'],
+    ['content', 'content', 'hello.v2'],
+    ['reports', 'reports', 'Why they failed'],
+    ['people', 'settings/people', 'operator in p'],
+    ['first-app', '../NEW/fleet', 'Set up a gateway'],
   ] as const) {
-    await rig.page.goto(`${rig.platform.url}/#/p/${place}`);
+    await rig.page.goto(`${rig.platform.url}/#/${place.startsWith('../') ? place.slice(3) : `p/${place}`}`);
     await rig.page.getByText(there).first().waitFor();
     await rig.page.screenshot({ path: join(TO, `${name}.png`) });
     console.log(`dist/console-shots/${name}.png`);

@@ -85,7 +85,7 @@ const HOSTILE = [
 ];
 
 test('what a gateway says is text, whatever it says', async (t) => {
-  const { page, gateway, call, open, faults } = await openConsoleRig(t);
+  const { page, platform, gateway, call, open, faults } = await openConsoleRig(t);
   for (const [at, text] of HOSTILE.entries()) {
     const serial = text.slice(0, 250);
     const each = await gateway(serial, { device_info: { gwe: text, target: text, interval: 3600 } });
@@ -102,14 +102,26 @@ test('what a gateway says is text, whatever it says', async (t) => {
         lines: [text],
       },
     });
+    await each.writes({
+      fetch_status: {
+        ...{ name: 'a', version: '1', status: 'log', outcome: 'log', tx: 't-1', piece: 1, pieces: 1 },
+        bytes: 9,
+        info: `${text}\u001b[2J\n${text}`,
+      },
+    });
     await call('PATCH', `/products/p/devices/${encodeURIComponent(serial)}/tags`, { site: text });
+    await platform.putContent('p', text, Buffer.from('x'));
   }
   page.on('dialog', (dialog) => {
     faults.push(`a script ran: ${dialog.message()}`);
     void dialog.dismiss();
   });
   await open();
-  const places = ['fleet', 'gateways', ...HOSTILE.map((text) => `gateways/${encodeURIComponent(text)}`)];
+  const places = [
+    ...['fleet', 'gateways', 'content', 'reports', 'settings/audit'],
+    ...HOSTILE.map((text) => `gateways/${encodeURIComponent(text)}`),
+    ...HOSTILE.map((text) => `content/${encodeURIComponent(text)}`),
+  ];
   for (const place of places) {
     await show(page, place);
     assert.equal(await page.locator('main img, main script').count(), 0, place);
@@ -166,7 +178,7 @@ test('what others do to a rollout is seen by the stream, and the page says when 
   await page.reload();
   await page.getByText('the stream of events has broken off').waitFor();
   await call('POST', `/products/p/rollouts/${id}/resume`);
-  await page.getByText('by somebody else').waitFor({ state: 'detached' });
+  await page.getByRole('button', { name: 'Pause hello 2' }).waitFor();
   await page.unroute(events);
   await page.getByText('Live', { exact: true }).waitFor();
 });

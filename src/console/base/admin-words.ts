@@ -160,7 +160,6 @@ export const settingWords = {
   },
   parts: 'Parts of the settings',
   once: 'Shown this once: copy it now.',
-  add: 'Add',
   removeIt: (name: string) => `Remove ${name}`,
   removed: (name: string) => `Removed: ${name}`,
   remove: 'Remove',
@@ -199,8 +198,6 @@ export const settingWords = {
     no: 'off',
     firstPassword: (name: string) => `First password of ${name}`,
     removeAsk: (name: string) => `Remove ${name}? All sessions of ${name} end at once.`,
-    changeRole: 'Change the role',
-    changed: (name: string) => `Role changed: ${name}`,
     says: (role: string, product: string) => `${role} in ${product === '*' ? 'all products' : product}`,
   },
   tokens: {
