@@ -44,6 +44,7 @@ test('every command prints JSON, but for those whose output is a text by itself'
     'help',
     'man',
     'platform serve',
+    'platform worker',
   ]);
   const lists = commands.filter(({ path }) => path.at(-1) === 'list');
   assert.ok(lists.length >= 7);
