@@ -14,7 +14,7 @@ export interface Items<T> extends Iterable<T> {
 interface SplitText {
   /** The object with these lists empty. */
   rest: Buffer;
-  /** Of each list that is there: where its items begin, and last the byte behind the end of the list. */
+  /** For each list that is there, where its items begin and, last, the byte behind its end. */
   lists: ReadonlyMap<string, Uint32Array>;
 }
 

@@ -3,9 +3,9 @@
 /** 0 is no limit. */
 interface ResourceLimits {
   cpuS: number;
-  /** Of the address space of each process. */
+  /** Limits the address space of each process. */
   memoryBytes: number;
-  /** Of the user as a whole; the kernel does not hold root to it. */
+  /** Limits the user as a whole; the kernel does not hold root to it. */
   processes: number;
   fileBytes: number;
 }

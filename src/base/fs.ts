@@ -7,7 +7,7 @@ import { GweError, isDiskFault, systemCode, wrapError } from './errors.ts';
 
 /** Every temporary name of ours starts so, then comes our pid; `sweepTemporaries` removes what a crash left. */
 const TEMPORARY_PREFIX = '.gwe-tmp-';
-/** Of one name, directories that were found in its place. */
+/** The most directories that are moved aside from one name. */
 const MOST_ASIDE = 20;
 const DIGEST_READ_BYTES = 128 * 1024;
 

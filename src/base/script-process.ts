@@ -19,7 +19,7 @@ import { createReserved, ensureDirectory, listDirectory, readFileBounded, readTe
 import { type DetachedProcess, makeFifo, readProcessStat, startDetached } from './process.ts';
 import { removeTree } from './remove-tree.ts';
 
-/** Of what a script prints, in all no more than 256 KiB: its beginning, and its end in two files that take turns. */
+/** No more than 256 KiB of a script's output: its beginning, and its end in two files that take turns. */
 const HEAD_BYTES = 32 * 1024;
 const TAIL_BYTES = 111 * 1024;
 const FIRST_LINE_BYTES = 256;

@@ -10,7 +10,7 @@ import { FLAG_OPTIONS } from './shell/options.ts';
 import { parseArguments } from './shell/parse.ts';
 
 export interface FlagOptions {
-  /** Of the process that the agent would run in. */
+  /** Controls the process that the agent would run in. */
   control: ProcessControl;
 }
 

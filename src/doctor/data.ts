@@ -21,7 +21,7 @@ export function checkData(layout: Layout): Finding {
   };
 }
 
-/** Of what is not there yet, where it would be made. */
+/** For a path that does not exist yet, the file system that it would be made on counts. */
 function isInMemory(path: string): boolean {
   let at = path;
   while (!existsSync(at) && dirname(at) !== at) at = dirname(at);

@@ -34,7 +34,7 @@ export interface Actor {
   readonly credential: string;
   /** Unix seconds until which it does. */
   readonly expiresAt: number;
-  /** Of a browser: `changeToken` has to come with each change. */
+  /** The session of a browser: `changeToken` has to come with each change. */
   readonly session?: (Session & { readonly changeToken: string }) | undefined;
 }
 
@@ -45,7 +45,7 @@ export interface Request {
   readonly query: URLSearchParams;
   /** As its schema has it; `undefined` for a call without. */
   readonly body: unknown;
-  /** Of If-Match: the revision that is to be changed. */
+  /** The revision to be changed, from If-Match. */
   readonly revision: number | undefined;
   /** Unix seconds. */
   readonly at: number;

@@ -16,7 +16,7 @@ import {
 } from './call.ts';
 import { KEY } from './gateway-calls.ts';
 
-/** Of one request; whoever has more sends several. */
+/** The most gateways of one request; whoever has more sends several. */
 const MOST_SERIALS = 500;
 const MOST_INTERVAL_S = 31_536_000;
 const SERIALS = v.pipe(v.array(lineOf(255)), v.minLength(1), v.maxLength(MOST_SERIALS));

@@ -18,7 +18,7 @@ import {
 } from './call.ts';
 
 const ITEM = '/products/{product}/content/{item}';
-/** Of a tarball: an index that is longer is not looked at, and gateways fetch the tarball whole. */
+/** The longest index that is looked at; gateways fetch a tarball with a longer one whole. */
 const MOST_HEAD_BYTES = 2 * 1024 * 1024;
 const FIRST_HEAD_BYTES = 64 * 1024;
 

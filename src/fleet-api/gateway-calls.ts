@@ -103,7 +103,7 @@ async function requireProduct({ storage }: FleetContext, product: string): Promi
   return product;
 }
 
-/** Of a query or of a rollout: a group's filter and another one hold together. */
+/** The filter of a query or a rollout: a group's filter and another one both have to match. */
 export async function chosenOf(
   context: FleetContext,
   product: string,

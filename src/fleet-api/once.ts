@@ -7,7 +7,7 @@ import type { Answer } from './call.ts';
 
 const KIND = 'once';
 const KEPT_S = 86_400;
-/** Of an answer; what is longer is told as done. */
+/** The longest answer that is kept; a longer one is only remembered as done. */
 const MOST_KEPT_CHARS = 64 * 1024;
 
 const Kept = v.object({

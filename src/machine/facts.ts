@@ -14,7 +14,7 @@ export interface MemoryFacts {
   availableBytes?: number;
   swapTotalBytes?: number;
   swapFreeBytes?: number;
-  /** Of the container or service that gwe runs in, where it has a limit. */
+  /** The limit of the container or service that gwe runs in, if it has one. */
   limitBytes?: number;
   limitUsedBytes?: number;
 }
@@ -125,7 +125,7 @@ export function readLoad(files: SystemFiles, missing: Missing): number[] | undef
   return found;
 }
 
-/** Of the machine, in whole seconds. */
+/** How long the machine has been up, in whole seconds. */
 export function readUptime(files: SystemFiles, missing: Missing): number | undefined {
   const text = missing.attempt('/proc/uptime', () => files.read('/proc/uptime', 256).toString('latin1'));
   if (text === undefined) return undefined;

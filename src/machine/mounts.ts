@@ -44,7 +44,7 @@ export function readMounts(files: SystemFiles, missing: Missing): { mounts: Moun
   for (const line of (text?.toString('latin1') ?? '').split('\n')) {
     const [device = '', path = '', type = '', options = ''] = line.split(' ');
     if (path === '' || PSEUDO.has(type) || /^\/(proc|sys)(\/|$)/.test(path)) continue;
-    // Of two mounts on one path the later one is to be seen.
+    // Where two mounts share a path, the later one hides the other.
     const isReadOnly = options.split(',').includes('ro');
     byPath.set(path, { device: unescapeMount(device), path: unescapeMount(path), type, isReadOnly });
   }

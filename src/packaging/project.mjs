@@ -13,7 +13,7 @@ const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 /** The version of gwe; package.json is its only source. */
 export const VERSION = manifest.version;
 
-/** Of a version of gwe, a number that grows with it: a signed gwe of before is not installed over a later one. */
+/** A number that grows with the version of gwe: an earlier signed gwe is not installed over a later one. */
 export function releaseOf(version) {
   const parts = /^(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?![\d.])/.exec(version);
   if (parts === null)

@@ -1,16 +1,16 @@
 /** Every bound of the platform's input, once. Sizes in bytes, times in milliseconds unless the name says otherwise. */
 
-/** Of one value of an alias. */
+/** The largest value of an alias. */
 export const MAX_VALUE_BYTES = 1024 * 1024;
-/** Of a form body: one value of the greatest size with every byte percent-encoded, and room for others. */
+/** The largest form: one value of the greatest size with every byte percent-encoded, and room for others. */
 export const MAX_FORM_BYTES = 4 * 1024 * 1024;
 export const MAX_ALIAS_BYTES = 255;
 export const MAX_ALIASES_PER_REQUEST = 1000;
 export const MAX_ALIASES_PER_DEVICE = 1000;
 export const MAX_HISTORY_ENTRIES = 1000;
-/** Of all history of one alias: the newest entry is kept, however big. */
+/** The history of one alias; its newest entry is kept, however big. */
 export const MAX_HISTORY_BYTES = 8 * 1024 * 1024;
-/** Of a product id, a serial number, a vendor. */
+/** The longest product id, serial number or vendor. */
 export const MAX_NAME_BYTES = 255;
 export const MAX_CONTENT_META_BYTES = 4096;
 export const MAX_CONTENT_TYPE_BYTES = 255;
@@ -23,7 +23,7 @@ export const MAX_LONG_POLLS_PER_DEVICE = 8;
 /** How long an enabled serial number may wait for its activation. */
 export const ACTIVATION_WINDOW_SECONDS = 24 * 3600;
 
-/** Of all values of one device together. It is also the most that one answer holds in memory. */
+/** All values of one device together, and so the most that one answer holds in memory. */
 export const MAX_VALUES_BYTES_PER_DEVICE = 4 * 1024 * 1024;
 /** Shared by the aliases that a device has, so that many big ones keep less history each. */
 export const MAX_HISTORY_BYTES_PER_DEVICE = 64 * 1024 * 1024;
@@ -36,14 +36,14 @@ export const MAX_CONNECTIONS_PER_ADDRESS = 2000;
 /** The rest of the connections is for who asks and goes. */
 export const MAX_LONG_POLLS = 10_000;
 export const MAX_LONG_POLLS_PER_ADDRESS = 1500;
-/** Of a listener of the operators' own. */
+/** On a listener of the operators' own (`--admin-listen`). */
 export const MAX_ADMIN_CONNECTIONS = 500;
 /** How often a full platform logs that it is full. */
 export const FULL_LOG_EVERY_MS = 60_000;
 
-/** Of big forms in memory at once. */
+/** All big forms in memory at once. */
 export const MAX_BODIES_BYTES = 64 * 1024 * 1024;
-/** Of one device, or of one address that has not said which. */
+/** For one device, or one address that has not said which device it is. */
 export const MAX_BODIES_BYTES_PER_SENDER = 8 * 1024 * 1024;
 /** Of senders who have shown no key yet, all together: they must not take the room of the others. */
 export const MAX_STRANGERS_BODIES_BYTES = 16 * 1024 * 1024;
@@ -63,7 +63,7 @@ export const MAX_RPC_ANSWER_BYTES = 8 * 1024 * 1024;
 export const MAX_TOKEN_FAILURES = 10;
 /** Activations of one serial number refused to one address before both together have to wait. */
 export const MAX_ACTIVATION_FAILURES = 10;
-/** Of any serial number: many gateways may stand behind one address, and a stranger among them. */
+/** For all serial numbers together: many gateways may share one address, and a stranger may be among them. */
 export const MAX_ACTIVATION_FAILURES_PER_ADDRESS = 600;
 /** Tickets of TLS live for as long as TLS 1.3 lets them: gateways come every few hours. */
 export const TLS_SESSION_SECONDS = 7 * 24 * 3600;

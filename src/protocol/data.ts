@@ -19,7 +19,7 @@ interface ReadResult {
 export interface PollResult {
   hasChanged: boolean;
   value: string | undefined;
-  /** Of the value, Unix seconds; give it back as `since`. */
+  /** When the value was written, Unix seconds; pass it back as `since`. */
   lastModified: number | undefined;
   /** As in a ReadResult. */
   dateS?: number;
@@ -73,7 +73,7 @@ const FORM_TYPE = 'application/x-www-form-urlencoded; charset=utf-8';
  */
 const MAX_REPLY_BYTES = 4 * 1024 * 1024;
 /**
- * Of the values that were asked for, as they are on the wire. A command of 64 KiB is the largest that gwe takes,
+ * The size of all requested values on the wire. A command of 64 KiB is the largest that gwe takes,
  * trebled by percent-encoding. A larger one is reported and cleared unread.
  */
 const MAX_VALUE_BYTES = 256 * 1024;

@@ -20,7 +20,7 @@ interface State {
   /** Bytes of the shortest wanted name: what is shorter needs no look. */
   readonly shortest: number;
   readonly name: ByteCollector;
-  /** Of the part under way, if it is wanted. */
+  /** The value of the part being read, if it is wanted. */
   value: ByteCollector | undefined;
   at: 'name' | 'value' | 'skip';
   /** As they came. */
@@ -80,7 +80,7 @@ function isAtStart({ at, name }: State): boolean {
   return at === 'name' && name.sizeBytes() === 0;
 }
 
-/** Of one part, or a piece of it. */
+/** Takes one part, or a piece of it. */
 function addPiece(state: State, piece: Buffer): boolean {
   if (state.at === 'skip') return true;
   if (state.at === 'value') return addValue(state, piece);

@@ -6,7 +6,7 @@ import type { StreamRequest, Traffic, TransportOptions, TransportSettings } from
 import { createWire, type Route, type Wire } from './transport-wire.ts';
 
 /**
- * Of a download that takes hours, no more than this, or what comes in such a time, goes uncounted when the power
+ * In a download that takes hours, no more than this, or what comes in such a time, goes uncounted when the power
  * fails.
  */
 const WORTH_TELLING_BYTES = 1024 * 1024;

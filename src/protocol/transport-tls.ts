@@ -126,7 +126,7 @@ export interface TicketStore {
   save(kept: KeptTicket): void;
 }
 
-/** Of one connection. */
+/** How one connection resumes a session, and keeps the next ticket. */
 export interface SessionTicket {
   /** To resume by, if there is one that counts. */
   session?: Buffer;
@@ -135,7 +135,7 @@ export interface SessionTicket {
 }
 
 /**
- * Of a chain of certificates only the platform's own is looked at: the others are seen again after this at the
+ * Only the platform's own certificate of the chain is looked at: the others are seen again after this at the
  * latest.
  */
 const LONGEST_MS = 7 * 24 * 3600 * 1000;
@@ -172,7 +172,7 @@ function certificateEndMs(socket: Pick<tls.TLSSocket, 'getPeerCertificate'>): nu
   return validityOf(socket)?.untilMs ?? 0;
 }
 
-/** Of a certificate, Unix milliseconds. */
+/** When a certificate is valid, Unix milliseconds. */
 export interface Validity {
   fromMs: number;
   untilMs: number;

@@ -68,7 +68,7 @@ export interface StreamResponse {
   cancel(): void;
 }
 
-/** Of one request: its payload bytes on TCP, with the TLS and proxy talk of a connection that was made for it. */
+/** What one request cost: its bytes on TCP, with the TLS and proxy handshakes of a connection made for it. */
 export interface Traffic {
   purpose: TrafficPurpose;
   rxBytes: number;
@@ -81,7 +81,7 @@ export interface Traffic {
   isWhole: boolean;
   /** False for what has come so far of a long answer: the rest is still to be told. */
   isLast: boolean;
-  /** Of this end of the connection, where one came about: it tells the interface. */
+  /** The address of this end of the connection, if there was one: it identifies the network interface. */
   localAddress?: string;
 }
 

@@ -57,9 +57,9 @@ export interface Wire {
   txBytes(): number;
   /** Bytes of answers so far, without what TLS and proxies add. */
   heardBytes(): number;
-  /** Of the other side's certificate, once there is TLS and where it tells. */
+  /** When the other side's certificate is valid, if there is TLS and the certificate says so. */
   validity?: Validity;
-  /** Of this end, once connected. */
+  /** The address of this end, once connected. */
   localAddress?: string;
   agent: http.Agent;
   /** What the agent does for its request: the connection, TLS checked. For who wants to look at it. */

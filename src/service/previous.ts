@@ -32,7 +32,7 @@ export function keepAsPrevious(layout: Layout, before: string): void {
   swapLink(before, previousLink(layout, APP));
 }
 
-/** Of the executable in the version directory `name`; `undefined` where nothing was written down about it. */
+/** The digest of the executable in the version directory `name`; `undefined` if none was written down. */
 export function keptDigest(layout: Layout, name: string): string | undefined {
   try {
     const [sha256, of] = (readTextBounded(layout.previousDigest, LARGEST_STATE_BYTES) ?? '')

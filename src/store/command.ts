@@ -94,7 +94,7 @@ export function createCommandStore(path: string): CommandStore {
   };
 }
 
-/** Of a file that is damaged, and cannot be put aside on this disk, nothing is known. */
+/** Nothing is known of a file that is damaged and cannot be moved aside on this disk. */
 export function readCommands(commands: Pick<CommandStore, 'read'>): CommandState {
   try {
     return commands.read();

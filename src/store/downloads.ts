@@ -44,7 +44,7 @@ export interface StoredDownload {
   files: ItemFiles;
   sizeBytes: number;
   inodes: number;
-  /** Of the last write, by the wall clock of that time. */
+  /** When it was last written, by the wall clock of that time. */
   writtenMs: number;
 }
 

@@ -297,7 +297,7 @@ export function unitLink(layout: Layout): string {
   return join(layout.unitsDirectory, 'multi-user.target.wants', 'gwe.service');
 }
 
-/** Of a platform on this machine: its executable, its unit, and what enables the unit. */
+/** The files of a platform on this machine: its executable, its unit, and what enables the unit. */
 export function platformService(layout: Layout): { executable: string; unit: string; link: string } {
   const name = 'gwe-platform.service';
   return {

@@ -27,10 +27,10 @@ export interface Outbox {
   putFailure(key: string, alias: string, render: (sequence: number) => string): void;
   /** Takes the room for failures. Throws STORE_NO_SPACE, STORE_IO. */
   prepare(): void;
-  /** Of those that are not to be left out. */
+  /** The oldest report that is not to be left out. */
   oldest(isLeftOut?: (key: string) => boolean): PendingReport | undefined;
   newestKey(): string | undefined;
-  /** Of all that wait, oldest first. */
+  /** The keys of all reports that wait, oldest first. */
   keys(): string[];
   remove(key: string): void;
   size(): number;

@@ -23,7 +23,7 @@ import { type StoredFile, storedFile } from '../base/stored-file.ts';
 const KEY_SUFFIX = '.pub';
 /** Names that somebody gives to a key, or to a copy of one: `alice.pem`, `alice.pub.bak`, `alice.pub~`. */
 const KEY_LIKE_NAME = /^[^.].*\.(pub|pem|key|der|crt|cer)([.~_-].*)?$/i;
-/** Of a key that vouches only for going back. gwe up to 2.0.0 reads no such file, and so does not trust the key. */
+/** Marks a key that vouches only for going back. gwe up to 2.0.0 reads no such file, and so does not trust the key. */
 const RETIRED_SUFFIX = '.retired';
 export const LARGEST_KEY_BYTES = 64 * 1024;
 const LARGEST_RELEASES_BYTES = 1024 * 1024;
@@ -85,7 +85,7 @@ export function keyFile(name: string, isRetired = false): string {
   return `${name}${isRetired ? RETIRED_SUFFIX : KEY_SUFFIX}`;
 }
 
-/** Of two files with the same key the one that allows less counts: somebody may have forgotten the other. */
+/** Where two files hold the same key, the one that allows less counts: the other may have been forgotten. */
 function withoutRetired(ring: KeyRing): KeyRing {
   const isRetired = ({ id }: TrustedKey): boolean => ring.retired.some((key) => key.id === id);
   const problems = ring.keys

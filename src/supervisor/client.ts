@@ -62,7 +62,7 @@ export interface SupervisorClient {
   /** Where supervisord is asked: the path of its socket, or a URL. */
   readonly address?: string;
   getApiVersion(): Promise<string>;
-  /** Of supervisord itself: `4.2.5`. */
+  /** The version of supervisord itself: `4.2.5`. */
   getVersion(): Promise<string>;
   getState(): Promise<string>;
   getPid(): Promise<number>;

@@ -234,7 +234,7 @@ async function unhealthy(
   const name = info.group === info.name ? info.name : `${info.group}:${info.name}`;
   const details = [info.statename, reason];
   if (info.spawnerr !== '') details.push(info.spawnerr);
-  // Of a process that ended before its startsecs supervisord forgets the exit status, and says 0.
+  // For a process that ended within its startsecs, supervisord forgets the exit status and says 0.
   if (info.statename === 'EXITED') {
     details.push(info.exitstatus === -1 ? 'ended by a signal' : `exit status ${info.exitstatus}`);
   }

@@ -12,7 +12,7 @@ interface ProgramTimes {
 
 const DEFAULTS = { startsecs: 1, stopwaitsecs: 10 } as const;
 
-/** Of the program entry `text`; supervisord's defaults where it does not say. */
+/** The times that the program entry `text` sets; supervisord's defaults for those it leaves out. */
 export function programTimes(text: string): ProgramTimes {
   const document = parseIni(text);
   const section = document.sections.find(({ name }) => name.startsWith('program:'))?.name ?? '';

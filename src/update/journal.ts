@@ -31,7 +31,7 @@ const ScriptRecordSchema = v.object({
   bootId: v.string(),
   /** What it is run for; gwe up to 2.0 wrote no more than the three above. */
   purpose: v.optional(v.string(), ''),
-  /** Of its files. */
+  /** Names its files. */
   id: v.optional(v.string(), ''),
   /** Takes its output. */
   collector: v.optional(v.object({ pid: v.number(), startTicks: v.string() })),

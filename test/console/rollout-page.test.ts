@@ -58,7 +58,7 @@ test('a rollout is tried, begun, watched as it fails, and not changed behind som
     await failures.getByText('INSTALL_FAILED').waitFor();
   });
 
-  await t.test('who answers a question about what has changed since is told so', async () => {
+  await t.test('an answer to a question that has changed since is refused with a note', async () => {
     const id = page.url().split('/').at(-1);
     await page.getByRole('button', { name: 'Abort second hello' }).click();
     await call('POST', `/products/p/rollouts/${id}/pause`, { reason: 'by somebody else' });

@@ -197,7 +197,7 @@ describe('gwe doctor on a gateway with one thing broken', () => {
     await gwe('config', 'unset', 'metrics_file');
   });
 
-  test('a platform that takes the connection and never answers is told', async () => {
+  test('a platform that takes the connection and never answers is found', async () => {
     const silent = createSocket(() => undefined);
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const address = silent.address();

@@ -141,7 +141,7 @@ for (const shell of SHELLS) {
     assert.equal(gateway.start(shell, [], { GWE_WOKEN: '1' }).status, NO_IDENTITY);
   });
 
-  test(`${by}: a previous version that was changed is told, and started all the same where it works`, () => {
+  test(`${by}: a previous version that was changed is reported, and started all the same where it works`, () => {
     const gateway = makeGateway(`${by}-changed`.replaceAll(' ', '-'), (path) => writeFileSync(path, ''));
     gateway.point('current', 'bad');
     gateway.point('previous', 'good');

@@ -65,7 +65,7 @@ test('a platform becomes a unit of systemd, is kept when it is installed again, 
     assert.ok(!existsSync(path), path);
 });
 
-test('a mistake is told before anything is changed', () => {
+test('a mistake is reported before anything is changed', () => {
   const root = join(scratch, 'mistakes');
   for (const [words, found] of [
     [['--platform', '--', '--lissen', 'x'], /unknown option --lissen, did you mean --listen/],

@@ -6,7 +6,7 @@ import { rigOf, state } from './fleet-suite-rig.ts';
 import { START_S, startedRollout } from './rollout-parts.ts';
 
 export function agentTests(open: OpenFleet): void {
-  test('an agent that knows them is told time and window; an older one is held back, and says so', async (t) => {
+  test('an agent that knows them is sent time and window; an older one is held back, with the reason', async (t) => {
     const rig = await rigOf(open, t, 2);
     await rig.writes(0, { device_info: { gwe: '2.1.0', interval: 300 } });
     await rig.writes(1, { device_info: { gwe: '2.0.1', interval: 300 } });

@@ -21,7 +21,7 @@ export const AUDIT = {
 };
 
 export function recordTests(open: OpenFleet): void {
-  test('small records are changed one after the other, end by themselves, and are told in the audit', async (t) => {
+  test('small records are changed one after the other, expire by themselves, and appear in the audit', async (t) => {
     const { storage, setClock } = await open(t);
     await setClock(START_S);
     const which = { kind: 'count', key: 'a' };

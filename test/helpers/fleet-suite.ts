@@ -105,7 +105,7 @@ export function fleetSuite(kind: string, open: OpenFleet): void {
       assert.deepEqual([rollout?.state, rollout?.wave], ['running', 1]);
     });
 
-    test('the same end told twice is one event and moves nothing', async (t) => {
+    test('the same end reported twice is one event and moves nothing', async (t) => {
       const rig = await rigOf(open, t, 1);
       await begin(rig, [['gw-0']]);
       await rig.reads(0);

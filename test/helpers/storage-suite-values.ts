@@ -214,7 +214,7 @@ export function valueTests({ storage, device, another }: SuiteContext): void {
     assert.equal((await again.read(gw.id, ['a']))[0]?.value, '3');
   });
 
-  test('who listens is told of every device that was written to', async () => {
+  test('a listener hears of every device that was written to', async () => {
     const own = await another();
     const { cik, device: gw } = await activated(own.storage, 'p', 'gw');
     const told: number[] = [];

@@ -152,7 +152,7 @@ test('an expired certificate is named with the clock, and a missing CA file with
   assert.match(unknown.of('tls').finding, /set a CA file/);
 });
 
-test('what is wrong on the gateway itself is told, one check each', async () => {
+test('each fault of the gateway itself is found by a check of its own', async () => {
   const root = makeRoot(
     'wrong',
     'model = p1\nvendor = p1',
@@ -224,7 +224,7 @@ test('without a product only that is a failure of the configuration', async () =
   assert.equal(of('clock').status, 'ok');
 });
 
-test('a password that others may read is told, with the command that closes the file', async () => {
+test('a password that others may read is reported, with the command that closes the file', async () => {
   const root = makeRoot('exposed', 'model = p1', 'supervisor_password = hunter2');
   const file = join(root, 'etc/gwe/Engine.config');
   const found = (await examine(root)).of('config');

@@ -13,7 +13,7 @@ import { logDirectories } from './log-directories.ts';
 
 type LogContext = Pick<AgentContext, 'layout'>;
 
-/** Of tmpfs and ramfs (statfs(2)). */
+/** The file system types of tmpfs and ramfs (statfs(2)). */
 const IN_MEMORY = [0x01021994, 0x858458f6];
 const MOST_NOTED = 4;
 

@@ -14,9 +14,9 @@ export interface AppFacts {
   /** supervisord's state; EXITED for an app without a program, UNKNOWN when supervisord cannot tell. */
   status: string;
   exitStatus: number;
-  /** Of the program, while it is RUNNING. */
+  /** How long the program has been RUNNING. */
   uptimeS?: number;
-  /** Of the process that is shown. */
+  /** The process that is shown. */
   pid?: number;
   /** Why it could not be started, in supervisord's words. */
   problem?: string;
@@ -27,7 +27,7 @@ export interface AppFacts {
   last?: Pick<HistoryEntry, 'outcome' | 'version' | 'endedAtMs' | 'code'>;
 }
 
-/** Of the agent, which may be another process than this one. */
+/** The facts of the agent, which may be another process than this one. */
 export interface OwnFacts {
   isAgent: boolean;
   pid: number | undefined;

@@ -12,7 +12,7 @@ export interface AppState {
   version: string;
   /** supervisord's state name; `ONE-OFF` for an app without a program, `UNKNOWN` when supervisord cannot tell. */
   state: string;
-  /** Of the program, while it runs. */
+  /** How long the program has been running. */
   uptimeMs?: number;
   pid?: number;
   exitStatus?: number;
@@ -56,7 +56,7 @@ export async function listApps(
   return problem === undefined ? { apps } : { apps, problem };
 }
 
-/** Of gwe: by its lock, because systemd may run it, and supervisord may be away. */
+/** The row of gwe itself, found by its lock: systemd may run it, and supervisord may be away. */
 export function ownState({
   layout,
   clock,

@@ -23,7 +23,7 @@ type Known = v.InferOutput<typeof FileSchema>;
 
 interface Watched {
   app: string;
-  /** Of the active version: another one starts at zero. */
+  /** The digest of the active version: another version starts at zero. */
   digest: string;
   /** When its update had been accepted: starts before belong to that. */
   installedAtMs: number;
@@ -66,7 +66,7 @@ export function countRestarts(
 }
 
 interface Start {
-  /** Of the process. */
+  /** The name of the process. */
   name: string;
   pid: number;
   /** As the log shows it: in the time zone of supervisord. */
@@ -78,7 +78,7 @@ function parseStart(line: string): Start {
   return { name, pid: Number(pid), shownMs: Date.parse(`${moment.replace(' ', 'T').replace(',', '.')}Z`) };
 }
 
-/** Of a version that is new here: its starts since its update was accepted. A process that runs tells the time zone. */
+/** The starts of a new version since its update was accepted. A process that runs tells the time zone. */
 function countAfter(starts: readonly Start[], processes: readonly ProcessInfo[], sinceMs: number): number {
   for (const { pid, start } of processes) {
     const shown = starts.find((each) => each.pid === pid);

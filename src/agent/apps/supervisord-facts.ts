@@ -5,7 +5,7 @@ import type { AgentContext } from '../run/context.ts';
 
 /** A check-in waits no longer than this for it. */
 const PATIENCE_MS = 5000;
-/** Of supervisord's own log: some 600 lines. */
+/** How much of supervisord's own log is read: some 600 lines. */
 const LOG_TAIL_BYTES = 64 * 1024;
 
 export interface SupervisordFacts {

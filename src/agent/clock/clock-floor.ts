@@ -36,7 +36,7 @@ const LARGEST_SAVED_BYTES = 4096;
 const SavedSchema = v.object({
   version: v.literal(1),
   savedAtMs: v.pipe(v.number(), v.minValue(0), v.maxValue(LATEST_MS)),
-  /** Of the boot that it was saved in. */
+  /** The boot in which it was saved. */
   bootId: v.optional(v.string()),
 });
 

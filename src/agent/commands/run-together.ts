@@ -41,7 +41,7 @@ export async function runTogether(
   return true;
 }
 
-/** Of the entries that install something, in their order. */
+/** The entries that install something, in their order. */
 function indices({ entries }: Command): number[] {
   return [...entries.keys()].filter((index) => entries[index]?.log === undefined);
 }

@@ -51,7 +51,7 @@ export function keepLastFailed(context: TidyContext, transaction: Transaction): 
 }
 
 /**
- * Of the versions that did not become active the last one that was tried stays, be it for its next try: what was left
+ * The last version that was tried and did not become active stays, perhaps for its next try: what was left
  * before it goes, or every command would take room until one succeeds.
  */
 export function keepLastTried(context: TidyContext, { app, version, digest }: Transaction): void {

@@ -24,7 +24,7 @@ export interface AssemblyOptions {
   sizeBytes: number;
   chunks: Items<PlacedChunk>;
   plan: ChunkPlan;
-  /** Of the first chunks what is here: it came with the index. */
+  /** What of the first chunks came with the index. */
   early: Buffer;
   /** Fills `into` with what may be the chunk, from each place in turn. */
   candidates(index: number, into: Buffer): Iterable<Buffer>;
@@ -39,7 +39,7 @@ export interface AssemblyOptions {
 
 /** Chunks that are being inflated or checked at once: with more, memory grows and nothing else. */
 export const MOST_AHEAD = 4;
-/** Of chunks in a row that turn out to be changed, so many are fetched in one go. */
+/** How many changed chunks in a row are fetched in one go. */
 const MOST_CHANGED = 256;
 
 /** Memory for a few chunks of the usual size, which for those that are fetched includes their members; or for one. */

@@ -11,7 +11,7 @@ import type { AgentContext } from '../run/context.ts';
 
 export interface PatchBase {
   directory: string;
-  /** Of its manifest, which is decoded for the one that is chosen: it may be large. */
+  /** The digest of its manifest, which is decoded only for the chosen one because it may be large. */
   digest: string;
 }
 

@@ -24,7 +24,7 @@ interface PatchedIndex {
 
 interface Goal {
   base: PatchBase;
-  /** Of the new manifest. */
+  /** The digest of the new manifest. */
   digest: string;
   tarballBytes: number;
 }

@@ -8,7 +8,7 @@ export interface CertificateState {
   setting: 'ca_file' | 'client_cert';
   file: string;
   state: 'valid' | 'expired' | 'not-yet-valid' | 'unreadable';
-  /** Of the certificates in the file together: the latest begin and the earliest end. Absent if unreadable. */
+  /** When all certificates of the file are valid: the latest start and the earliest end. Absent if unreadable. */
   validFromMs?: number;
   validToMs?: number;
 }

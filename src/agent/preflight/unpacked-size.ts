@@ -14,7 +14,7 @@ import type { Item } from '../fetch/item.ts';
 import type { AgentContext } from '../run/context.ts';
 
 export interface UnpackedSize {
-  /** Of the files when exact, else of the tar stream. */
+  /** The size of the files when exact, else of the tar stream. */
   unpackedBytes: number;
   /** Otherwise it is a lower bound. */
   isExact: boolean;

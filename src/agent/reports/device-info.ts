@@ -25,7 +25,7 @@ import { cutLines, fitFields } from './report-size.ts';
 export interface DeviceParts {
   files: SystemFiles;
   gweVersion: string;
-  /** Of this gwe; `undefined` when it does not run. */
+  /** Facts of this gwe; `undefined` when it does not run. */
   gweUptimeS: number | undefined;
   clock: ClockFacts;
   /** `undefined` when supervisord was not asked or did not answer; `problem` says why then. */

@@ -92,7 +92,7 @@ function whatComesNext(outcome: string, code: string): string {
     : 'waits for another command; what was fetched is kept';
 }
 
-/** Of this moment; what cannot be read is not there. */
+/** The state of the system at this moment, without what cannot be read. */
 function systemFacts(
   context: Pick<AgentContext, 'layout' | 'clock' | 'device' | 'clockFloor'>,
 ): Record<string, unknown> {

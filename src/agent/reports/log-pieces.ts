@@ -9,7 +9,7 @@ import { reportEntry } from './entry-report.ts';
 import { lastUpdateWithLog, readUpdateLog } from './update-log.ts';
 
 const LARGEST_PIECE_BYTES = 16 * 1024;
-/** Of a piece, for what is not the text. */
+/** Room in a piece for everything but the text. */
 const FRAME_BYTES = 1024;
 /** What does not fit into so many is left out at the beginning: the end says how it ended. */
 const MOST_PIECES = 40;

@@ -10,7 +10,7 @@ interface ProgressReports {
   next(): string | undefined;
 }
 
-/** Of the updates from now on. With only the reserve of the data budget left, none. */
+/** Reports the progress of updates from now on; none once only the reserve of the data budget is left. */
 export function createProgressReports(
   context: Pick<AgentContext, 'clock' | 'settings' | 'journal' | 'budget' | 'progress'>,
 ): ProgressReports {

@@ -13,7 +13,7 @@ import { readHistory } from '../../store/history.ts';
 import { updateLogFile } from '../../store/layout.ts';
 import type { AgentContext } from '../run/context.ts';
 
-/** Of the output of one script, its beginning and its end. */
+/** How much of one script's output is kept: its beginning and its end. */
 export const LARGEST_LOG_BYTES = 256 * 1024;
 /** An update may run more than one script: the new install.sh, health.sh, the install.sh of the version before. */
 const LARGEST_FILE_BYTES = 2 * LARGEST_LOG_BYTES;

@@ -39,7 +39,7 @@ type Keys = v.InferOutput<typeof KeysSchema>;
 
 const LARGEST_KEYS_BYTES = 256 * 1024;
 const MOST_ASIDE = 32;
-/** Of one identity: each costs a request whenever the platform refuses the one in use. */
+/** How many former keys of one identity are kept: each costs a request when the platform refuses the one in use. */
 const MOST_FORMER = 4;
 
 /** What is configured: where, and in which files. */

@@ -14,7 +14,7 @@ const FileSchema = v.object({
   version: v.literal(1),
   /** By the id of their transactions. */
   staged: v.record(v.string(), StagedSchema),
-  /** Of a command whose apps are installed together: those that have been, to be taken back should another fail. */
+  /** The apps of a `together` command that have been installed, to be taken back if another one fails. */
   accepted: v.record(v.string(), TransactionSchema),
   takenBack: v.array(v.string()),
 });

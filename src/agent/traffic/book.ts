@@ -57,7 +57,7 @@ export interface Entry {
   purpose: Purpose;
   rxBytes: number;
   txBytes: number;
-  /** Of the request so far, for the largest one; set with its last part. */
+  /** The bytes of the whole request, from which the largest one is found; set with its last part. */
   whole?: { rxBytes: number; txBytes: number };
 }
 

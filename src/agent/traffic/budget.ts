@@ -41,7 +41,7 @@ type BudgetWait = v.InferOutput<typeof WaitSchema>;
 export interface BudgetState {
   limitBytes: number;
   usedBytes: number;
-  /** Of the limit; 0 when it is used up. */
+  /** What is left of the limit; 0 when it is used up. */
   leftBytes: number;
   /** Kept for check-ins and urgent commands. */
   reserveBytes: number;

@@ -9,7 +9,7 @@ const BETWEEN_LOOKS_MS = 23 * 3600 * 1000;
 /** What taking a command over needs right after it was read. */
 const LOOK_MS = 60_000;
 const MOST_OF_LOOK = 4;
-/** Of one answer, and of all but the last: a platform cannot spend more by sending what nobody asked for. */
+/** The most of one answer, and of all but the last: a platform cannot spend more by sending what nobody asked for. */
 export const LOOK_REPLY_BYTES = 16 * 1024;
 const SMALL: ReadonlySet<TrafficPurpose> = new Set(['read', 'time', 'provision']);
 const LARGEST_LOOK_BYTES = 4096;

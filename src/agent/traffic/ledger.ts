@@ -42,7 +42,7 @@ const SAVE_AFTER_BYTES = 1024 * 1024;
 const RunSchema = v.object({
   book: BookSchema,
   bootId: v.string(),
-  /** Of the last flush. */
+  /** The sequence number and the uptime at the last flush. */
   flushedSequence: v.number(),
   flushedUptimeMs: v.number(),
   /** Unix time at the machine's start, by the platform's word; absent before it was heard. */

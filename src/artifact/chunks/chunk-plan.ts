@@ -15,7 +15,7 @@ export interface ChunkPlan {
   runs: FetchRun[];
   /** Bytes of the tarball that are fetched: missing chunks and the gaps between them. */
   fetchBytes: number;
-  /** Of these, bytes of chunks that are here: less than another request would cost. */
+  /** How many of these belong to chunks that are here: fewer than another request would cost. */
   gapBytes: number;
   /** Bytes of the tarball that are not fetched. */
   reusedBytes: number;

@@ -160,7 +160,7 @@ interface Stretch {
 }
 
 function* stretchesOf(entries: Iterable<EntryHeader>): Generator<Stretch> {
-  /** Of the large file before: it belongs to what follows. */
+  /** Padding of the large file before: it belongs to what follows. */
   let paddingBefore = 0;
   for (const entry of entries) {
     const { path, sizeBytes } = entry;

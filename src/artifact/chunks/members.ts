@@ -18,7 +18,7 @@ export const GZIP_OS_UNKNOWN = 255;
 const GZIP_HEADER_BYTES = 10;
 const GZIP_TRAILER_BYTES = 8;
 
-/** Of deflate: makes up for a sixth of what cutting costs. 9 makes it 0.05 % better, in more time. */
+/** The level of deflate: makes up for a sixth of what cutting costs. 9 is 0.05 % better and slower. */
 export const PACK_LEVEL = 8;
 
 /** Jobs for zlib's threads: enough to keep them busy, few enough that their memory does not matter. */

@@ -81,7 +81,7 @@ class ManifestStream implements TreeStream {
       const entry = this.#entries.at(index);
       const contentAt = (this.#starts[index] ?? 0) + (entry === undefined ? 0 : headerBytes(entry));
       const neededBytes = entry === undefined ? 0 : Math.min(contentBytes(entry), end - contentAt);
-      // Of headers and padding the manifest says all.
+      // The manifest says everything about headers and padding.
       if (entry === undefined || neededBytes <= 0 || contentAt + contentBytes(entry) <= offset) continue;
       const fd = this.#descriptor(index, entry);
       if (fd === -1 || fs.fstatSync(fd).size < neededBytes) return false;

@@ -27,11 +27,11 @@ const READ_BYTES = 256 * 1024;
 
 export interface ChunkStatistics {
   count: number;
-  /** Of the content of a chunk. */
+  /** The size of a chunk's content. */
   meanBytes: number;
   leastBytes: number;
   mostBytes: number;
-  /** Of all content, and of all members with it. */
+  /** The size of all content, and of all members that hold it. */
   bodyBytes: number;
   compressedBytes: number;
   /** Manifest and signatures, compressed: what is fetched to know which chunks are missing. */

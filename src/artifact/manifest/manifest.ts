@@ -61,7 +61,7 @@ const ChunkSchema = v.strictTuple([
 /** Bytes, bytes of the gzip member that holds them, `chunkDigest`. */
 export type ManifestChunk = v.InferOutput<typeof ChunkSchema>;
 
-/** Of a manifest without its lists. */
+/** A manifest without its lists. */
 const FactsSchema = v.strictObject({
   format: v.literal(MANIFEST_FORMAT),
   name: v.pipe(v.string(), v.regex(APP_NAME_PATTERN)),

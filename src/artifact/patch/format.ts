@@ -59,14 +59,14 @@ const MAGIC = Buffer.from('gwepatch\x02\0\0\0', 'latin1');
 export const PREFIX_BYTES: number = MAGIC.length + 4;
 const DIGEST_BYTES = 16;
 
-/** Of a tarball of 2^17 chunks; what a gateway holds in memory while it uses the patch. */
+/** Enough for a tarball of 2^17 chunks; a gateway holds it in memory while it uses the patch. */
 const MOST_DIRECTORY_BYTES = 2 ** 20;
 /** Bytes of a payload, which is held in memory; a part is never larger than this and its slack. */
 export const MOST_PAYLOAD_BYTES: number = 2 ** 21;
 /** What brotli adds to bytes that it cannot make smaller. */
 const PART_SLACK_BYTES = 1024;
 export const MOST_CHUNKS: number = 2 ** 17;
-/** Of the new manifest or its signatures; readers have tighter limits of their own. */
+/** The largest new manifest or signatures; readers have tighter limits of their own. */
 const MOST_INDEX_BYTES = 2 ** 28;
 
 /** The name of the patch in a content area, and as a file: the gateway makes it from the two manifests. */

@@ -50,7 +50,7 @@ export interface PatchPlan {
   missingBytes: number;
   /** Bytes of their gzip members: what is fetched without the patch. */
   missingCompressedBytes: number;
-  /** Of the old body, what is compared with. */
+  /** The part of the old body that is compared with. */
   textBytes: number;
   pool: PoolPlan;
   memoryBytes: number;
@@ -67,7 +67,7 @@ interface MadePatch {
   parts: readonly PartFact[];
   /** Whether the index of the new version can be made from it as well. */
   hasIndex: boolean;
-  /** Of the chunks, what need not be fetched with it. */
+  /** Bytes of chunks that need not be fetched with it. */
   savedBytes: number;
 }
 
@@ -77,7 +77,7 @@ const WINDOW_BYTES = 4 * 1024 * 1024;
 /** Parts that wait for brotli, which has threads of its own: as many as it uses, and no more memory. */
 const MOST_AT_WORK = 4;
 const MEBIBYTE = 1024 * 1024;
-/** Of the runtime, and for brotli's work on four parts. */
+/** The runtime's own memory, and brotli's for four parts. */
 const FIXED_MEMORY_BYTES = 300 * MEBIBYTE;
 /** As measured on two cores of a server, for a rebuilt program: rounded up. */
 const SECONDS_PER_TEXT_MEBIBYTE = 0.1;

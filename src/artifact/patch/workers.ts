@@ -32,7 +32,7 @@ declare const GWE_PATCH_THREAD: string | undefined;
 const MOST_THREADS = 4;
 /** Less is done before a thread has started. */
 const LEAST_SHARED_BYTES = 8 * 1024 * 1024;
-/** Of one thread, for its own heap and what it has at work. */
+/** What one thread needs for its own heap and its work. */
 export const THREAD_MEMORY_BYTES: number = 32 * 1024 * 1024;
 
 /** For comparing `sizeBytes`, old and new, on this machine. */

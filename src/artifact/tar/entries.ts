@@ -20,7 +20,7 @@ export interface TarEntry {
   sizeBytes: number;
   /** Unix seconds, 0 or more. */
   mtimeS: number;
-  /** Of a symlink: its target as stored. Of a hard link: the normalised path of the file. Else ''. */
+  /** For a symlink, its target as stored; for a hard link, the normalised path of the file; else ''. */
   target: string;
   /** An earlier entry of this path is to be replaced. */
   isRepeated?: true;
@@ -90,7 +90,7 @@ type Placed = 'file' | 'symlink' | 'directory' | 'implied';
 /** What the archive has put where so far: sees repeated names, and links and files that are used as directories. */
 export class EntryTree {
   readonly #types = new Map<string, Placed>();
-  /** Of symlinks. */
+  /** Where symlinks lead. */
   readonly #targets = new Map<string, string>();
   /** Links with `..` behind a name, to be looked at when all names are known. */
   readonly #winding: { path: string; target: string; through: readonly string[] }[] = [];

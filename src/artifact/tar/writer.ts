@@ -11,7 +11,7 @@ export interface EntryHeader {
   mode: number;
   /** 0 for all but files. */
   sizeBytes: number;
-  /** Of a symlink. */
+  /** Where a symlink leads. */
   target: string;
 }
 

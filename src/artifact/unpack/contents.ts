@@ -16,7 +16,7 @@ export interface ArtifactFile {
   /** Permission bits. */
   mode: number;
   sizeBytes: number;
-  /** Of supervisor.conf everything, of the others the first 256 bytes. */
+  /** The whole of supervisor.conf, the first 256 bytes of the others. */
   head: Buffer;
 }
 

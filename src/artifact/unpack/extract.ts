@@ -205,7 +205,7 @@ class TreeWriter implements TarHandlers {
   readonly #root: string;
   /** Modes and times come last: a read-only directory could not be filled, and filling it changes its time. */
   readonly #directories = new Map<string, { mode: number; mtimeS: number | undefined }>();
-  /** Of the permission bits; all of them for who packs the tree again. */
+  /** Which permission bits are kept; all of them for a tree that is packed again. */
   readonly #mask: number;
   readonly #goesOn: boolean;
   /** Whatever an earlier try wrote may not be on the disk either, so that every file is synced. */

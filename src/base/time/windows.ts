@@ -128,7 +128,7 @@ function lengthOf(from: string, to: string): number {
   return length > 0 ? length : length + DAY_MINUTES;
 }
 
-/** Of Unix seconds the minute since Monday, 00:00. Throws RangeError for an unknown zone. */
+/** Maps Unix seconds to the minute since Monday, 00:00. Throws RangeError for an unknown zone. */
 function minutesOfWeek(zone: string): (nowS: number) => number {
   const format = new Intl.DateTimeFormat('en-GB', {
     ...(zone === 'local' ? {} : { timeZone: zone }),

@@ -2,9 +2,9 @@
 import type { InspectOptions } from '../../artifact/unpack/extract.ts';
 import { findImports } from '../../supervisor/original-modules.ts';
 
-/** Of a longer script, the beginning: imports stand there. */
+/** Only the beginning of a longer script is read: imports stand there. */
 const SCRIPT_BYTES = 64 * 1024;
-/** Of all scripts together; what comes later is not searched for names. */
+/** All scripts together; what comes later is not searched for names. */
 const ALL_SCRIPTS_BYTES = 4 * 1024 * 1024;
 
 interface PackedFile {

@@ -175,7 +175,7 @@ function noteNoLauncher({ layout }: Pick<AgentContext, 'layout'>): string | unde
   return `'${layout.launcher}' is not the launcher, so nothing would roll back to the previous version; 'gwe service install' puts it there`;
 }
 
-/** Of a set that has yet to be fetched nothing is known. */
+/** Nothing is known of a key set that has yet to be fetched. */
 async function keySetNotes(
   { io }: CommandCall,
   context: Pick<AgentContext, 'layout' | 'log' | 'settings' | 'installed'>,

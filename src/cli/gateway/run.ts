@@ -31,7 +31,7 @@ export interface RunOptions {
   layout: Layout;
   once: boolean;
   control: ProcessControl;
-  /** Of this run, whatever Engine.config says. */
+  /** The level of this run, whatever Engine.config says. */
   level: EngineSettings['debugLevel'] | undefined;
 }
 

@@ -23,7 +23,7 @@ export const trafficCommand: CommandSpec = {
   run: runTraffic,
 };
 
-/** Of the days; the months are all shown. */
+/** How many days are shown; the months are all shown. */
 const SHOWN_DAYS = 31;
 
 const FIELDS = ['period', 'interface', 'purpose', 'rxBytes', 'txBytes', 'requests'] as const;

@@ -3,7 +3,7 @@ import type { CommandIo } from '../shell/command.ts';
 import { believeColumns, type Cell, cell, cut, paint, printable } from '../shell/screen.ts';
 
 export interface Column {
-  /** Of the heading; in capitals, as kubectl has them. */
+  /** The heading; in capitals, as in kubectl. */
   title: string;
   /** Columns of the highest rank are left out first; one of rank 0 says which row it is, and is neither left out nor cut. */
   rank: number;

@@ -9,7 +9,7 @@ import { describeError, GweError, systemCode } from '../../base/errors.ts';
 /** A tiny client of a platform's management calls, for the command line. */
 
 interface ClientOptions {
-  /** Of the platform, without a path. */
+  /** Where the platform is, without a path. */
   url: string;
   token: string;
   /** PEM of the authority that signed the platform's certificate, where it is not a public one. */

@@ -31,7 +31,7 @@ export const CLIENT_OPTIONS: readonly OptionSpec[] = [
   JSON_OPTION,
 ];
 
-/** Of what is a list. */
+/** The options of client commands that print a list. */
 export const CLIENT_LIST_OPTIONS: readonly OptionSpec[] = [
   ...LIST_OPTIONS.filter(({ name }) => name !== JSON_OPTION.name),
   ...CLIENT_OPTIONS,

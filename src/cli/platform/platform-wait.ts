@@ -9,7 +9,7 @@ import { pathSegment, refused } from './platform-options.ts';
 import { decodeHistory } from './platform-replies.ts';
 
 const LOOK_MS = 1000;
-/** Of one command; more entries than that are not reported one by one. */
+/** The most entries of one command that are reported one by one. */
 const MOST_REPORTS = 100;
 /** How a report says that the update is still under way. */
 const IN_PROGRESS = 'in progress';

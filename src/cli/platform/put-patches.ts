@@ -15,7 +15,7 @@ import { indexOf, lowerPriority, type MadePatch, patchFrom } from './pair-patch.
 import { openClient, pathSegment } from './platform-options.ts';
 
 const LONGEST_MS = 15 * 60 * 1000;
-/** Of the memory of this machine. */
+/** The share of this machine's memory. */
 const MEMORY_SHARE = 0.5;
 
 const STATUS = v.looseObject({ apps: v.record(v.string(), v.record(v.string(), v.number())) });

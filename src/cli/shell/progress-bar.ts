@@ -18,7 +18,7 @@ const STEPS: Readonly<Record<string, string>> = {
   'update.probing': 'watching it run',
   'update.committed': 'done',
 };
-/** Of a set of keys nothing is run or started. */
+/** Installing a set of keys runs and starts nothing. */
 const KEY_SET_STEPS: Readonly<Record<string, string>> = {
   'update.installing': 'taking over the keys',
   'update.activating': 'taking over the keys',

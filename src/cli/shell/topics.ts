@@ -11,7 +11,7 @@ interface TopicRow {
 
 export interface Topic {
   name: string;
-  /** Of its section in the manual page. */
+  /** The title of its section in the manual page. */
   title: string;
   intro: string;
   rows(): readonly TopicRow[];

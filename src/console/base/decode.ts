@@ -35,7 +35,7 @@ export function list<T>(decoder: Decoder<T>): Decoder<readonly T[]> {
   };
 }
 
-/** Of any names; in a Map, where a name from outside means nothing but itself. */
+/** Decodes an object of any names into a Map, where a name from outside means nothing but itself. */
 export function mapOf<T>(decoder: Decoder<T>): Decoder<ReadonlyMap<string, T>> {
   return (value, place) =>
     new Map(entriesOf(value, place).map(([name, item]) => [name, decoder(item, `${place}.${name}`)]));

@@ -40,7 +40,7 @@ export function progressOf({ waves }: Pick<Rollout, 'waves'>): Progress {
   return { all, succeeded, failed, silent, underWay: count(UNDER_WAY), waiting: count(['waiting']) };
 }
 
-/** Of the acts that make sense now; `retry` and `undo` where there is something to do it with. */
+/** The acts that make sense now; `retry` and `undo` only where there is something to retry or undo. */
 export function actsIn(rollout: Rollout): readonly RolloutAct[] {
   return ROLLOUT_ACTS.filter((act) => IN_STATES[act].includes(rollout.state) && touchedBy(act, rollout) > 0);
 }

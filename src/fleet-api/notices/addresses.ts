@@ -3,7 +3,7 @@ import { lookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { GweError } from '../../base/errors.ts';
 
-/** Of this machine and of its own link: no request of the platform's reaches what only they are meant for. */
+/** Addresses of this machine and its own link: no request of the platform reaches what is meant for them alone. */
 export function isLocalAddress(address: string): boolean {
   const local = new BlockList();
   for (const [net, bits] of [

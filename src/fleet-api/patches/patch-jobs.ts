@@ -58,7 +58,7 @@ function toStored(key: string, body: string): StoredJob {
   return { ...v.parse(JobSchema, JSON.parse(body)), id, product: decodeURIComponent(product) };
 }
 
-/** Of one product, or of all. */
+/** The jobs of one product, or of all. */
 async function listAll(storage: Storage, product?: string): Promise<StoredJob[]> {
   const prefix = product === undefined ? '' : prefixOf(product);
   const found: StoredJob[] = [];

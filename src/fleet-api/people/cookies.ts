@@ -1,8 +1,8 @@
 /** Cookies of the platform's own pages: no script reads them, and no other site's page sends them. */
 
-/** Of a session. */
+/** The cookie of a session. */
 export const SESSION_COOKIE = 'gwe_session';
-/** Of a login at a provider that is under way: it comes back from another site. */
+/** The cookie of a login under way at a provider: it comes back from another site. */
 export const FLOW_COOKIE = 'gwe_sign_on';
 
 export function readCookie(header: string | undefined, name: string): string | undefined {

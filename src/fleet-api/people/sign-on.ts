@@ -4,7 +4,7 @@ import fetch from 'node-fetch';
 import type * as OAuth from 'oauth4webapi';
 
 interface SignOnOptions {
-  /** Of the provider, as its own description names it. */
+  /** The issuer, as the provider's own description names it. */
   issuer: string;
   clientId: string;
   clientSecret?: string | undefined;

@@ -2,7 +2,7 @@
 
 /** What is wrong with a filter, and where. */
 interface FilterProblem {
-  /** Of the first character that does not fit, from 0; the length of the text at its end. */
+  /** The place of the first character that does not fit, from 0; at the end, the length of the text. */
   readonly at: number;
   /** Characters that do not fit; at least 1. */
   readonly length: number;
@@ -26,7 +26,7 @@ export interface Token {
   readonly kind: 'word' | 'quoted' | 'operator' | 'open' | 'close' | 'comma' | 'end';
   readonly text: string;
   readonly at: number;
-  /** Of what was written. */
+  /** The length of what was written. */
   readonly length: number;
 }
 

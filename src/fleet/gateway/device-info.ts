@@ -6,7 +6,7 @@ import type { Traffic } from './record.ts';
 interface DeviceInfo {
   readonly gweVersion?: string | undefined;
   readonly target?: string | undefined;
-  /** Of the kernel's boot: no two boots of all machines share one. */
+  /** The id of the kernel's boot, unique among the boots of all machines. */
   readonly bootId?: string | undefined;
   /** Seconds between two of its check-ins. */
   readonly intervalS?: number | undefined;
@@ -39,7 +39,7 @@ export function decodeDeviceInfo(text: string): DeviceInfo | undefined {
   };
 }
 
-/** Of the file system that has the longest path above the apps. */
+/** The free bytes of the file system with the longest path above the apps. */
 function freeOf(mounts: readonly unknown[]): number | undefined {
   let longest = -1;
   let free: number | undefined;

@@ -23,7 +23,7 @@ export interface StatusReport {
   readonly outcome?: ReportedOutcome | undefined;
   /** Under way, and waiting for its data budget. */
   readonly isWaiting: boolean;
-  /** Of the update on that gateway; agents before gwe name none. */
+  /** Identifies the update on that gateway; agents before gwe name none. */
   readonly tx?: string | undefined;
   /** The `id` of the command that asked for it. */
   readonly command?: string | undefined;
@@ -31,12 +31,12 @@ export interface StatusReport {
   readonly phase?: string | undefined;
   readonly percent?: number | undefined;
   readonly reason?: string | undefined;
-  /** Of install.sh's output, those that say what went wrong. */
+  /** The lines of install.sh's output that say what went wrong. */
   readonly lines: readonly string[];
   readonly bytes?: number | undefined;
   readonly bytesFull?: number | undefined;
   readonly seconds?: number | undefined;
-  /** Of this gateway's failures, growing. */
+  /** The number of the failure, growing for each gateway. */
   readonly failureSequence?: number | undefined;
 }
 

@@ -31,9 +31,9 @@ export interface Written {
   readonly before: string;
   /** Unix seconds. */
   readonly at: number;
-  /** Of the value, growing with every write of this gateway. */
+  /** The number of the value, growing with every write of this gateway. */
   readonly sequence: number;
-  /** Of the connection. */
+  /** The address of the connection. */
   readonly address?: string | undefined;
 }
 

@@ -12,7 +12,7 @@ interface LogPiece {
   /** From 1. */
   readonly piece: number;
   readonly pieces: number;
-  /** Of the whole log. */
+  /** The size of the whole log. */
   readonly bytes: number;
   readonly text: string;
 }

@@ -26,7 +26,7 @@ export interface Traffic {
 export interface GatewayRecord {
   readonly product: string;
   readonly serial: string;
-  /** Of its key: `activated`, `notactivated`, `expired`, `unused`. */
+  /** The state of its key: `activated`, `notactivated`, `expired`, `unused`. */
   readonly state: string;
   readonly tags: ReadonlyMap<string, string>;
   readonly apps: ReadonlyMap<string, AppRecord>;

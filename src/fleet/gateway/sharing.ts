@@ -78,7 +78,7 @@ function traceBoot(
     return { boots: next, bootTimes, ...(isBack ? why : {}) };
   }
   if (uptimeS === undefined) return { boots, bootTimes };
-  // Of agents that name no boot: a machine does not boot before its last boot.
+  // For agents that name no boot: a machine does not boot before its last boot.
   const bootedAt = Math.round(at - uptimeS);
   const isSame = (one: number | undefined): boolean =>
     one !== undefined && Math.abs(one - bootedAt) <= SAME_BOOT_S;

@@ -2,7 +2,7 @@
 
 /** As many versions are worth a patch at the most. */
 const MOST_VERSIONS = 8;
-/** Of the gateways that have the app, or of all of them: a version that fewer run gets none. */
+/** The share of the gateways with the app, or their number: a version that fewer run gets no patch. */
 const LEAST_SHARE = 0.01;
 const LEAST_GATEWAYS = 20;
 
@@ -27,7 +27,7 @@ export interface PatchJob {
   readonly from: string;
   /** That run `from`. */
   readonly gateways: number;
-  /** Of the two tarballs, as they were when it was asked for: another upload makes it another pair. */
+  /** Identifies the two tarballs as they were when it was asked for: another upload makes it another pair. */
   readonly of: string;
   readonly state: (typeof PATCH_STATES)[number];
   /** Who makes it, until when in Unix seconds, and how many have begun. */
@@ -50,7 +50,7 @@ export function newJob(about: Pick<PatchJob, 'app' | 'version' | 'from' | 'gatew
 
 /** A worker has 15 minutes for the patch, and some to fetch the tarballs and bring the result. */
 export const CLAIM_S = 30 * 60;
-/** Of a pair that ends its worker, by its memory perhaps, no more are tried. */
+/** How often a pair that ends its worker, perhaps by its memory, is tried. */
 const MOST_CLAIMS = 2;
 
 /** The job as this worker has it, or as it is when nobody gets it. */

@@ -7,7 +7,7 @@ interface Attempts {
 }
 
 const WINDOW_S = 900;
-/** Of one account from one address, and of all accounts from it. */
+/** For one account from one address, and for all accounts from it. */
 export const MOST_OF_ACCOUNT = 10;
 export const MOST_OF_ADDRESS = 100;
 

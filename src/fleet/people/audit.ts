@@ -33,7 +33,7 @@ export function chainEntry(last: Pick<AuditEntry, 'number' | 'digest'>, facts: A
 }
 
 interface AuditFault {
-  /** Of the first entry that does not fit. */
+  /** The number of the first entry that does not fit. */
   readonly number: number;
   readonly kind: 'changed' | 'missing' | 'reordered';
 }

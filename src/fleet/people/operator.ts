@@ -12,7 +12,7 @@ export interface Operator {
   readonly totp?: string | undefined;
   /** A second factor that was begun and not confirmed. */
   readonly totpBegun?: string | undefined;
-  /** Of the last code that was taken. */
+  /** The time step of the last code that was taken. */
   readonly totpStep: number;
   /** Another one with everything that ends the sessions there are. */
   readonly generation: string;

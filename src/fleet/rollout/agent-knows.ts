@@ -9,7 +9,7 @@ const FIRST_THAT_KNOWS = '2.1.0';
 /** The code of a member that is shown nothing because its agent would install at once. */
 export const AGENT_OLD = 'AGENT_OLD';
 
-/** Of one that has not said which gwe it runs nothing is taken for granted. */
+/** Nothing is taken for granted of a gateway that has not said which gwe it runs. */
 export function knowsTerms(gweVersion: string | undefined): boolean {
   return gweVersion !== undefined && compareVersionOrder(gweVersion, FIRST_THAT_KNOWS) >= 0;
 }

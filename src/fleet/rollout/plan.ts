@@ -18,7 +18,7 @@ const SMALLEST_FIRST_WAVE = 5;
 export interface PlanInput {
   readonly artifacts: readonly Artifact[];
   readonly waves: readonly WaveSize[];
-  /** Of the rollout: which gateways come first is by chance, and the same at each look. */
+  /** The rollout's id: which gateways come first is random, and the same at each look. */
   readonly id: string;
   /** Where it can run, where the artifact says so. */
   readonly targets?: readonly string[] | undefined;
@@ -37,7 +37,7 @@ interface Plan {
   readonly excluded: ReadonlyMap<string, readonly string[]>;
   /** Way -> gateways and bytes. */
   readonly ways: ReadonlyMap<string, { readonly gateways: number; readonly bytes: number }>;
-  /** Of those with a budget. */
+  /** The lowest budget of the gateways that have one. */
   readonly lowestBudgetBytes?: number | undefined;
 }
 

@@ -39,7 +39,7 @@ export type Counts = Readonly<Record<MemberState, number>>;
 export interface Wave {
   /** Unix seconds; 0 while it has not begun. */
   readonly openedAt: number;
-  /** Of the last gateway that took the command. */
+  /** When the last gateway took the command. */
   readonly lastTakenAt: number;
   readonly counts: Counts;
 }
@@ -78,7 +78,7 @@ export interface Member {
   readonly state: MemberState;
   /** Unix seconds since it is in its state. */
   readonly since: number;
-  /** Of the last report or request, or of the opening of its wave. */
+  /** When it last reported or asked, or when its wave was opened. */
   readonly heardAt: number;
   /** Seconds between its check-ins. */
   readonly intervalS: number;
@@ -98,7 +98,7 @@ export function commandId(rollout: Pick<Rollout, 'id'>, member: Pick<Member, 'at
   return `${rollout.id}.${member.attempt}`;
 }
 
-/** Of a wave without members. */
+/** The counts of a wave without members. */
 export function noCounts(): Counts {
   return ZERO;
 }
@@ -124,7 +124,7 @@ export function countIn(waves: readonly Wave[], states: readonly MemberState[]):
   return waves.reduce((sum, { counts }) => states.reduce((more, state) => more + counts[state], sum), 0);
 }
 
-/** Of the waves that have begun. */
+/** The tally of the waves that have begun. */
 export function tallyOf(waves: readonly Wave[]): Tally {
   const begun = waves.filter(({ openedAt }) => openedAt > 0);
   return {

@@ -1,6 +1,6 @@
 /** When a rollout stops by itself, and when a wave is good enough for the next. */
 
-/** Of a wave or of a whole rollout. */
+/** The results of a wave or a whole rollout. */
 export interface Tally {
   readonly succeeded: number;
   readonly failed: number;
@@ -24,7 +24,7 @@ export interface Stop {
   readonly text: string;
 }
 
-/** Of a normal distribution: wrong once in a hundred looks at a rollout that is exactly at its limit. */
+/** A quantile of the normal distribution: wrong once in a hundred looks at a rollout exactly at its limit. */
 const Z = 2.33;
 /** Fewer bad ones than these prove nothing. */
 const FEWEST_BAD = 3;

@@ -6,7 +6,7 @@ import { type Exchange, header, type Reply, requireMethod } from './exchange.ts'
 
 interface StaticFile {
   readonly type: string;
-  /** Of the content, quoted. */
+  /** The entity tag of the content, quoted. */
   readonly etag: string;
   /** gzip, in base64: as it lies in the program. */
   readonly gzip: string;

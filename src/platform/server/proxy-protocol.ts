@@ -1,7 +1,7 @@
 /** The PROXY protocol, versions 1 and 2: what a proxy says of the client before the client's own bytes (HAProxy's proxy-protocol.txt §2). */
 import { isIP, type Socket } from 'node:net';
 
-/** Of a header of version 1, its end included (§2.1); one of version 2 says its own length. */
+/** The longest header of version 1, its end included (§2.1); one of version 2 says its own length. */
 const MOST_TEXT_BYTES = 107;
 const MOST_BINARY_BYTES = 16 + 536;
 const SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');

@@ -38,7 +38,7 @@ export interface ActivationEntry {
 
 /** Which devices a list has; what is not given does not matter. */
 export interface DeviceFilter {
-  /** Of the serial number. */
+  /** How the serial number begins. */
   prefix?: string | undefined;
   state?: DeviceState | undefined;
   /** Last seen before this second, or never. */

@@ -132,7 +132,7 @@ export function decodeNames(text: unknown): string[] {
   return v.parse(v.array(v.string()), JSON.parse(String(text)));
 }
 
-/** Of a gateway that has named none. */
+/** Assumed of a gateway that has not reported its interval. */
 export const DEFAULT_INTERVAL_S = 14_400;
 
 const TagsSchema = v.record(v.string(), v.string());
@@ -159,7 +159,7 @@ export function toFleetGateway(device: Device, row: Row, nowS: number): FleetGat
   };
 }
 
-/** Of a row of `fleet_event` with the device's `serial`. */
+/** The event in a row of `fleet_event` with the device's `serial`. */
 export function toStoredEvent(row: Row): StoredEvent {
   const of = (name: string): string => String(row[name]);
   return {

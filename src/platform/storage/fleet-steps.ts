@@ -94,7 +94,7 @@ export function decideOne(pair: Pair, text: string, { at, hold, gweVersion }: Ga
   return [next, isOurs && isOffered ? '' : text];
 }
 
-/** Of a row of `fleet_member` with the rollout's `body` and the device's `serial`. */
+/** The member and its rollout, from a row of `fleet_member` with the rollout's `body` and the device's `serial`. */
 export function toPair(row: Record<string, unknown>): StoredPair {
   return { deviceId: Number(row.device), rollout: decodeRollout(row.body), member: toMember(row) };
 }

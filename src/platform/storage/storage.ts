@@ -27,7 +27,7 @@ export type WriteListener = (deviceIds: readonly number[] | undefined) => void;
 /** What is kept, in numbers. */
 export interface Figures {
   readonly devices: readonly { product: string; state: string; count: number }[];
-  /** Of all blobs. */
+  /** The size of all blobs together. */
   readonly contentBytes: number;
   /** Not there where the storage keeps no fleet. */
   readonly fleet?: {

@@ -5,7 +5,7 @@
  * reading it; where two lengths contradict each other it is refused all the same.
  */
 
-/** Of a head that is longer the parser sees all, and refuses it. */
+/** The parser sees the whole of a longer head, and refuses it. */
 const MAX_HEAD_BYTES = 64 * 1024;
 const NOTHING = Buffer.alloc(0);
 const LINE_END = /\r?\n/;

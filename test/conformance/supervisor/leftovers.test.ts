@@ -104,7 +104,7 @@ test('a process of that group number that is not of the program is not touched',
   stranger.kill('SIGKILL');
 });
 
-test('a program that puts itself into the background is told so, and what it left goes with it', async () => {
+test('a program that puts itself into the background is reported, and what it left goes with it', async () => {
   const options = [withChild('setsid sleep 1000', 'exit 0'), 'startsecs = 20', 'startretries = 0'];
   await assert.rejects(
     judge('daemon', options),

@@ -100,7 +100,7 @@ test('the client reads state, versions and processes, and tells faults by name',
   await assert.rejects(client.startProcess('pair:by-hand'), (error) => faultOf(error) === 'ALREADY_STARTED');
 });
 
-test('a wrong password is told as such', async () => {
+test('a wrong password is reported as a wrong password', async () => {
   const stranger = createSupervisorClient({
     address: supervisord.socketPath,
     timeoutMs: 5000,
@@ -379,7 +379,7 @@ test('a program that supervisord does not know is unhealthy at the deadline, and
   await rejectsWith(cancelled, 'CANCELLED', /unknown/);
 });
 
-test('supervisord vanishing is no fault of the app: waited for, and told as such at the deadline', async () => {
+test('supervisord vanishing is no fault of the app: waited for, and reported as such at the deadline', async () => {
   const other = mkdtempSync('/tmp/gwe-sv-');
   const login = { username: 'u', password: 'p&w' };
   let second = await startSupervisord(other, login);

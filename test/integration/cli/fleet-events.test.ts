@@ -107,7 +107,7 @@ test('a connection that ends is made again, and goes on after the last event, al
   assert.equal((await following.stop()).status, 0);
 });
 
-test('who may not read them is told at once, and a table that does not end is refused', async (t) => {
+test('who may not read them hears it at once, and a table that does not end is refused', async (t) => {
   const platform = await startPlatform();
   const scratch = mkdtempSync(join(tmpdir(), 'gwe-follow-'));
   t.after(async () => {

@@ -33,7 +33,7 @@ test('rollouts are a table: how far each is, and what it waits for', async (t) =
   assert.deepEqual([json.rollouts.length, json.rollouts[0].id], [1, id]);
 });
 
-test('targets are a table: who is told, and what could not be sent', async (t) => {
+test('targets are a table: who gets notices, and what could not be sent', async (t) => {
   const rig = await openPatchRig(t, []);
   const added = await rig.gwe(
     'fleet',

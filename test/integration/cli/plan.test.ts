@@ -212,7 +212,7 @@ describe('plan for the content area', () => {
     await platform.close();
   });
 
-  test('a large one: what it unpacks to is told by its last bytes, while the agent runs', async () => {
+  test('a large one: its last bytes say what it unpacks to, while the agent runs', async () => {
     const { status, plan, stderr } = await json('plan', 'app.v2.tar.gz');
     assert.equal(status, 0, stderr);
     assert.deepEqual([plan.source, plan.action, plan.from, plan.wayBack], ['content', 'update', '1', '1']);

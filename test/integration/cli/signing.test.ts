@@ -147,7 +147,7 @@ test('--build-app signs as it builds, and puts what the buildfile says into the 
   assert.match(fails(line, 1, '--check-buildfile', 'bad.json'), /architectures.*expected one of x64/);
 });
 
-test('a private key that others can read is told of, and used', (t) => {
+test('a private key that others can read is used with a warning', (t) => {
   const line = commandLine(t);
   ok(line, 'keygen', '--out', 'alice');
   line.file('app.v1.tar.gz', tarball());
@@ -158,7 +158,7 @@ test('a private key that others can read is told of, and used', (t) => {
   assert.match(stderr, /other users of this machine can read 'alice\.key': chmod 600/);
 });
 
-test('too few keys for what must sign are told by keys and by the doctor', (t) => {
+test('too few keys for the required signatures are named by keys and by the doctor', (t) => {
   const line = commandLine(t);
   for (const name of ['alice', 'bob', 'carol']) ok(line, 'keygen', '--out', name);
   ok(line, '--set', 'require_signatures=2');

@@ -107,7 +107,7 @@ test('an item says who signed it, and a gateway finds the digest of its manifest
   assert.deepEqual([shown.digest, shown.signatures], [digest, [key.keyId]]);
 });
 
-test('what a gateway runs is not deleted, and the reason is told', async (t) => {
+test('what a gateway runs is not deleted, and the reason is given', async (t) => {
   const { call, writes, platform } = await openRig(t);
   await platform.putContent('p', 'hello.v1.tar.gz', makeTarball({ 'install.sh': '#!/bin/sh\n' }));
   await writes('gw-0', { engine_report: { apps: [{ hello: { version: '1', status: 'RUNNING' } }] } });
@@ -116,7 +116,7 @@ test('what a gateway runs is not deleted, and the reason is told', async (t) => 
   assert.match(refused.body.detail, /1 gateways run it or may go back to it \(gw-0\)/);
 });
 
-test('many gateways are tagged, held, given an interval and a command; who is left out is told with the reason', async (t) => {
+test('many gateways are tagged, held, given an interval and a command; who is left out is listed with the reason', async (t) => {
   const { call, platform } = await openRig(t);
   const serials = ['gw-0', 'gw-1', 'gone'];
   const gone = { serial: 'gone', reason: 'no such device' };

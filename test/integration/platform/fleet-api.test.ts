@@ -71,7 +71,7 @@ const running = (version: string, previous = '1.0') => ({
   apps: [{ hello: { version, previous, status: 'RUNNING' } }],
 });
 
-test('a refusal is a problem in JSON, and nothing is told without a token', async (t) => {
+test('a refusal is a problem in JSON, and nothing is shown without a token', async (t) => {
   const { call, platform } = await openRig(t, 1);
   const unknown = await call('GET', '/products/q/devices');
   assert.deepEqual([unknown.status, unknown.type], [404, 'application/problem+json']);

@@ -59,7 +59,7 @@ function targetOf(url: string, parts: Partial<Target> = {}): Target {
   return { id: 't1', product: '*', url, kinds: [...kinds], silentAfterS: 3600, secret: 's3cret', ...parts };
 }
 
-test('a rollout that needs a decision is told once, signed, and tried again until it is taken', async (t) => {
+test('a rollout that needs a decision causes one signed notice, tried again until it is taken', async (t) => {
   const { storage, now, context } = await openRig(t);
   const { url, received } = await receiver(t, [500, 302, 200]);
   const target = targetOf(url);
@@ -94,7 +94,7 @@ test('a rollout that needs a decision is told once, signed, and tried again unti
   assert.match(told.text, /wave 1: too few/);
 });
 
-test('silence, crash loops and the end of the certificate are told to whom they concern', async (t) => {
+test('silence, crash loops and the end of the certificate reach those whom they concern', async (t) => {
   const { storage, now, context } = await openRig(t);
   const { url, received } = await receiver(t, []);
   for (const [id, product] of [

@@ -232,7 +232,7 @@ test('a server that sends less than the range is asked for the rest', async () =
   assert.equal(server.requests.length, 3);
 });
 
-test('another size than the info told of means that the content changed, and the part goes', async () => {
+test('a size other than that of the info means that the content changed, and the part is removed', async () => {
   const server = await serve((socket, _request, start) =>
     partial(socket, start, undefined, Buffer.concat([BYTES, BYTES])),
   );
@@ -349,7 +349,7 @@ test('without a digest, info is asked again before a part is continued', async (
   assert.equal(server.requests.length, 2);
 });
 
-test('a full disk is told as such', async (t) => {
+test('a full disk is reported as a full disk', async (t) => {
   const full = join(directory, 'full');
   fs.mkdirSync(full);
   const disk = installDiskFaults();
@@ -406,7 +406,7 @@ test('who listens hears each byte once, in order, also over a connection that br
   assert.ok(fs.readFileSync(partialFile).equals(BYTES), 'and the file has them too');
 });
 
-test('who listens is told when the download has to begin again', async () => {
+test('a listener hears when the download has to begin again', async () => {
   // A server without ranges, whose first answer breaks off.
   let requests = 0;
   const server = await serve((socket) => partial(socket, 0, requests++ === 0 ? 7000 : 20_000));

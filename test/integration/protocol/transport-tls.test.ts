@@ -152,7 +152,7 @@ test('certificate files that cannot be used are named', () => {
   assert.ok(clientKeyFile !== undefined);
 });
 
-test('a server without TLS on the other end is told apart', async () => {
+test('a server that does not speak TLS is recognized', async () => {
   const server = await startRawServer((socket) => socket.end(httpAnswer('200 OK')));
   after(() => server.close());
   server.requests.length = 0;

@@ -135,7 +135,7 @@ test('a body that came compressed is taken for what it holds, and no more of it 
   await assert.rejects(transport.request(GET), failsWith('PROTOCOL_GARBAGE', /compressed.*damaged/));
 });
 
-test('a tarball is unpacked only where it has been compressed twice, and its length is not told then', async () => {
+test('a tarball is unpacked only where it has been compressed twice, and its length is unknown then', async () => {
   const tarball = gzipSync('tar '.repeat(5000));
   const bodies = [tarball, gzipSync(tarball)];
   const server = await serve((socket, { index }) =>

@@ -56,7 +56,7 @@ test('what goes to stdout and to stderr stands in the order in which it was writ
   assert.equal(readScriptStatus(ended.directory), 7);
 });
 
-test('the end by a signal is told as a shell tells it', async () => {
+test('the end by a signal is an exit status as in a shell', async () => {
   const ended = await run('kill -9 $$');
   assert.equal(readScriptStatus(ended.directory), 137);
 });

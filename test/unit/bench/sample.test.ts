@@ -62,7 +62,7 @@ describe('the committed figures', () => {
     return measureRow(contender('gwe', [ratio]), contender('peer', [1]));
   }
 
-  test('a ratio that is worse by more than noise is told, one within it or better is not', async () => {
+  test('a ratio that is worse by more than noise is reported, one within it or better is not', async () => {
     const committed = { rows: [await rowWith(2)] };
     for (const ratio of [1, 2, 2.29])
       assert.deepEqual(compareWithCommitted([await rowWith(ratio)], committed), []);

@@ -48,7 +48,7 @@ test('however a body is cut into pieces, the wanted values are those of the whol
   );
 });
 
-test('an empty body and the end of a line are no values; another page is told from them', () => {
+test('an empty body and the end of a line are no values; another page is distinguished from them', () => {
   for (const body of ['', '\n', '\r\n']) {
     const sieve = sieveOf(['a'], body);
     assert.deepEqual([sieve.values().size, sieve.isEmpty()], [0, true]);

@@ -127,7 +127,7 @@ test('a cancelled transfer asks for nothing, and one that is cancelled in a paus
   assert.equal(ranges.length, 1);
 });
 
-test('the size of an item that nobody told of is learnt from its first answer', async () => {
+test('the size of an item without info is learnt from its first answer', async () => {
   const { fetch } = contentArea((range) => {
     const [start, end] = rangeOf(range);
     const last = Math.min(end, ITEM.length - 1);
@@ -138,7 +138,7 @@ test('the size of an item that nobody told of is learnt from its first answer', 
   assert.equal(sizeBytes.learnt, ITEM.length);
 });
 
-test('what an answer holds is told by its Content-Range, whatever its status', () => {
+test('Content-Range says what an answer holds, whatever its status', () => {
   const held = (status: number, headers: Readonly<Record<string, string>>) =>
     checkContentRange(ID, response({ status, headers }), { start: 5, end: 9 }, () => 100);
   assert.equal(held(206, { 'content-range': 'bytes 5-9/100' }), 'range');

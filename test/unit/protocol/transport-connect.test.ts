@@ -90,7 +90,7 @@ describe('of several addresses', () => {
     socket.destroy();
   });
 
-  test('all that fail are told by the one that says most', async () => {
+  test('when all fail, the error is the one that says most', async () => {
     await assert.rejects(start(NO_ROUTE, REFUSED).winner, (error: unknown) => {
       assert.ok(error instanceof AggregateError);
       assert.equal((error.errors[0] as NodeJS.ErrnoException).code, 'ECONNREFUSED');
@@ -120,7 +120,7 @@ describe('of several addresses', () => {
     assert.deepEqual(interleave([]), []);
   });
 
-  test('a name without one is told as the resolver tells it, and a stop waits for no resolver', async () => {
+  test('a name without an address gets the error of the resolver, and a stop waits for no resolver', async () => {
     const stop = new AbortController();
     const parts = { clock, signal: stop.signal };
     const lookup = connectTo('nothing.invalid', port, parts);

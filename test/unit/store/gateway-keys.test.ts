@@ -37,7 +37,7 @@ for (const name of [
   'alice',
   'alice.txt',
 ]) {
-  test(`a key in the file '${name}' vouches for nothing and is told of, and unsigned is not enough any more`, (t) => {
+  test(`a key in the file '${name}' vouches for nothing and is reported, and unsigned is not enough any more`, (t) => {
     const { files, keys, problems } = readGatewayKeys(gateway(t, { [name]: alice.publicKey }));
     assert.deepEqual(keys, []);
     assert.deepEqual(files, [name], 'it counts as a key');

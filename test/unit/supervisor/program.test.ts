@@ -159,7 +159,7 @@ function commandOf(command: string, more = ''): [string, string[]] {
   return [settings.find(({ key }) => key === 'command')?.value ?? '', warnings.map(({ kind }) => kind)];
 }
 
-test('the program runs in its data directory unless the app names another, and is told of it either way', () => {
+test('the program runs in its data directory unless the app names another, and learns of it either way', () => {
   const given = entryOf('app', '[supervisord]\ncommand = /bin/x', ON_GATEWAY);
   assert.ok(given.includes('directory = /var/opt/gwe/app'));
   assert.ok(given.includes('environment = GWE_DATA_DIR="/var/opt/gwe/app"'));

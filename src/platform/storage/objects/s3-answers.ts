@@ -30,7 +30,7 @@ const ListSchema = v.object({
 
 interface ObjectList {
   objects: { key: string; sizeBytes: number; modifiedAt: number }[];
-  /** Of the next page. */
+  /** The token of the next page. */
   next: string | undefined;
 }
 

@@ -23,7 +23,7 @@ export interface S3Target {
 
 export interface S3Call {
   method: 'GET' | 'PUT' | 'POST' | 'DELETE' | 'HEAD';
-  /** Of an object, with the prefix; empty for the bucket itself. */
+  /** Names the object, with the prefix; empty for the bucket itself. */
   key: string;
   query?: Readonly<Record<string, string>>;
   headers?: Readonly<Record<string, string>>;
@@ -38,7 +38,7 @@ export interface S3Client {
   send(call: S3Call, signal?: AbortSignal): Promise<http.IncomingMessage>;
   /** The same with its body, which has to be small. */
   ask(call: S3Call): Promise<{ status: number; headers: http.IncomingHttpHeaders; text: string }>;
-  /** Of the store, for messages. */
+  /** The host of the store, for messages. */
   host: string;
   close(): void;
 }

@@ -13,7 +13,7 @@ import { createS3Client, type S3Call, type S3Client, type S3Target } from './s3-
 const PART_BYTES = 8 * 1024 * 1024;
 /** A store that sends nothing for so long, while somebody waits, is asked again. */
 const STALL_MS = 30_000;
-/** Of reads without a byte, one after the other. */
+/** How many reads in a row may bring no byte. */
 const MOST_TRIES = 5;
 const PAUSE_MS = 500;
 

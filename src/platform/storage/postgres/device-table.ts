@@ -235,7 +235,7 @@ async function activateDevice(
   return { kind: 'activated', cik, id, isAgain };
 }
 
-/** Of a row with DEVICE_COLUMNS. */
+/** The device in a row with DEVICE_COLUMNS. */
 export function toDevice(row: Row, windowSeconds: number): Device {
   const enabledAt = Number(row.enabled_at);
   const state: DeviceState = toDeviceState(row.state, {

@@ -17,7 +17,7 @@ export interface FleetHooks {
   decide(query: Query, deviceId: number, current: string, at: number): Promise<string | undefined>;
 }
 
-/** Of a database that has no tables for it yet. */
+/** For a database that has no fleet tables yet. */
 export const NO_HOOKS: FleetHooks = {
   isDueSql: 'false',
   written: async () => undefined,

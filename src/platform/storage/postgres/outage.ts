@@ -6,7 +6,7 @@ import { describeError, GweError } from '../../../base/errors.ts';
 const WAIT_MS = 20_000;
 const PAUSE_MS = 250;
 
-/** Of sockets and of names; of PostgreSQL when it is ended, ends, starts or has no place left. */
+/** Errors of sockets and of name lookups, and PostgreSQL's when it stops, starts or has no room left. */
 const CODES = new Set([
   ...[
     'ECONNREFUSED',

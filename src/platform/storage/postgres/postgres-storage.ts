@@ -34,7 +34,7 @@ interface PostgresStorageOptions extends StorageOptions {
   password?: string | undefined;
   /** Where content is. */
   objects?: S3Target | undefined;
-  /** Of content, where it is in files. */
+  /** Where content is kept, if it is in files. */
   directory: string;
   clock: Clock;
 }

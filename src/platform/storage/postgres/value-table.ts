@@ -167,7 +167,7 @@ interface Stamp {
   now: number;
   modifiedAt: number;
   firstSequence: number;
-  /** Of the device, with DEVICE_COLUMNS. */
+  /** The device's row, with DEVICE_COLUMNS. */
   row: Row;
 }
 
@@ -264,7 +264,7 @@ async function newerThanShown(query: Query, deviceId: number, values: NewValues)
   return left;
 }
 
-/** Of several values of an alias the last is the current one. */
+/** Where one alias has several values, the last is the current one. */
 async function setCurrent(
   query: Query,
   { id, modifiedAt }: Stamp,

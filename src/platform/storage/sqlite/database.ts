@@ -142,7 +142,7 @@ export async function backUpDatabase(database: DatabaseSync, path: string): Prom
   copy.close();
 }
 
-/** Of a backup: nothing is changed. Throws PLATFORM_STATE for a file that is damaged or of a newer gwe. */
+/** Opens a backup and changes nothing. Throws PLATFORM_STATE for a file that is damaged or of a newer gwe. */
 export function openBackedUp(path: string): DatabaseSync {
   const { DatabaseSync: Database } = loadSqlite();
   try {

@@ -37,7 +37,7 @@ interface CopySource {
   database: DatabaseSync;
   /** Where `content` is. */
   directory: string;
-  /** Of the platform: the same for as long as it lives, wherever it is kept. */
+  /** Identifies the platform for as long as it lives, wherever its data is kept. */
   id: string;
   /** From now on nothing is written. */
   freeze(): Promise<Frozen>;

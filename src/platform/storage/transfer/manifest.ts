@@ -12,7 +12,7 @@ import { OBJECT_NAME } from '../objects/object-store.ts';
 import { openBackedUp } from '../sqlite/database.ts';
 
 const FileSchema = v.object({
-  /** Of a blob its name, in `content`. */
+  /** For a blob, its name in `content`. */
   name: v.pipe(
     v.string(),
     v.check((name) => OBJECT_NAME.test(name) || name === 'platform.db'),

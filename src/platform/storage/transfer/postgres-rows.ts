@@ -2,7 +2,7 @@
 import type { Row as PostgresRow, Query } from '../postgres/connection.ts';
 import { type Batch, ROWS_IN_BATCH, type Row, type RowSource, type TableShape, type Value } from './rows.ts';
 
-/** Of a column: its type, and whether the database numbers it by itself. */
+/** A column's type, and whether the database numbers it by itself. */
 interface Column {
   name: string;
   type: string;

@@ -147,7 +147,7 @@ describe('a gateway with narrow limits', () => {
     await platform.close();
   });
 
-  test('max_output_bytes and max_report_bytes bound what is told of a loud install.sh', async () => {
+  test('max_output_bytes and max_report_bytes bound what is reported of a loud install.sh', async () => {
     const [report] = await sendCommand(platform, gateway, installCommand('loud.v1.tar.gz'));
     const info = String(report?.info);
     assert.match(info, /\[\.\.\. 7\d+ bytes left out \.\.\.\]/);

@@ -142,7 +142,7 @@ describe('a command', () => {
     assert.ok(rig.proxy.requests.length - idle <= 3, 'what is set aside costs nothing');
   });
 
-  test('waits on a read-only disk, which is told once, and is carried out when it can be written', async () => {
+  test('waits on a read-only disk, which is reported once, and is carried out when it can be written', async () => {
     const rig = await open();
     await rig.checkIn();
     for (const code of ['EROFS', 'EIO', 'ENOSPC'] as const) {
@@ -160,7 +160,7 @@ describe('a command', () => {
     }
   });
 
-  test('waits for the next try where a write fails once, which nobody is told', async () => {
+  test('waits for the next try where a write fails once, which is not reported', async () => {
     const rig = await open();
     await rig.checkIn();
     const before = (await rig.told()).length;
@@ -191,7 +191,7 @@ describe('a command', () => {
       assert.equal(active(rig), '1', rig.log());
     });
 
-  test('is not kept waiting by an interval that cannot be stored, which is in force and told once', async () => {
+  test('is not kept waiting by an interval that cannot be stored, which is in force and reported once', async () => {
     const rig = await open();
     await rig.checkIn();
     disk.set(join(rig.root, 'etc'), { code: 'EROFS', hits: 0 });

@@ -106,7 +106,7 @@ test('an update that fails after that goes back to a program that has what it ha
   assert.equal(readFileSync(join(at.data, 'key'), 'utf8'), key);
 });
 
-test('scripts are told the data directory and the version before, also on the way back', async (t) => {
+test('scripts get the data directory and the version before, also on the way back', async (t) => {
   const at = await site(t);
   const tells = (end: string): string =>
     `#!/bin/sh\necho "$GWE_APP_VERSION after '$GWE_PREVIOUS_VERSION' in $GWE_DATA_DIR" >> ../../../../../told\n${end}\n`;

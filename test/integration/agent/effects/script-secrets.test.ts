@@ -18,7 +18,7 @@ function readableByOthers(root: string): string[] {
   });
 }
 
-test('what a failed install.sh has printed is told, and in no file that others may read', async (t) => {
+test('what a failed install.sh has printed is reported, and is in no file that others may read', async (t) => {
   const platform = await startPlatform();
   const gateway = await createGateway(platform);
   t.after(async () => {

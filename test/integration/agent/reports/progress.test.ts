@@ -27,7 +27,7 @@ describe('progress of an update', () => {
     await platform.close();
   });
 
-  test('is told while it downloads and while install.sh runs, once each, and the end comes last', async () => {
+  test('is reported while it downloads and while install.sh runs, once each, and the end comes last', async () => {
     const go = join(gateway.root, 'go');
     const bytes = makeTarball({
       'install.sh': `#!/bin/sh\nwhile [ ! -e '${go}' ]; do sleep 0.1; done\n`,

@@ -108,7 +108,7 @@ describe('the log of an update', () => {
     assert.match(gateway.gwe('logs', 'mute', '--install').stderr, /no update of 'mute' has left a log/);
   });
 
-  test('requests that cannot be met are told one by one', async () => {
+  test('requests that cannot be met are reported one by one', async () => {
     const bad = [{ app: 'mute' }, { tx: '../../../etc/passwd' }, { app: 'a', tx: 'b' }];
     const reports = await sendCommand(platform, gateway, JSON.stringify({ logs: bad }), 3);
     assert.deepEqual(

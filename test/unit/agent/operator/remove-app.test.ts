@@ -47,7 +47,7 @@ test('the versions and the record go, and the history says so; the data stays un
   assert.equal(readHistory(layout).length, 1);
 });
 
-test('a program entry that gwe did not write stays, and is told', async (t) => {
+test('a program entry that gwe did not write stays, and is reported', async (t) => {
   const { context, layout } = gateway(t);
   const entry = programFile(layout, 'app');
   writeFileSync(entry, '[program:app]\ncommand=/bin/true\n');

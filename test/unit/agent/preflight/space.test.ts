@@ -17,7 +17,7 @@ test('what fits to the byte and to the inode, with the reserve, is no lack', () 
   assert.equal(lackOfRoom("fetch 'a'", [uncounted]), undefined);
 });
 
-test('one byte or one inode short on any of the file systems is a lack, told with its numbers', () => {
+test('one byte or one inode short on any of the file systems is a lack, reported with its numbers', () => {
   const bytes = lackOfRoom("fetch 'a'", [ROOM, { ...ROOM, path: '/var', freeBytes: 1099 }]);
   assert.equal(bytes?.code, 'STORE_NO_SPACE');
   assert.match(

@@ -77,7 +77,7 @@ test('what cannot be read is left out and named, and nothing is made up', () => 
   ]);
 });
 
-test('the boot and the interval are told, and another interval is worth a report', () => {
+test('the boot and the interval are reported, and another interval is worth a report', () => {
   const of = (intervalS: number) => renderDeviceInfo({ ...parts(machine({})), intervalS });
   const info = JSON.parse(of(300).text);
   assert.match(info.boot, /^[0-9a-f-]{36}$/);

@@ -86,7 +86,7 @@ test('install.sh with DOS line ends is refused, as the kernel would', async () =
   assert.match((await reasons({ 'install.sh': '#!/bin/sh\r\necho\r\n' })).join(), /CR LF/);
 });
 
-test('what gwe reads of an artifact is told: digests, sizes, files', async () => {
+test('what gwe reads of an artifact is returned: digests, sizes, files', async () => {
   const tar = Buffer.concat([
     rawEntry({ name: './', type: '5', mode: 0o755 }),
     rawEntry({ name: './install.sh', mode: 0o755 }, INSTALL_OK),

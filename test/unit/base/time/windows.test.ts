@@ -42,7 +42,7 @@ test('on the nights on which clocks change the range follows the clock on the wa
   assert.equal(openMinutes('2026-06-06T22:00:00Z'), 180);
 });
 
-test('the next opening is told; without ranges it is always open', () => {
+test('the next opening is known; without ranges it is always open', () => {
   assert.equal(nextOpening(nights, at('2026-06-05T12:02:00Z')), at('2026-06-05T20:00:00Z'));
   assert.equal(nextOpening(nights, at('2026-06-05T21:00:00Z')), at('2026-06-05T21:00:00Z'));
   assert.equal(isOpen(ALWAYS_OPEN, 0), true);

@@ -37,7 +37,7 @@ for (const [what, link, active] of [
   ['was taken back and did not start', '1-aaaaaaaa', '1'],
   ['left nothing', undefined, undefined],
 ] as const) {
-  test(`after an update that ${what} the active version is told by the link`, (t) => {
+  test(`after an update that ${what} the link says which version is active`, (t) => {
     const root = mkdtempSync(join(tmpdir(), 'gwe-result-'));
     t.after(() => rmSync(root, { recursive: true }));
     const layout = createLayout(root);

@@ -39,7 +39,7 @@ const status = (tx: string, outcome: string, more = {}): Record<string, unknown>
   ...more,
 });
 
-test('the end of an update is one event, however often it is told', () => {
+test('the end of an update is one event, however often it is reported', () => {
   const told = write('fetch_status', status('t-00', 'rolled-back'));
   assert.deepEqual(learnAll([told, { ...told, sequence: 2 }, { ...told, at: AT + 9 }]).keys, [
     'update:t-00:rolled-back',
@@ -76,7 +76,7 @@ test('a gateway is silent after two of its intervals, and never when it was neve
   assert.equal(expectedBy(0, 300), 0);
 });
 
-test('a program that is restarted again and again is told of at each doubling', () => {
+test('a program that is restarted again and again is an event at each doubling', () => {
   const report = (restarts: number, version = '2.1'): Written =>
     write('engine_report', { apps: [{ hello: { version, status: 'RUNNING', restarts } }] });
   assert.deepEqual(learnAll([0, 1, 3, 4, 5, 7, 8, 8, 40].map((count) => report(count))).keys, [
@@ -96,7 +96,7 @@ test('what cannot be read is noted once an hour and leaves what is known', () =>
   assert.equal(keys.length, 3);
 });
 
-test('two machines with one key are told by a boot that comes back', () => {
+test('two machines with one key are recognized by a boot that comes back', () => {
   const boot = (id: string, address = '10.0.0.1'): Written => write('device_info', { boot: id }, { address });
   const [a, b, c] = ['aaaaaaaa-1', 'bbbbbbbb-2', 'cccccccc-3'].map((id) => id.replace(/[^0-9a-f-]/g, '0'));
   const one = learnAll([boot(`${a}`), boot(`${a}`), boot(`${b}`), boot(`${c}`)]);
@@ -108,7 +108,7 @@ test('two machines with one key are told by a boot that comes back', () => {
   assert.equal(isShared(two.knowledge.traces, AT + 8 * 86_400), false);
 });
 
-test('old agents, which name no boot, are told by their uptime', () => {
+test('old agents, which name no boot, are recognized by their uptime', () => {
   const up = (at: number, uptime: number): Written => write('device_info', { uptime }, { at });
   const one = learnAll([up(AT, 50_000), up(AT + 3600, 53_600), up(AT + 7200, 60), up(AT + 10_800, 3660)]);
   assert.equal(isShared(one.knowledge.traces, AT + 10_800), false);
@@ -116,7 +116,7 @@ test('old agents, which name no boot, are told by their uptime', () => {
   assert.equal(isShared(two.knowledge.traces, AT + 3600), true);
 });
 
-test('two machines are told by a count of failures that goes back and forth, and a lost count is not', () => {
+test('two machines are recognized by a count of failures that goes back and forth, and a lost count is not', () => {
   const failed = (seq: number): Written => write('fetch_status', status(`t${seq}-00`, 'rejected', { seq }));
   assert.equal(isShared(learnAll([40, 41, 1, 2, 3, 42, 43].map(failed)).knowledge.traces, AT), false);
   assert.equal(isShared(learnAll([40, 3, 41, 4, 42].map(failed)).knowledge.traces, AT), true);

@@ -94,7 +94,7 @@ test('a text that does not report an update is ignored', () => {
     assert.equal(decodeFetchStatus(text), undefined, text);
 });
 
-test('a command that could not be read is told of without a name', () => {
+test('a command that could not be read is reported without a name', () => {
   const text =
     '{"name":"","version":"","status":"failure","outcome":"rejected","tx":"t-00","code":"COMMAND_INVALID"}';
   assert.deepEqual([decodeFetchStatus(text)?.app, decodeFetchStatus(text)?.code], ['', 'COMMAND_INVALID']);

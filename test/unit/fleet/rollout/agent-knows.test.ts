@@ -37,7 +37,7 @@ function pairOf(policy: Partial<Policy>, artifacts = TWO): Pair {
 // biome-ignore lint/suspicious/noExplicitAny: the text of a command
 const commandOf = (text: string | undefined): any => JSON.parse(text ?? '{}');
 
-test('an agent that knows them is told time, window and together, at once and alike at each reading', () => {
+test('an agent that knows them is sent time, window and together, at once and alike at each reading', () => {
   const windows = { zone: 'Europe/Berlin', ranges: [{ days: [6, 7], from: '01:00', to: '05:00' }] };
   const notBefore = START_S + DAY_S;
   const first = showCommand(pairOf({ windows, notBefore, together: true }), { ...NEW, at: START_S });

@@ -59,7 +59,7 @@ test('which gateways come first is another choice for another rollout', () => {
   assert.notEqual(first('r1'), first('r2'));
 });
 
-test('who is out is told with the reason', () => {
+test('who is out is listed with the reason', () => {
   const apps = new Map([['hello', { version: '2.1', status: 'RUNNING', seenAt: AT }]]);
   const gateways = [
     seen('there', { apps }),

@@ -117,7 +117,7 @@ test('15 % that fall silent after they took the command stop it too, and are nam
   assert.ok(countIn(result.rollout.waves, ['silent']) > 0);
 });
 
-test('a gateway that is switched off does not hold a rollout up, and is told of', () => {
+test('a gateway that is switched off does not hold a rollout up, and is named', () => {
   const { rollout } = simulate(WAVES, (at) => (at % 50 === 10 ? 'away' : 'good'));
   assert.deepEqual([rollout.state, countIn(rollout.waves, ['unreachable'])], ['done', 40]);
 });
