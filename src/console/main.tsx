@@ -1,4 +1,4 @@
-/** The web console: signs in, keeps what is shown fresh, and shows the page of the place in the address. */
+/** The web console: signs in, keeps what is shown fresh, and shows the page that the address names. */
 import { render } from 'preact';
 import { useCallback, useEffect, useMemo, useState } from 'preact/hooks';
 import { type Api, createApi } from './base/api.ts';
@@ -21,7 +21,10 @@ import { Frame } from './parts/frame.tsx';
 import { NewProduct } from './parts/new-product.tsx';
 import { SignIn } from './parts/sign-in.tsx';
 
-/** The stream of events does not tell of everything: who is late, and what a report says, is looked for. */
+/**
+ * The stream of events does not report everything: gateways that are late, and the contents of reports, have to be
+ * looked for.
+ */
 const BEAT_MS = 5000;
 
 interface Reach {
@@ -81,7 +84,7 @@ function App() {
   );
 }
 
-/** Somebody may sign in elsewhere, such as at a provider of identities in another window. */
+/** Somebody may have signed in elsewhere, such as at a provider of identities in another window. */
 function useSignInElsewhere(api: Api, found: (session: Session) => void, beat: number): void {
   useEffect(() => {
     if (beat > 0)
@@ -92,14 +95,14 @@ function useSignInElsewhere(api: Api, found: (session: Session) => void, beat: n
   }, [beat]);
 }
 
-/** Asks who is signed in, until the platform says. */
+/** Asks who is signed in, until the platform answers. */
 function useFirstSession(api: Api, found: (session: Session | undefined) => void, beat: number): void {
   useEffect(() => {
     if (beat > 0) api.session().then(found, () => undefined);
   }, [beat]);
 }
 
-/** Grows every few seconds while somebody looks, and when something was done. */
+/** Grows every few seconds while somebody looks, and after each act. */
 function useBeat(): { beat: number; refresh: () => void } {
   const [beat, setBeat] = useState(1);
   const refresh = useCallback(() => setBeat((before) => before + 1), []);

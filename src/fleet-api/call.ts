@@ -15,10 +15,10 @@ import type { Recent } from './recent.ts';
 export interface FleetContext {
   readonly storage: Storage;
   readonly clock: Pick<Clock, 'wallMs' | 'sleep'>;
-  /** Streams of events, by who reads them. */
+  /** Streams of events, counted by who reads them. */
   readonly streams: Quota;
   readonly recent: Recent;
-  /** Seals what has to be read again; without one no second factor can be begun. */
+  /** Seals secrets that have to be read again; without it no second factor can be set up. */
   readonly sealer: Sealer | undefined;
   /** A provider of identities, where there is one. */
   readonly signOn?: SignOn | undefined;
@@ -28,11 +28,11 @@ export interface FleetContext {
 export interface Actor {
   readonly name: string;
   readonly grants: readonly Grant[];
-  /** With the server's own token, with another one, as a person, or with nothing. */
+  /** Identified by the server's own token, by another token, as a person, or not at all. */
   readonly kind: 'server' | 'token' | 'person' | 'nobody';
-  /** The id of what says so: of a token, of the server's own one, or of a login. */
+  /** The id of what identifies the actor: a token, the server's own token, or a login. */
   readonly credential: string;
-  /** Unix seconds until which it does. */
+  /** Unix seconds until which that credential is valid. */
   readonly expiresAt: number;
   /** The session of a browser: `changeToken` has to come with each change. */
   readonly session?: (Session & { readonly changeToken: string }) | undefined;
@@ -40,43 +40,45 @@ export interface Actor {
 
 export interface Request {
   readonly actor: Actor;
-  /** What stands for the `{names}` of the path. */
+  /** The values of the `{names}` in the path. */
   readonly names: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
-  /** As its schema has it; `undefined` for a call without. */
+  /** Decoded by the call's schema; `undefined` for a call without a body. */
   readonly body: unknown;
-  /** The revision to be changed, from If-Match. */
+  /** The revision that is to be changed, from If-Match. */
   readonly revision: number | undefined;
   /** Unix seconds. */
   readonly at: number;
-  /** Whom it came from, as an address. */
+  /** The address that the request came from. */
   readonly address: string;
-  /** The connection of the one who asks is encrypted. */
+  /** The client's connection is encrypted. */
   readonly isEncrypted: boolean;
   /** Aborts when the client has gone or the server closes. */
   readonly signal: AbortSignal;
   header(name: string): string | undefined;
-  /** Takes the body to the storage, for a call that takes bytes; `look` sees each piece of it. */
+  /** Hands the body to the storage, for a call that takes bytes; `look` sees each piece of it. */
   receive(look: (piece: Uint8Array) => void): Promise<Upload>;
-  /** For the audit; without what it was before and after. */
+  /** The entry for the audit, without the states before and after. */
   audit(action: string, target: string): AuditFacts;
 }
 
 export interface Answer {
   readonly status?: 200 | 201 | undefined;
   readonly body: unknown;
-  /** Becomes ETag. */
+  /** Sent as ETag. */
   readonly revision?: number | undefined;
   readonly headers?: Readonly<Record<string, string>>;
-  /** What the same request, sent once more, is answered with, where that is not `body`: no secret is kept. */
+  /** The answer when the same request is sent once more, where that is not `body`: secrets are not stored. */
   readonly again?: unknown;
-  /** The whole answer, where it is no JSON. */
+  /** The whole answer, where it is not JSON. */
   readonly reply?: Reply;
 }
 
 export const BYTES = 'application/octet-stream';
 
-/** Whoever asks; who is logged in, about himself; the server's own token alone. */
+/**
+ * Open to anyone; to a person who is logged in, about that person's own account; or to the server's own token alone.
+ */
 type Special = 'anyone' | 'self' | 'server';
 
 export interface ApiCall {
@@ -87,14 +89,14 @@ export interface ApiCall {
   readonly summary: string;
   readonly query?: readonly string[];
   readonly schema?: v.GenericSchema;
-  /** The body is text of this type; or bytes, which the call itself receives. */
+  /** The type of a text body; or bytes, which the call itself receives. */
   readonly takes?: 'text/csv' | typeof BYTES;
-  /** What else than JSON it may answer with. */
+  /** Types of answers other than JSON. */
   readonly gives?: readonly string[];
   run(context: FleetContext, request: Request): Promise<Answer>;
 }
 
-/** The body by its schema. Refuses with 422, naming the place. */
+/** The body, decoded by its schema. Refuses with 422, naming the place. */
 export function bodyOf<T>(schema: v.GenericSchema<unknown, T>, body: unknown): T {
   const parsed = v.safeParse(schema, body);
   if (parsed.success) return parsed.output;
@@ -105,7 +107,7 @@ export function bodyOf<T>(schema: v.GenericSchema<unknown, T>, body: unknown): T
 
 const MAX_PAGE_LIMIT = 1000;
 
-/** `limit` of a query, 100 without one. Refuses with 400 what is no number from 1 to 1000. */
+/** `limit` of a query, 100 without one. Refuses with 400 anything but a number from 1 to 1000. */
 export function limitOf(query: URLSearchParams): number {
   const limit = Number(query.get('limit') ?? 100);
   if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_PAGE_LIMIT) return limit;

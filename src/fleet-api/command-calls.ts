@@ -1,4 +1,7 @@
-/** What a person has many gateways do at once: for each of them done, or left out with the reason. */
+/**
+ * What a person has many gateways do at once: the answer says for each gateway that it was done, or why it was left
+ * out.
+ */
 import * as v from 'valibot';
 import { matchArtifactName } from '../artifact/name.ts';
 import { needsApproval } from '../fleet/people/roles.ts';
@@ -16,7 +19,7 @@ import {
 } from './call.ts';
 import { KEY } from './gateway-calls.ts';
 
-/** The most gateways of one request; whoever has more sends several. */
+/** The most gateways of one request; for more of them, a client sends several requests. */
 const MOST_SERIALS = 500;
 const MOST_INTERVAL_S = 31_536_000;
 const SERIALS = v.pipe(v.array(lineOf(255)), v.minLength(1), v.maxLength(MOST_SERIALS));
@@ -29,7 +32,7 @@ const INTERVAL = v.object({
 const INSTALL = v.object({
   serials: SERIALS,
   artifacts: v.pipe(v.array(lineOf(255)), v.minLength(1), v.maxLength(16)),
-  /** How many there are in all, where this request is one of several. */
+  /** How many gateways there are in all, where this request is one of several. */
   of: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
 });
 
@@ -84,7 +87,7 @@ async function makeProduct({ storage }: FleetContext, request: Request): Promise
   return { status: isNew ? 201 : 200, body: { product, isNew } };
 }
 
-/** Why a gateway was left out; `undefined` where it was done. */
+/** Resolves to the reason why a gateway was left out; `undefined` where the act was done. */
 type Act = (gateway: FleetGateway) => Promise<string | undefined>;
 
 async function each(
@@ -164,7 +167,7 @@ interface Write {
   readonly action: string;
 }
 
-/** Writes as the operator, with its entry in the audit. */
+/** Writes as the operator, with an entry in the audit. */
 export async function writeAlias(
   { storage }: FleetContext,
   request: Request,

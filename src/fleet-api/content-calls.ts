@@ -1,4 +1,7 @@
-/** The content area of a product, for people: what can be installed, who signed it, and an upload that counts when it is whole. */
+/**
+ * The content area of a product, for people: what can be installed, who signed it, and uploads, which count only when
+ * complete.
+ */
 import { readIndexBytes } from '../artifact/chunks/index-bytes.ts';
 import { DEFAULT_LIMITS } from '../artifact/limits.ts';
 import { matchArtifactName } from '../artifact/name.ts';
@@ -18,7 +21,7 @@ import {
 } from './call.ts';
 
 const ITEM = '/products/{product}/content/{item}';
-/** The longest index that is looked at; gateways fetch a tarball with a longer one whole. */
+/** The longest index that is looked at; gateways fetch a tarball with a longer index as a whole. */
 const MOST_HEAD_BYTES = 2 * 1024 * 1024;
 const FIRST_HEAD_BYTES = 64 * 1024;
 
@@ -89,7 +92,7 @@ interface Signed {
   readonly release?: number | undefined;
 }
 
-/** As the tarball says of itself: nothing is verified here, a gateway does that with its own keys. */
+/** What the tarball says about itself: nothing is verified here, since a gateway does that with its own keys. */
 async function readSigned(
   { storage }: FleetContext,
   product: string,
@@ -108,7 +111,10 @@ async function readSigned(
   }
 }
 
-/** `undefined` for a tarball that says nothing; a number where so many bytes of it are needed to know. */
+/**
+ * `undefined` for a tarball that says nothing about itself; a number where that many bytes of it are needed to find
+ * out.
+ */
 function signedOf(head: Buffer, sizeBytes: number): Signed | number | undefined {
   try {
     const found = readIndexBytes(head, sizeBytes, DEFAULT_LIMITS);
@@ -118,7 +124,7 @@ function signedOf(head: Buffer, sizeBytes: number): Signed | number | undefined 
     const { architectures = [], release } = manifest;
     return { digest, signatures: signatures.map(({ keyid }) => keyid), architectures, release };
   } catch (error) {
-    // Anything may be uploaded; that gateways would refuse it is for them to say.
+    // Anything may be uploaded; it is for the gateways to refuse what they cannot use.
     if (error instanceof GweError) return undefined;
     throw error;
   }
@@ -168,7 +174,7 @@ async function deleteContent(context: FleetContext, request: Request): Promise<A
   return { body: { id, removed: true } };
 }
 
-/** In the audit, of what the storage keeps without one. */
+/** Makes an entry in the audit for a change that the storage makes without one. */
 async function note(storage: FleetContext['storage'], audit: ReturnType<Request['audit']>): Promise<void> {
   const which = { kind: 'noted', key: audit.target };
   await storage.changeRecord(which, () => ({ result: undefined, audit }));

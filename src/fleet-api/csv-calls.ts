@@ -1,4 +1,4 @@
-/** Lists of gateways in and out, and gateways that nobody may touch. */
+/** Lists of gateways in and out, and gateways on hold. */
 import { Readable } from 'node:stream';
 import * as v from 'valibot';
 import { Refusal } from '../platform/http/exchange.ts';
@@ -63,7 +63,7 @@ async function importDevices({ storage }: FleetContext, request: Request): Promi
   for (const { serial, tags } of rows) {
     const there = await storage.findDevice(product, serial);
     if (there === undefined) {
-      // Another import may add it at the same time: then it is there all the same.
+      // Another import may have added it at the same time; it is there in either case.
       await storage.addDevices(product, [{ serial, extra: '' }]);
       counts.added += 1;
     }
@@ -94,7 +94,7 @@ async function exportDevices(context: FleetContext, request: Request): Promise<A
       after = page.next;
     }
   }
-  // The columns come first: which tags there are is looked at before.
+  // The columns come first, so all the tags have to be found before the first row.
   const keys = new Set<string>();
   for await (const page of pages())
     for (const { tags } of page) for (const key of tags.keys()) if (keys.size < MOST_KEYS) keys.add(key);

@@ -1,4 +1,4 @@
-/** Gateways as CSV (RFC 4180): serial numbers with tags come in, what is known goes out. */
+/** Gateways as CSV (RFC 4180): serial numbers with tags come in, and what is known about gateways goes out. */
 import Papa from 'papaparse';
 import { Refusal } from '../platform/http/exchange.ts';
 import { checkName } from '../platform/http/names.ts';
@@ -15,8 +15,8 @@ const TAG = /^tag\.([A-Za-z0-9_.-]{1,64})$/;
 const MAX_TAG_CHARS = 256;
 
 /**
- * The rows of a table with the columns `serial` and `tag.NAME`; an empty field removes the tag. Other columns are those of
- * an export, and are left alone. Refuses with 422, naming the line.
+ * The rows of a table with the columns `serial` and `tag.NAME`; an empty field removes the tag. Other columns come
+ * from an export, and are ignored. Refuses with 422, naming the line.
  */
 export function parseImport(text: string): ImportedRow[] {
   const { data, errors } = Papa.parse<string[]>(text.replace(/^\ufeff/, ''), { skipEmptyLines: 'greedy' });
@@ -71,7 +71,10 @@ function tagsOf(
   return Object.fromEntries(tags);
 }
 
-/** A spreadsheet takes what begins so for a formula: an export sets a mark before it, which an import takes away. */
+/**
+ * A spreadsheet takes a field that begins like this for a formula: an export puts a quote before it, and an import
+ * removes it.
+ */
 const FORMULA = /^[=+\-@\t\r]/;
 
 function plain(field: string): string {

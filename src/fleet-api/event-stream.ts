@@ -1,17 +1,17 @@
-/** Events as they come (server-sent events): any replica goes on from the last one that a reader has seen. */
+/** Events as they happen (server-sent events): any replica continues after the last event that a reader has seen. */
 import { Readable } from 'node:stream';
 import { Refusal } from '../platform/http/exchange.ts';
 import type { StoredEvent } from '../platform/storage/fleet-storage.ts';
 import type { Answer, FleetContext, Request } from './call.ts';
 
 const LOOK_EVERY_MS = 1000;
-/** So that what lies between sees that it is alive. */
+/** Sent so that whatever lies between sees that the connection is alive. */
 const WORD_EVERY_S = 15;
-/** The reader comes again, with a token that is looked at anew. */
+/** After this the reader connects again, and its token is checked again. */
 const LONGEST_S = 600;
 const MOST_TOGETHER = 500;
 
-/** Refuses with 429 while the actor reads too many. */
+/** Refuses with 429 while the actor reads too many streams. */
 export async function streamEvents(
   context: FleetContext,
   request: Request,
@@ -31,7 +31,7 @@ export async function streamEvents(
   return { body: undefined, reply: { status: 200, headers, body: { stream } } };
 }
 
-/** Where the reader left off; without a word from it now. */
+/** The event after which the reader left off; the newest one where the reader names none. */
 async function startOf({ storage }: FleetContext, request: Request): Promise<number> {
   const text = request.header('last-event-id') ?? request.query.get('after') ?? '';
   if (text === '') return storage.lastEventId();
@@ -48,7 +48,7 @@ async function* renderEvents(
   const serial = query.get('serial') ?? undefined;
   let [after, toldAt] = [start, at];
   const marks = query.get('rollouts') === 'true' ? watchRollouts(storage, product) : undefined;
-  // A reader that is cut off before the first event goes on from here.
+  // A reader that is cut off before the first event continues from here.
   yield `id: ${start}\nretry: 2000\n\n`;
   while (!signal.aborted) {
     const now = Math.floor(clock.wallMs() / 1000);
@@ -75,7 +75,10 @@ async function* renderEvents(
 
 const MOST_ROLLOUTS = 20;
 
-/** Tells whether one of the newest has changed since it was asked before; a change is no event of a gateway. */
+/**
+ * Returns a function that says whether one of the newest rollouts has changed since its last call: a change of a
+ * rollout is not an event of a gateway.
+ */
 function watchRollouts(storage: FleetContext['storage'], product: string): () => Promise<boolean> {
   let before: string | undefined;
   return async () => {

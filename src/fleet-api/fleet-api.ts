@@ -1,4 +1,6 @@
-/** `/gwe/v2`: which call a request is, who makes it, and its answer as JSON or as a problem (RFC 9457). */
+/**
+ * `/gwe/v2`: finds the call that a request makes and who makes it, and answers in JSON or with a problem (RFC 9457).
+ */
 import { STATUS_CODES } from 'node:http';
 import { GweError } from '../base/errors.ts';
 import { mayCall } from '../fleet/people/roles.ts';
@@ -48,7 +50,7 @@ const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
 type FleetApi = (entrance: Entrance, exchange: Exchange) => Promise<Reply>;
 
-/** Never throws a Refusal: whoever calls this reads problems. */
+/** Never throws a Refusal: it is answered as a problem. */
 export function createFleetApi(
   options: Omit<FleetContext, 'streams' | 'recent'>,
   bodyLimits: BodyLimits,
@@ -68,7 +70,7 @@ export function createFleetApi(
       const isOpen = !(found instanceof Refusal) && found.call.permission === 'anyone';
       const actor = isOpen ? NOBODY : await identify(context, entrance, exchange);
       if (!isOpen) exchange.admit();
-      // Who may not ask does not learn what there is.
+      // Whoever may not ask does not learn what exists.
       if (found instanceof Refusal) throw found;
       const { call, names } = found;
       checkPermission(call, actor, names.product ?? '*');
@@ -79,7 +81,7 @@ export function createFleetApi(
       const request = requestOf({ context, actor, exchange, names, body, entrance });
       return reply(await run(context, call, request, text));
     } catch (error) {
-      // A storage that does not keep this says so.
+      // A storage that does not keep this kind of data throws this.
       if (error instanceof GweError && error.code === 'PLATFORM_STATE')
         return problem(new Refusal(501, error.message), exchange.id);
       if (error instanceof GweError && error.isTransient)
@@ -90,10 +92,10 @@ export function createFleetApi(
   };
 }
 
-/** Streams of events at once. */
+/** How many streams of events may be open at once. */
 const STREAMS = { total: 200, each: 20 };
 
-/** No name has them, and not every database keeps them. */
+/** No name contains these characters, and not every database can store them. */
 function checkPath(segments: readonly string[]): void {
   if (segments.some((segment) => /\p{Cc}/u.test(segment)))
     throw new Refusal(400, 'cannot use this path: it has a control character');
@@ -197,7 +199,7 @@ function requestOf({ context, actor, exchange, names, body, entrance }: RequestP
   };
 }
 
-/** To the client: a trusted proxy says how it was called. */
+/** Whether the connection to the client is encrypted: a trusted proxy says how it was called. */
 function isEncrypted({ addresses }: Entrance, exchange: Exchange): boolean {
   const { socket } = exchange.request;
   if ('encrypted' in socket) return true;

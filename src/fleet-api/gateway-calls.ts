@@ -21,7 +21,7 @@ import type { Walk } from './recent.ts';
 
 type Chosen = (gateway: GatewayRecord, nowS: number) => boolean;
 
-/** The filter of a text. Refuses with 400, naming the place. */
+/** The filter that a text says. Refuses with 400, naming the place. */
 function filterOf(text: string): Chosen {
   try {
     return parseFilter(text);
@@ -103,7 +103,7 @@ async function requireProduct({ storage }: FleetContext, product: string): Promi
   return product;
 }
 
-/** The filter of a query or a rollout: a group's filter and another one both have to match. */
+/** The filter of a query or a rollout: where both a group and a filter are given, both have to match. */
 export async function chosenOf(
   context: FleetContext,
   product: string,
@@ -125,7 +125,7 @@ async function listDevices(context: FleetContext, request: Request): Promise<Ans
   const limit = limitOf(query);
   const devices: unknown[] = [];
   let next = query.get('after') ?? undefined;
-  // Where few are chosen, what is looked through for one answer is bounded too.
+  // Where few gateways match, the number of those that are looked at for one answer is bounded too.
   for (let pages = 0; pages < MOST_LOOKED_THROUGH && devices.length < limit; pages++) {
     const page = { after: next, limit: limit - devices.length, chosen };
     const found = await context.storage.listGateways(product, page);
@@ -139,7 +139,7 @@ async function listDevices(context: FleetContext, request: Request): Promise<Ans
 /** Pages of the storage, of some hundred gateways each. */
 const MOST_LOOKED_THROUGH = 25;
 
-/** All that are chosen, a page at a time. */
+/** All gateways that match, a page at a time. */
 export async function eachGateway(
   { storage }: FleetContext,
   product: string,
@@ -202,7 +202,7 @@ async function listEvents(context: FleetContext, request: Request): Promise<Answ
   return { body: { events } };
 }
 
-/** Named one by one up to here; the rest is counted. */
+/** So many are named one by one; the rest is counted. */
 const MOST_NAMED = 50;
 
 async function status(context: FleetContext, request: Request): Promise<Answer> {
@@ -239,7 +239,7 @@ async function countStatus(context: FleetContext, product: string, at: number): 
   return { body: { ...counts, apps, problems: named, rollouts }, gateways: counts.gateways };
 }
 
-/** Late is who has missed a check-in, by a tenth of the interval: silent comes after two. */
+/** A gateway is late when it has missed a check-in by a tenth of its interval; it is silent after two intervals. */
 function hearing(
   { lastSeenAt, expectedBy, intervalS }: FleetGateway,
   nowS: number,

@@ -1,4 +1,7 @@
-/** Who makes a call: by a token in a header, or by the session cookie of a browser that was given one for a token or a password. */
+/**
+ * Who makes a call: identified by a token in a header, or by the session cookie that a browser got for a token or a
+ * password.
+ */
 
 import { changeTokenOf, isChangeToken, openSession, type Session } from '../fleet/people/sessions.ts';
 import type { StoredToken } from '../fleet/people/tokens.ts';
@@ -13,10 +16,13 @@ import { findLogin } from './people/operators.ts';
 export const NOBODY: Actor = { name: 'nobody', grants: [], kind: 'nobody', credential: '', expiresAt: 0 };
 
 const CHANGE_HEADER = 'x-gwe-change';
-/** The key outlives what is sealed with it by far; where it is made anew, everybody signs in again. */
+/** Far longer than anything sealed with the key is valid; if the key is made anew, everybody has to sign in again. */
 const KEY_SECONDS = 10 * 365 * 86_400;
 
-/** Refuses with 401 whom nothing says; 403 for a change by cookie alone, which another site's page could have made. */
+/**
+ * Refuses with 401 a caller that nothing identifies, and with 403 a change by cookie alone, which another site's page
+ * could have sent.
+ */
 export async function identify(
   context: FleetContext,
   entrance: Entrance,
@@ -33,7 +39,7 @@ export async function identify(
     await noteUse(context.storage, stored.id);
     return actorOf(stored);
   }
-  // The token of the server itself, or nobody: guesses of either kind are counted there.
+  // Either the server's own token, or not a valid one: wrong guesses of both kinds are counted by the guard.
   entrance.guard.check(exchange);
   return serverActor(entrance);
 }
@@ -55,7 +61,7 @@ async function bySession(
   return { ...actor, session: { ...session, changeToken: changeTokenOf(session, key) } };
 }
 
-/** A session ends with its token or login: one that is revoked, has expired, or is another now. */
+/** A session ends with its token or login: when that is revoked, has expired, or was replaced. */
 async function actorBehind(
   context: FleetContext,
   entrance: Entrance,
@@ -90,7 +96,7 @@ function nowSeconds({ clock }: FleetContext): number {
 }
 
 export const TOKEN_USE_KIND = 'token-use';
-/** Noted so often. */
+/** The use of a token is noted at most this often. */
 const USE_EVERY_S = 60;
 
 async function noteUse(storage: RecordStorage, id: string): Promise<void> {

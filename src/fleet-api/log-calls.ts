@@ -9,7 +9,7 @@ import { writeAlias } from './command-calls.ts';
 
 const ASK = v.object({ app: v.pipe(v.string(), v.regex(APP_NAME_PATTERN, 'expected the name of an app')) });
 const LOGS = '/products/{product}/devices/{serial}/logs';
-/** Reports of a gateway that are looked through, the newest. */
+/** How many reports of a gateway are looked through, the newest ones. */
 const MOST_REPORTS = 1000;
 
 export const logCalls: readonly ApiCall[] = [

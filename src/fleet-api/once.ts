@@ -1,4 +1,4 @@
-/** `Idempotency-Key`: what is asked twice under one key is done once, and answered alike. */
+/** `Idempotency-Key`: a request that is sent twice under one key is carried out once, and answered alike. */
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import { Refusal } from '../platform/http/exchange.ts';
@@ -7,7 +7,7 @@ import type { Answer } from './call.ts';
 
 const KIND = 'once';
 const KEPT_S = 86_400;
-/** The longest answer that is kept; a longer one is only remembered as done. */
+/** The longest answer that is stored; of a request with a longer one it is only known that it was done. */
 const MOST_KEPT_CHARS = 64 * 1024;
 
 const Kept = v.object({
@@ -21,14 +21,17 @@ const Kept = v.object({
   ),
 });
 
-/** `who` and `key` name it; `request` is all that it asks. */
+/** `who` and `key` identify it; `request` is everything that it asks. */
 interface Once {
   readonly who: string;
   readonly key: string;
   readonly request: readonly string[];
 }
 
-/** Refuses with 422 another request under the key, with 409 while the first is under way or its end is not known. */
+/**
+ * Refuses with 422 a different request under the same key, and with 409 while the first is under way or its end is
+ * unknown.
+ */
 export async function runOnce(
   storage: RecordStorage,
   { who, key, request }: Once,
@@ -49,7 +52,7 @@ export async function runOnce(
     await keep(storage, which, fingerprint, answer);
     return answer;
   } catch (error) {
-    // Refused, it has done nothing, and may be asked again when what was wrong is right.
+    // A refused request has done nothing, and may be sent again when the reason is gone.
     if (error instanceof Refusal)
       await storage.changeRecord(which, () => ({ result: undefined, isRemoved: true }));
     throw error;

@@ -1,4 +1,4 @@
-/** OpenAPI 3.1 made from the schemas that check the requests, so that it says what is done. */
+/** OpenAPI 3.1, made from the schemas that check the requests, so that it describes what actually happens. */
 import type * as v from 'valibot';
 import type { ApiCall } from './call.ts';
 import { SESSION_COOKIE } from './people/cookies.ts';
@@ -58,7 +58,10 @@ function describeCall({ path, query = [], schema, summary, permission, takes, gi
   };
 }
 
-/** What of valibot the schemas of the calls use; throws for anything else, which a test over all calls would see. */
+/**
+ * Converts the parts of valibot that the schemas of the calls use; throws for any other, which a test over all calls
+ * would show.
+ */
 function toJsonSchema(schema: v.GenericSchema): Json {
   const parts: Json = { ...schema };
   const base = baseOf(schema.type, parts);

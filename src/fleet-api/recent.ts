@@ -1,10 +1,13 @@
-/** What takes a walk through all gateways of a product is not done anew for everybody who looks at the same moment. */
+/**
+ * An answer that takes a walk through all gateways of a product is shared by everybody who asks at about the same
+ * time.
+ */
 import type { Clock } from '../base/clock.ts';
 
 export interface Walk {
-  /** Of the answer. */
+  /** The body of the answer. */
   readonly body: unknown;
-  /** How many it has walked through. */
+  /** How many gateways the walk has visited. */
   readonly gateways: number;
 }
 
@@ -13,15 +16,18 @@ export interface Recent {
   of(name: string, walk: () => Promise<Walk>): Promise<unknown>;
 }
 
-/** Below it each walk is done: it costs less than what it tells is worth. */
+/** With fewer gateways, each request makes its own walk: a fresh answer is worth more than the walk costs. */
 const FEWEST = 2000;
-/** An answer about 100,000 is good for ten seconds, which is about a tenth of the processor. */
+/**
+ * An answer about 100,000 gateways is reused for ten seconds, so that making such answers takes about a tenth of the
+ * processor.
+ */
 const MS_PER_GATEWAY = 0.1;
 const MOST_NAMES = 1000;
 
 interface Kept {
   readonly walk: Promise<Walk>;
-  /** `undefined` until it is known how many there are. */
+  /** Unknown until the walk has counted the gateways. */
   until: number | undefined;
 }
 
@@ -35,7 +41,7 @@ export function createRecent(clock: Pick<Clock, 'wallMs'>): Recent {
       if (found !== undefined && (found.until === undefined || now < found.until))
         return (await found.walk).body;
       const own: Kept = { walk: walk(), until: undefined };
-      // Of a fleet that was small, or is not known yet, everybody sees his own moment.
+      // While the product is small, or its size is not known yet, every request gets an answer of its own.
       if (large.has(name)) kept.set(name, own);
       try {
         const { body, gateways } = await own.walk;

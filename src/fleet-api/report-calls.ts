@@ -1,4 +1,4 @@
-/** What a fleet has cost and done: bytes by what they were for, updates by day and end. */
+/** What a fleet has cost and done: bytes by purpose, updates by day and outcome. */
 import { Refusal } from '../platform/http/exchange.ts';
 import { type Answer, type ApiCall, type FleetContext, nameOf, type Request } from './call.ts';
 import { eachGateway } from './gateway-calls.ts';
@@ -94,7 +94,7 @@ async function updates(context: FleetContext, request: Request): Promise<Answer>
   return { body: { days: byDay, codes: Object.fromEntries(codes), isAll: seen < MOST_EVENTS } };
 }
 
-/** The number of an event before all that came since `atS`: numbers grow with time, so it is found by halving. */
+/** The number of an event before all those since `atS`: numbers grow with time, so it is found by bisection. */
 async function firstEventOf({ storage }: FleetContext, product: string, atS: number): Promise<number> {
   let [low, high] = [0, await storage.lastEventId()];
   while (low < high) {

@@ -1,4 +1,4 @@
-/** Rollouts: dry run, start, and what people do with one that is under way. */
+/** Rollouts: the dry run, the start, and what people do with a rollout that is under way. */
 import * as v from 'valibot';
 import { renderArtifactName } from '../artifact/name.ts';
 import { needsApproval } from '../fleet/people/roles.ts';
@@ -231,7 +231,10 @@ async function listMembers(context: FleetContext, request: Request): Promise<Ans
   return { body: { members: items, next: next ?? null } };
 }
 
-/** One rollout for each version that they go back to, all at once: what is bad is known, so there are no waves. */
+/**
+ * Starts one rollout for each version that gateways go back to, with all gateways at once: the version is known to be
+ * bad, so there are no waves.
+ */
 async function undoRollout(context: FleetContext, request: Request): Promise<Answer> {
   const { rollout, name } = await findRollout(context, request);
   const product = nameOf(request, 'product');

@@ -1,4 +1,4 @@
-/** What a rollout is asked for with, and who would be in it. */
+/** The request for a rollout, and which gateways would be in it. */
 import { randomBytes } from 'node:crypto';
 import * as v from 'valibot';
 import { KEYS_APP_NAME, matchArtifactName, RESERVED_APP_NAME, renderArtifactName } from '../artifact/name.ts';
@@ -32,10 +32,10 @@ const SIGNED = v.object({
   until: v.pipe(v.number(), v.integer(), v.minValue(1)),
 });
 
-/** What a rollout is asked for with. */
+/** The request for a rollout. */
 export const SPEC = v.object({
   name: v.optional(v.pipe(v.string(), v.maxLength(128))),
-  /** Content ids, in the order of their installation. */
+  /** Content ids, in the order in which they are installed. */
   artifacts: v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(8)),
   filter: v.optional(v.string()),
   group: v.optional(v.string()),
@@ -52,10 +52,13 @@ export const SPEC = v.object({
   retriesS: v.optional(v.pipe(v.array(SECONDS), v.maxLength(10))),
   /** All artifacts are installed on a gateway, or none. */
   together: v.optional(v.boolean()),
-  /** Unix seconds: installed by nobody before. */
+  /** Unix seconds before which no gateway installs. */
   notBefore: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
   windows: v.optional(v.object({ zone: v.string(), ranges: v.pipe(v.array(RANGE), v.maxLength(50)) })),
-  /** Of its command, by whoever starts it (src/protocol/README.md, "Signed commands"): gateways check it. */
+  /**
+   * The signature of the command, by whoever starts the rollout (src/protocol/README.md, "Signed commands"): gateways
+   * check it.
+   */
   signed: v.optional(SIGNED),
 });
 export type Spec = v.InferOutput<typeof SPEC>;
@@ -67,11 +70,11 @@ export interface Planned {
   readonly durationS: number;
   /** App -> version -> gateways of the rollout that have it. */
   readonly versions: ReadonlyMap<string, ReadonlyMap<string, number>>;
-  /** Serial numbers of those that are in it, and whose agent does not know what the command says. */
+  /** Serial numbers of the gateways in it whose agent does not know what the command says. */
   readonly heldBack: readonly string[];
 }
 
-/** Who would be in it, and in which wave. Refuses what is not in the content area. */
+/** Which gateways would be in the rollout, and in which wave. Refuses an artifact that is not in the content area. */
 export async function planOf(context: FleetContext, request: Request, spec: Spec): Promise<Planned> {
   const product = nameOf(request, 'product');
   const { artifacts, sizes } = await findArtifacts(context, product, spec.artifacts);
@@ -122,11 +125,11 @@ interface Fetch {
 interface Offered {
   /** Bytes of each artifact as one tarball. */
   readonly sizes: readonly number[];
-  /** `APP VERSION OLD8`: bytes of the patch from that digest. */
+  /** `APP VERSION OLD8` -> bytes of the patch from the version whose digest begins with OLD8. */
   readonly patches: ReadonlyMap<string, number>;
 }
 
-/** What is not fetched at all counts for neither way. */
+/** An app that need not be fetched does not affect the way. */
 function fetchFor(
   gateway: GatewayRecord,
   artifacts: readonly Artifact[],
@@ -145,7 +148,7 @@ function fetchFor(
 
 const PATCH = /^(.+)\.v(.+)\.([0-9a-f]{8})-[0-9a-f]{8}\.patch$/;
 
-/** Those in the content area for these artifacts. */
+/** The patches to these artifacts in the content area. */
 async function findPatches(
   { storage }: FleetContext,
   product: string,
@@ -153,7 +156,7 @@ async function findPatches(
 ): Promise<Map<string, number>> {
   const found = new Map<string, number>();
   for (const { app, version } of artifacts) {
-    // In the order of their ids they stand together.
+    // Items are listed by id, so those of one version stand together.
     for (let after: string | undefined = `${app}.v${version}.`; after !== undefined; ) {
       const page: Page<ContentItem> = await storage.listContent(product, { after, limit: 100 });
       for (const { id, sizeBytes, hasBlob } of page.items) {
@@ -168,7 +171,7 @@ async function findPatches(
   return found;
 }
 
-/** Until the last wave is judged, if nothing fails and each gateway comes to read within its interval. */
+/** How long until the last wave is judged, if nothing fails and each gateway comes to read within its interval. */
 function durationOf(
   waves: readonly (readonly string[])[],
   gateways: readonly FleetGateway[],
@@ -224,7 +227,7 @@ export function showPlan({ artifacts, plan, durationS, heldBack }: Planned): Rec
 
 const DAY_S = 86_400;
 
-/** With the defaults of what is not given. Refuses with 422 what gateways could not be told. */
+/** The policy, with defaults for what is not given. Refuses with 422 what could not be put into a command. */
 export function policyOf(spec: Spec, artifacts: readonly Artifact[]): Policy {
   const windows = spec.windows ?? ALWAYS_OPEN;
   const problem =
@@ -253,7 +256,7 @@ export function policyOf(spec: Spec, artifacts: readonly Artifact[]): Policy {
   };
 }
 
-/** What the agent would refuse (src/protocol/README.md, "Later and together"). */
+/** Why an agent would refuse the artifacts (src/protocol/README.md, "Later and together"). */
 function togetherProblem(artifacts: readonly Artifact[]): string | undefined {
   const own = artifacts.find(({ app }) => app === RESERVED_APP_NAME || app === KEYS_APP_NAME);
   if (own !== undefined) return `cannot install '${own.app}' together with others: roll it out by itself`;

@@ -33,16 +33,19 @@ export function showRollout(
 interface Together {
   code: string;
   gateways: number;
-  /** The first of them. */
+  /** The first serial numbers. */
   serials: string[];
   reason: string;
-  /** When the last of them waits no longer, Unix seconds. */
+  /** Unix seconds at which the last of them stops waiting. */
   until: number | null;
 }
 
 const MOST_SERIALS = 10;
 
-/** Members by what became of them and why: what failed, and what is shown nothing because of its agent. */
+/**
+ * Groups members by outcome and reason: those that failed, and those to which nothing is shown because of their
+ * agent.
+ */
 export class Reasons {
   readonly #rollout: Rollout;
   readonly #nowS: number;
@@ -74,7 +77,7 @@ function addTo(
   about: { code: string; reason: string; until?: number | undefined },
 ): void {
   const { code, reason, until = null } = about;
-  // What failed is known by its code; one gwe or another makes what is held back.
+  // Failures are grouped by code; members that are held back, by the version of gwe that causes it.
   const key = code === AGENT_OLD ? reason : code;
   const found = groups.get(key) ?? { code, gateways: 0, serials: [], reason, until };
   const serials = found.serials.length < MOST_SERIALS ? [...found.serials, serial] : found.serials;

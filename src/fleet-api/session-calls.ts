@@ -1,4 +1,7 @@
-/** Signing in and out of a browser. Any credential that a call may have makes a session of at most its own power and time. */
+/**
+ * Signing in and out of a browser. Any credential that can make calls can open a session, which allows no more and
+ * lasts no longer than the credential.
+ */
 import { randomBytes } from 'node:crypto';
 import { changeTokenOf, SESSION_SECONDS, type Session, sealSession } from '../fleet/people/sessions.ts';
 import { Refusal } from '../platform/http/exchange.ts';
@@ -63,7 +66,7 @@ function cookie(value: string, seconds: number, { isEncrypted }: Request): strin
   return renderCookie(SESSION_COOKIE, value, { seconds, isEncrypted, sameSite: 'Strict' });
 }
 
-/** Products that are named; a page shows no more of them at once. */
+/** How many products are named: a page shows no more of them at once. */
 const MOST_PRODUCTS = 1000;
 
 async function describe({ storage }: FleetContext, actor: Actor): Promise<Record<string, unknown>> {

@@ -1,4 +1,4 @@
-/** `gwe fleet audit`: whether what people did is still what was written down. */
+/** `gwe fleet audit`: whether the record of what people did is unchanged. */
 import * as v from 'valibot';
 import { GweError } from '../../base/errors.ts';
 import { type AuditEntry, verifyAudit } from '../../fleet/people/audit.ts';

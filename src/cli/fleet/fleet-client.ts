@@ -7,7 +7,7 @@ import type { CommandCall } from '../shell/command.ts';
 
 interface FleetCall {
   method: string;
-  /** Below `/gwe/v2`. */
+  /** The path below `/gwe/v2`. */
   path: string;
   body?: unknown;
   /** For the error: `cannot ${what}: ...`. */
@@ -16,7 +16,10 @@ interface FleetCall {
 
 const PROBLEM = v.object({ detail: v.string() });
 
-/** The answer by its schema. Throws PROTOCOL_REFUSED with the platform's words, PROTOCOL_GARBAGE for another answer. */
+/**
+ * The answer, decoded by its schema. Throws PROTOCOL_REFUSED with the platform's words, PROTOCOL_GARBAGE for any
+ * other answer.
+ */
 export async function callFleet<T>(
   call: CommandCall,
   schema: v.GenericSchema<unknown, T>,
@@ -46,7 +49,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** `?name=value&...` of those that are given; empty for none. */
+/** `?name=value&...` of the values that are given; empty if there are none. */
 export function queryOf(values: Readonly<Record<string, string | undefined>>): string {
   const given = Object.entries(values).flatMap(([name, value]): [string, string][] =>
     value === undefined ? [] : [[name, value]],

@@ -1,4 +1,4 @@
-/** `gwe fleet event tail`: what gateways did, and with --follow what they do now. */
+/** `gwe fleet event tail`: what gateways did, and with --follow also what they do from now on. */
 import * as v from 'valibot';
 import { describeError, GweError } from '../../base/errors.ts';
 import { printListing } from '../output/listing.ts';
@@ -70,7 +70,7 @@ function wordsOf({ id, serial, at, kind, app, version, text }: EventReply): stri
 
 const AGAIN_MS = 2000;
 
-/** Until it is interrupted. A connection that ends is made again, and goes on after the last event. */
+/** Runs until it is interrupted. A connection that ends is opened again, and continues after the last event. */
 async function followEvents(call: CommandCall): Promise<number> {
   const { clock, signal } = call.io;
   const isJson = call.options.has('json') || call.options.text('output') === 'json';

@@ -1,4 +1,6 @@
-/** `gwe fleet device import|export|hold|remove`, `gwe fleet target`: lists in and out, and whom to tell of what. */
+/**
+ * `gwe fleet device import|export|hold|remove`, `gwe fleet target`: lists in and out, and who receives which notices.
+ */
 import * as v from 'valibot';
 import { GweError } from '../../base/errors.ts';
 import { NOTICE_KINDS } from '../../fleet-api/notices/notice.ts';

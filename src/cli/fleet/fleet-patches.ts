@@ -1,4 +1,4 @@
-/** `gwe fleet patch list`: which patches there are, and what they save. */
+/** `gwe fleet patch list`: which patches exist, and what they save. */
 import { printListing } from '../output/listing.ts';
 import { printTable } from '../output/table.ts';
 import { CLIENT_LIST_OPTIONS } from '../platform/platform-options.ts';
@@ -48,7 +48,7 @@ async function listPatches(call: CommandCall): Promise<number> {
   return 0;
 }
 
-/** What a rollout says of a patch to one of its tarballs. */
+/** A line about the patches to one tarball of a rollout. */
 export function describePatch(
   { app, version, from, gateways, state, reason, savesBytes }: PatchReply,
   isWaiting: boolean,

@@ -50,7 +50,7 @@ const ADD_OPTIONS: readonly OptionSpec[] = [
   ...CLIENT_OPTIONS,
 ];
 
-/** Those that are run on the server, with its own token. */
+/** The commands that run on the server, with its own token. */
 export const serverOperatorCommands: readonly CommandSpec[] = [
   {
     path: ['platform', 'operator', 'add'],
@@ -234,7 +234,7 @@ async function createToken(call: CommandCall): Promise<number> {
   const what = `make a token for '${name}'`;
   const token = await callFleet(call, TOKEN, { method: 'POST', path: '/tokens', body, what });
   if (call.options.has('json')) printJson(call, token);
-  // The token alone, so that it can go into a file.
+  // Prints the token alone, so that it can go into a file.
   else call.io.stdout(`${token.text ?? ''}\n`);
   return 0;
 }

@@ -1,4 +1,4 @@
-/** What a platform answers below `/gwe/v2`, as far as the command line shows it; more fields may come. */
+/** The platform's answers below `/gwe/v2`, as far as the command line shows them; more fields may be added. */
 import * as v from 'valibot';
 
 export const STATUS = v.looseObject({

@@ -135,7 +135,7 @@ async function startRollout(call: CommandCall): Promise<number> {
   );
 }
 
-/** Once, here: the server has no key, passes it on, and cannot change what it is over. */
+/** Signed once, here: the server has no key; it passes the signature on, and cannot change what was signed. */
 async function signRollout(call: CommandCall): Promise<unknown> {
   if (call.options.text('sign-key') === undefined) return undefined;
   if (call.options.text('until') === undefined)
@@ -159,7 +159,7 @@ async function showRollout(call: CommandCall): Promise<number> {
 }
 
 const LOOK_MS = 2000;
-/** Nothing of it goes on by itself. */
+/** The states in which nothing happens until a person acts. */
 const RESTING: readonly string[] = ['paused', 'held', 'done', 'aborted', 'awaiting-approval'];
 
 async function watchRollout(

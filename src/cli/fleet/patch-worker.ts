@@ -99,7 +99,10 @@ async function claim(call: CommandCall, worker: string): Promise<Job | null> {
     .patch;
 }
 
-/** What goes wrong with the pair is told, and final; without the platform nothing can be told, and another worker gets it. */
+/**
+ * A fault of the pair is reported, and is final. If the platform cannot be reached, nothing can be reported, and
+ * another worker gets the job.
+ */
 async function makeOne(call: CommandCall, job: Job, bounds: Bounds): Promise<void> {
   const { io } = call;
   const name = `a patch from ${job.from} to ${job.app} ${job.version} of ${job.product}`;

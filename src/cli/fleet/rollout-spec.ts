@@ -1,4 +1,4 @@
-/** What a rollout is asked for with on the command line. */
+/** The request for a rollout, from the command line. */
 import { GweError } from '../../base/errors.ts';
 import { parseWindows } from '../../base/time/windows.ts';
 import type { CommandCall, OptionSpec } from '../shell/command.ts';

@@ -1,16 +1,16 @@
-/** Server-sent events out of the pieces in which their text comes. */
+/** Reads server-sent events from the pieces in which their text arrives. */
 import { StringDecoder } from 'node:string_decoder';
 import { GweError } from '../../base/errors.ts';
 
 export interface StreamEvent {
   readonly id: string | undefined;
-  /** Without it the block says no more than where a reader would go on. */
+  /** A block without data only says where a reader would continue. */
   readonly data: string | undefined;
 }
 
 const MOST_BLOCK_CHARS = 1024 * 1024;
 
-/** What takes the pieces. Throws PROTOCOL_GARBAGE for a block without an end. */
+/** Returns a function that takes the pieces. Throws PROTOCOL_GARBAGE for a block without an end. */
 export function createEventReader(take: (event: StreamEvent) => void): (piece: Uint8Array) => void {
   const decoder = new StringDecoder('utf8');
   let rest = '';

@@ -1,4 +1,7 @@
-/** Where this user's last `gwe platform serve` is: commands find its URL and its token without being given them. */
+/**
+ * Notes where this user's last `gwe platform serve` listens, so that commands find its URL and its token without
+ * options.
+ */
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { GweError } from '../../base/errors.ts';
@@ -10,7 +13,7 @@ const LARGEST_BYTES = 16 * 1024;
 const ServedSchema = v.object({ version: v.literal(1), url: v.string(), tokenFile: v.string() });
 type Served = v.InferOutput<typeof ServedSchema>;
 
-/** `~/.local/state/gwe/platform.json`; `undefined` for somebody without a home. */
+/** `~/.local/state/gwe/platform.json`; `undefined` for a user without a home. */
 function servedFile({ env }: Pick<CommandIo, 'env'>) {
   const { XDG_STATE_HOME: state = '', HOME: home = '' } = env;
   const directory = state.startsWith('/')
@@ -23,12 +26,15 @@ function servedFile({ env }: Pick<CommandIo, 'env'>) {
   return storedFile(path, { schema: ServedSchema, limitBytes: LARGEST_BYTES, mode: 0o600 });
 }
 
-/** `undefined` if there is none. The token itself is not in it. */
+/** `undefined` if there is none. The file does not contain the token itself. */
 export function readLastServed(io: Pick<CommandIo, 'env'>): Served | undefined {
   return servedFile(io)?.readOr(undefined);
 }
 
-/** Returns what takes it back, unless another one was started meanwhile. A home that cannot be written to is no fault. */
+/**
+ * Returns a function that removes the note, unless another platform was started meanwhile. A home that cannot be
+ * written to is not an error.
+ */
 export function noteServed(io: Pick<CommandIo, 'env'>, served: Omit<Served, 'version'>): () => void {
   const file = servedFile(io);
   const quietly = (work: () => void): void => {

@@ -12,7 +12,7 @@ import type { CommandCall } from '../shell/command.ts';
 import { renderBytes } from '../shell/screen.ts';
 import { openClient, pathSegment } from './platform-options.ts';
 
-/** A patch that saves less over chunks is not worth its place. */
+/** A patch is not worth storing unless it is smaller than this share of what a gateway fetches as chunks. */
 const WORTH = 0.9;
 
 export interface Bounds {
@@ -20,7 +20,7 @@ export interface Bounds {
   readonly memoryBytes: number;
 }
 
-/** The new tarball, and where what is needed beside it may lie. */
+/** The new tarball, and a directory for whatever else is needed. */
 interface PairPlace {
   readonly product: string;
   readonly file: string;
@@ -28,7 +28,7 @@ interface PairPlace {
   readonly scratch: string;
 }
 
-/** In `file`, by the name that gateways look for. */
+/** The patch is in `file`, under the name that gateways look for. */
 export type MadePatch = PairResult & { readonly file: string };
 
 /** The index of a tarball, `undefined` where it has none. */
@@ -40,7 +40,7 @@ export function indexOf(file: string): ArtifactIndex | undefined {
   }
 }
 
-/** False where it is not in the content area. Throws what reaching the platform does. */
+/** False if it is not in the content area. Throws where the platform cannot be reached. */
 export function fetchContent(
   call: CommandCall,
   product: string,
@@ -50,7 +50,10 @@ export function fetchContent(
   return openClient(call).download(path, file);
 }
 
-/** From the version `from`, or in words why there is none. Throws CANCELLED, and what reaching the platform does. */
+/**
+ * The patch from the version `from`, or the reason why there is none. Throws CANCELLED, and where the platform cannot
+ * be reached.
+ */
 export async function patchFrom(
   call: CommandCall,
   from: string,
@@ -103,7 +106,10 @@ async function makeWithin(
   }
 }
 
-/** What else this machine does goes before it, and before an upload that follows: only root may raise it again. */
+/**
+ * Everything else on this machine takes precedence, also over an upload that follows: only root may raise the
+ * priority again.
+ */
 export function lowerPriority(): void {
   setPriority(Math.max(getPriority(), constants.priority.PRIORITY_BELOW_NORMAL));
 }

@@ -101,12 +101,12 @@ function directoryOf(call: CommandCall, name: string): string {
   return absolutePath(call.io, required(call, name, 'a directory'));
 }
 
-/** What is done meanwhile goes to stderr, a line each. */
+/** Reports the progress on stderr, a line for each step. */
 function progressOf({ io }: CommandCall): Progress {
   return { clock: io.clock, signal: io.signal, say: (text) => io.stderr(`${text}\n`) };
 }
 
-/** By the process that serves the directory, or by this one where none does. */
+/** Done by the process that serves the directory, or by this one where none does. */
 async function onDirectory(
   call: CommandCall,
   directory: string,
@@ -151,7 +151,7 @@ async function runBackup(call: CommandCall): Promise<number> {
   );
 }
 
-/** Best effort: the reason that the backup failed may be the database. */
+/** Best effort: the database itself may be the reason why the backup failed. */
 async function tellPlatform(
   { io: { clock }, options }: CommandCall,
   database: NonNullable<ReturnType<typeof databaseOf>>,

@@ -24,17 +24,20 @@ export interface ClientReply {
 }
 
 export interface PlatformClient {
-  /** Throws PROTOCOL_OFFLINE when there is no answer; answers of any status come back, but 401 and 429. */
+  /** Throws PROTOCOL_OFFLINE when there is no answer; answers of any status are returned, except 401 and 429. */
   call(method: string, path: string, body?: string): Promise<ClientReply>;
-  /** PUTs a file; the time limit runs from the last byte that went out. */
+  /** PUTs a file; the time limit starts anew with each byte that is sent. */
   upload(path: string, file: UploadFile): Promise<ClientReply>;
-  /** GETs what goes on and on, a piece at a time; the time limit runs from the last byte. What comes back is a refusal. */
+  /** GETs an endless answer, a piece at a time; the time limit starts anew with each byte. Returns only a refusal. */
   stream(
     path: string,
     headers: Readonly<Record<string, string>>,
     take: (piece: Uint8Array) => void,
   ): Promise<ClientReply | undefined>;
-  /** GETs content into a file of the scratch directory of the caller. False where there is none; the time limit runs from the last byte. */
+  /**
+   * GETs content into a file of the caller's scratch directory. False if there is none; the time limit starts anew
+   * with each byte.
+   */
   download(path: string, file: string): Promise<boolean>;
 }
 
@@ -46,12 +49,12 @@ interface UploadFile {
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const ATTEMPT_MS = 5000;
-/** A whole history, every byte of it escaped in JSON. */
+/** Enough for a whole history with every byte of it escaped in JSON. */
 const MAX_REPLY_BYTES = 64 * 1024 * 1024;
 
 export function createPlatformClient(options: ClientOptions): PlatformClient {
   const isTls = options.url.startsWith('https:');
-  // The runtime would give an address up after 250 ms, when a handshake over a satellite takes a second.
+  // By default the runtime gives an address up after 250 ms, but a handshake over a satellite takes a second.
   const patience = { autoSelectFamilyAttemptTimeout: ATTEMPT_MS };
   const ca = options.ca === undefined ? {} : { ca: options.ca };
   const agent = isTls ? new HttpsAgent({ ...patience, ...ca }) : new HttpAgent(patience);
@@ -108,7 +111,7 @@ type Getter = (
   use: (body: NodeJS.ReadableStream, limit: Limit) => Promise<void>,
 ) => Promise<ClientReply | undefined>;
 
-/** GETs what is used as it comes. What comes back is a refusal. */
+/** GETs a body that is used as it arrives. Returns only a refusal. */
 function getter(options: ClientOptions, agent: HttpAgent): Getter {
   return async (path, extra, use) => {
     const limit = startLimit(options);
@@ -130,7 +133,7 @@ function getter(options: ClientOptions, agent: HttpAgent): Getter {
   };
 }
 
-/** What is wrong, and, for a fault of the platform, the id under which its log says more. */
+/** What is wrong, and, for a fault of the platform, the id under which its log has details. */
 function wordsOf({ ok, status, headers }: Response): string | undefined {
   const words = ok ? null : headers.get('x-gwe-reason');
   if (words === null) return undefined;
@@ -141,7 +144,7 @@ function wordsOf({ ok, status, headers }: Response): string | undefined {
 interface Limit {
   signal: AbortSignal;
   isOver(): boolean;
-  /** Starts the time again. */
+  /** Starts the time limit anew. */
   touch(): void;
   end(): void;
 }
@@ -168,7 +171,7 @@ function startLimit(options: ClientOptions): Limit {
   };
 }
 
-/** Hands the bytes on, and starts the time again with each piece. */
+/** Passes the bytes on, and starts the time limit anew with each piece. */
 function touching(limit: Limit): Transform {
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
@@ -224,7 +227,7 @@ function reasonOf(error: unknown): string {
   return text;
 }
 
-/** What a platform says of a failure, fit for one line of a terminal. */
+/** The platform's reason for a failure, made fit for one line of a terminal. */
 export function firstLine(text: string): string {
   return (
     text

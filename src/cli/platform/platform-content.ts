@@ -66,7 +66,7 @@ async function putContent(call: CommandCall): Promise<number> {
   const id = call.options.text('id') ?? basename(file);
   if (!call.options.has('raw')) await requireInstallable(call, file, id);
   if (!call.options.has('create')) await requireProduct(call, product);
-  // Before it: a gateway that hears of the tarball finds them.
+  // Sent before the tarball, so that a gateway that hears of the tarball finds them.
   const patches: string[] = [];
   const putPatch = async (patch: string, about: string): Promise<void> => {
     patches.push((await uploadFile(call, patch, { product, id: basename(patch), meta })).item.id);
@@ -92,7 +92,7 @@ function describePatch({ from, gateways, chunkedBytes, patchedBytes }: FleetPatc
   return `a patch from ${from}, ${saved} on ${gateways === 1 ? 'one gateway' : `each of ${gateways} gateways`}`;
 }
 
-/** Those that `gwe patch` has left beside the tarball; none beside what gwe cannot read. */
+/** The patches that `gwe patch` has left beside the tarball; none for a tarball that gwe cannot read. */
 function findPatches(file: string): string[] {
   try {
     return findPatchFiles(file);

@@ -1,4 +1,4 @@
-/** The database that a platform is kept in, as an option says; and `gwe platform migrate`. */
+/** The database that a platform is stored in, from an option; and `gwe platform migrate`. */
 import { GweError } from '../../base/errors.ts';
 import { assertReachable, createConnection } from '../../platform/storage/postgres/connection.ts';
 import { migrate } from '../../platform/storage/postgres/schema.ts';
@@ -25,7 +25,7 @@ interface DatabaseTarget {
   password?: string | undefined;
 }
 
-/** `undefined` without the option. Throws USAGE_BAD_VALUE for a value that is not such a URL, or contains a password. */
+/** `undefined` without the option. Throws USAGE_BAD_VALUE if its value is not such a URL, or contains a password. */
 export function databaseOf(call: CommandCall, option = 'database'): DatabaseTarget | undefined {
   const text = call.options.text(option);
   if (text === undefined) return undefined;

@@ -195,7 +195,7 @@ async function writeValue(call: CommandCall): Promise<number> {
   return waited?.isGood === false ? 1 : 0;
 }
 
-/** Commands alone are signed. */
+/** Only commands are signed. */
 async function signValue(call: CommandCall, alias: string, value: string): Promise<string | undefined> {
   if (call.options.text('sign-key') === undefined) return undefined;
   if (alias !== 'engine_fetch')
@@ -207,7 +207,7 @@ function valuesPath(product: string, serial: string): string {
   return `/gwe/v1/products/${pathSegment(product)}/devices/${pathSegment(serial)}/values`;
 }
 
-/** Without a value: status 1, or `null` in JSON. */
+/** If there is no value: status 1, or `null` in JSON. */
 async function readValue(call: CommandCall): Promise<number> {
   const { product, serial } = deviceOf(call);
   const alias = positional(call, 2, 'ALIAS');

@@ -1,4 +1,4 @@
-/** Options of `gwe platform serve` about whom it tells: mail, and where webhooks may go. */
+/** Options of `gwe platform serve` about notices: mail, and where webhooks may go. */
 import { X509Certificate } from 'node:crypto';
 import { GweError } from '../../base/errors.ts';
 import type { NotifierOptions } from '../../fleet-api/notices/notifier.ts';
@@ -12,7 +12,7 @@ export const NOTICE_OPTIONS: readonly OptionSpec[] = [
   { name: 'allow-local-webhooks', help: 'let webhooks go to this machine and its link too' },
 ];
 
-/** Throws USAGE_* for what does not go together. */
+/** Throws USAGE_* for options that do not go together. */
 export function noticesOf(call: CommandCall, tls: { cert: string } | undefined): NotifierOptions {
   const url = call.options.text('smtp-url');
   const allowsLocal = call.options.has('allow-local-webhooks');

@@ -1,4 +1,4 @@
-/** The S3 store that content is in, as an option says. */
+/** The S3 store that content is in, from an option. */
 import { statSync } from 'node:fs';
 import { GweError } from '../../base/errors.ts';
 import type { S3Target } from '../../platform/storage/objects/s3-client.ts';
@@ -21,7 +21,7 @@ export const OBJECTS_OPTIONS: readonly OptionSpec[] = [
 
 const EXPECTED = 's3://BUCKET[/PREFIX]?endpoint=https://HOST[&region=REGION]';
 
-/** `undefined` without the option. Throws USAGE_* or CONFIG_INVALID with what to give. */
+/** `undefined` without the option. Throws USAGE_* or CONFIG_INVALID, naming the option to give. */
 export function objectsOf(call: CommandCall, databaseOption = 'database'): S3Target | undefined {
   const text = call.options.text('objects');
   if (text === undefined) return undefined;
@@ -50,7 +50,7 @@ function parsePlace(text: string): Pick<S3Target, 'bucket' | 'prefix' | 'endpoin
   return { bucket, prefix: path === undefined ? '' : `${path}/`, endpoint: url.origin, region };
 }
 
-/** What was given is not shown: somebody may have put a key into it. */
+/** The value is not shown: it may contain a key. */
 function wrong(): GweError {
   return new GweError('USAGE_BAD_VALUE', `cannot use --objects: expected ${EXPECTED}`);
 }
@@ -70,7 +70,7 @@ function readKeys(call: CommandCall): Pick<S3Target, 'keyId' | 'secretKey' | 'se
   return { keyId, secretKey, sessionToken: of('AWS_SESSION_TOKEN') };
 }
 
-/** `name = value` by line; sections and comments are passed over. */
+/** Reads lines of `name = value`; sections and comments are skipped. */
 function readKeyFile(path: string): Readonly<Record<string, string | undefined>> {
   const text = readRequired(path, 'key file');
   const mode = statSync(path).mode;

@@ -1,4 +1,4 @@
-/** Options that several platform commands share, and how they become a client. */
+/** Options that several platform commands share, and the client made from them. */
 
 import { statSync } from 'node:fs';
 import { GweError } from '../../base/errors.ts';
@@ -45,7 +45,7 @@ export function positional(call: CommandCall, index: number, name: string): stri
   return value;
 }
 
-/** A client by the options and the environment. Throws USAGE_* or CONFIG_INVALID with what to give. */
+/** A client made from the options and the environment. Throws USAGE_* or CONFIG_INVALID, naming what to give. */
 export function openClient(call: CommandCall): PlatformClient {
   const served = readLastServed(call.io);
   const given = setting(call, 'url', 'GWE_PLATFORM_URL') ?? served?.url;
@@ -79,7 +79,7 @@ function nonEmpty(text: string | undefined): string | undefined {
   return text === '' ? undefined : text;
 }
 
-/** The origin of `text`. The token does not cross a network in the clear. */
+/** The origin of `text`. Refuses to send the token over a network unencrypted. */
 function checkUrl(text: string, allowsPlain: boolean): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol) || url.pathname !== '/' || url.username !== '') {
@@ -108,7 +108,7 @@ export function readToken(path: string): string {
   );
 }
 
-/** Who can read the token is the operator. Throws CONFIG_INVALID. */
+/** Whoever can read the token can act as the operator. Throws CONFIG_INVALID for a file that others can read. */
 export function refuseOpenFile(path: string, what: string): void {
   const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0;
   if ((mode & 0o077) === 0) return;
@@ -125,7 +125,7 @@ export function readRequired(path: string, what: string): string {
   return text;
 }
 
-/** A name as one segment of a path. Throws USAGE_BAD_VALUE for the two that a URL takes for directories. */
+/** A name as one segment of a path. Throws USAGE_BAD_VALUE for `.` and `..`, which a URL takes for directories. */
 export function pathSegment(name: string): string {
   if (name !== '.' && name !== '..') return encodeURIComponent(name);
   throw new GweError(
@@ -152,7 +152,7 @@ export function renderTime(seconds: number): string {
   return seconds === 0 ? 'never' : new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' ');
 }
 
-/** One line: control characters cannot move the cursor or begin another one. */
+/** One line: control characters cannot move the cursor or begin another line. */
 export function oneLine(text: string): string {
   return text.replace(/\r?\n/g, '\u23ce').replace(/\p{Cc}/gu, '\ufffd');
 }

@@ -1,4 +1,4 @@
-/** Decodes what a platform answers to management calls; throws PROTOCOL_GARBAGE for anything else. */
+/** Decodes the platform's answers to management calls; throws PROTOCOL_GARBAGE for anything else. */
 import * as v from 'valibot';
 import { GweError } from '../../base/errors.ts';
 

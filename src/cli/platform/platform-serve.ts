@@ -122,7 +122,7 @@ async function serve(call: CommandCall): Promise<number> {
   });
 }
 
-/** Where nothing is kept in it, none has to be given. Throws USAGE_MISSING. */
+/** Need not be given where nothing is stored in it. Throws USAGE_MISSING. */
 function dataDirectory(call: CommandCall, isElsewhere: boolean): string {
   const data = call.options.text('data');
   if (data !== undefined) return absolutePath(call.io, data);
@@ -144,7 +144,7 @@ function refuseOpenHttp(host: string, tls: object | undefined): void {
   );
 }
 
-/** In seconds; `undefined` for ever. Throws USAGE_BAD_VALUE. */
+/** In seconds; `undefined` to keep it for ever. Throws USAGE_BAD_VALUE. */
 function keepHistory(call: CommandCall): number | undefined {
   const text = call.options.text('keep-history') ?? '0';
   if (!/^\d{1,5}$/.test(text))
@@ -197,7 +197,7 @@ function readTls(call: CommandCall): { cert: string; key: string } | undefined {
   return { cert: readRequired(cert, 'certificate'), key: readRequired(key, 'key') };
 }
 
-/** The file with the token. */
+/** The path of the file with the token. */
 function placeToken(call: CommandCall, directory: string): string {
   const given = call.options.text('token-file');
   if (given !== undefined) {
@@ -212,7 +212,7 @@ function placeToken(call: CommandCall, directory: string): string {
   return path;
 }
 
-/** Nobody calls an address that stands for all of this machine's. */
+/** An address that stands for all addresses of this machine cannot be called; shows one that can. */
 function callable(url: string): string {
   return url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
 }

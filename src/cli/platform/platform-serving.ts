@@ -1,4 +1,4 @@
-/** A platform while it serves: until it is stopped, and what it is asked to do with all that it keeps. */
+/** A platform while it serves: runs until it is stopped, and carries out commands on all of its data. */
 import { describeError, GweError } from '../../base/errors.ts';
 import { tellFailedBackup } from '../../fleet-api/notices/backup-notice.ts';
 import { type ControlCall, type ControlHandler, openControl } from '../../platform/server/control.ts';
@@ -12,7 +12,7 @@ import type { CommandCall } from '../shell/command.ts';
 
 type Server = Awaited<ReturnType<typeof createPlatformServer>>;
 
-/** Returns the exit status. `begun` is told where it listens, and returns what is done in the end. */
+/** Returns the exit status. `begun` is called with the addresses, and returns what to do in the end. */
 export async function serveUntilStopped(
   call: CommandCall,
   options: PlatformOptions,
@@ -44,12 +44,12 @@ export async function serveUntilStopped(
   return 0;
 }
 
-/** Where it listens, where any free port would do. */
+/** The port that it already listens on, where any free port was asked for. */
 function portOf(wanted: number, url: string): number {
   return wanted === 0 ? Number(new URL(url).port) : wanted;
 }
 
-/** Two of these would each change what the other reads. */
+/** Two of these at once would each change what the other reads. */
 function oneAtATime(handle: ControlHandler): ControlHandler {
   let isBusy = false;
   return async (call, progress) => {
@@ -91,7 +91,7 @@ function handlerOf(
   };
 }
 
-/** What a command does with the storage of a directory, in the process that has it open. */
+/** Carries out a command on the storage of a directory, in the process that has it open. */
 export async function carryOut(
   embedded: EmbeddedStorage,
   call: ControlCall,

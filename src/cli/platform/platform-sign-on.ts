@@ -17,7 +17,7 @@ export const SIGN_ON_OPTIONS: readonly OptionSpec[] = [
   { name: 'oidc-ca-file', value: 'FILE', help: 'PEM of a private certificate authority of the provider' },
 ];
 
-/** `undefined` without `--oidc-issuer`. Throws USAGE_* for what does not go together. */
+/** `undefined` without `--oidc-issuer`. Throws USAGE_* for options that do not go together. */
 export function signOnOf(call: CommandCall): SignOn | undefined {
   const issuer = call.options.text('oidc-issuer');
   if (issuer === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** A file into the content area, with the digests by which a gateway can check what it got. */
+/** Uploads a file to the content area, with the digests by which a gateway can check what it got. */
 import { createHash } from 'node:crypto';
 import { createReadStream, statSync } from 'node:fs';
 import { readIndexFile } from '../../artifact/chunks/index-file.ts';
@@ -13,7 +13,7 @@ import { type ContentItemReply, decodeContentItem } from './platform-replies.ts'
 interface Place {
   readonly product: string;
   readonly id: string;
-  /** What the meta text begins with. */
+  /** The beginning of the meta text. */
   readonly meta?: string | undefined;
 }
 
@@ -36,14 +36,14 @@ export async function uploadFile(
   return { item: decodeContentItem(reply.text), sha256 };
 }
 
-/** With the digest of the manifest, a gateway may take the chunks that it has for those of this tarball. */
+/** With the digest of the manifest, a gateway knows that the chunks it has belong to this tarball. */
 function metaOf(file: string, sha256: string, text: string | undefined): string {
   const digests = [`SHA256:${sha256}`];
   try {
     const { index } = readIndexFile(file, DEFAULT_LIMITS);
     if (index !== undefined) digests.push(`MANIFEST-SHA256:${index.digest}`);
   } catch (error) {
-    // Anything may be uploaded; that gateways would refuse it is for them to say.
+    // Anything may be uploaded; it is for the gateways to refuse what they cannot use.
     if (!(error instanceof GweError)) throw error;
   }
   return [...(text === undefined || text === '' ? [] : [text]), ...digests].join(' ');

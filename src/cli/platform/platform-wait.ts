@@ -1,4 +1,4 @@
-/** `gwe platform write --wait`: until the gateway has reported what it made of a command. */
+/** `gwe platform write --wait`: waits until the gateway has reported what became of a command. */
 import * as v from 'valibot';
 import { GweError } from '../../base/errors.ts';
 import type { CommandCall } from '../shell/command.ts';
@@ -39,7 +39,7 @@ interface Entry {
   value: string;
 }
 
-/** What `fetch_status` holds now, to recognize new reports. */
+/** What `fetch_status` holds now, so that new reports can be told from it. */
 export async function readReports({ client, product, serial }: Place): Promise<Entry[]> {
   const path = `/gwe/v1/products/${pathSegment(product)}/devices/${pathSegment(serial)}/history?alias=fetch_status&limit=${MOST_REPORTS}`;
   const reply = await client.call('GET', path);
@@ -58,7 +58,7 @@ export function countReports(command: string): number {
   }
 }
 
-/** Tells each report that comes after `before`, until `count` updates have ended. True if all were installed. */
+/** Prints each report that comes after `before`, until `count` updates have ended. True if all were installed. */
 export async function waitForReports(
   { io, options }: CommandCall,
   place: Place,

@@ -1,4 +1,6 @@
-/** Checks before something goes to the platform: errors are reported here, and not by a gateway hours later. */
+/**
+ * Checks before something goes to the platform, so that errors are reported here, and not by a gateway hours later.
+ */
 import { matchArtifactName, parseArtifactName } from '../../artifact/name.ts';
 import { describeError, GweError } from '../../base/errors.ts';
 import { decodeInstruction, FETCH_ALIAS, KNOWN_ALIASES } from '../../protocol/messages.ts';
@@ -9,7 +11,10 @@ import { printRemark } from '../shell/screen.ts';
 import { openClient, pathSegment, refused } from './platform-options.ts';
 import { decodeContentList, decodeDevices } from './platform-replies.ts';
 
-/** Anything may be uploaded but what a command could install and every gateway refuses. Throws ARTIFACT_BUILD. */
+/**
+ * Anything may be uploaded, except an artifact that a command could name and every gateway would refuse. Throws
+ * ARTIFACT_BUILD.
+ */
 export async function requireInstallable({ io }: CommandCall, file: string, id: string): Promise<void> {
   if (matchArtifactName(id) === undefined) return;
   const { checks, warnings } = await checkTarballFile(file, id);
@@ -24,7 +29,7 @@ export async function requireInstallable({ io }: CommandCall, file: string, id: 
 
 const NOT_FOUND = 404;
 
-/** Throws USAGE_BAD_VALUE for a product of which the platform knows nothing: a slip of the pen, as a rule. */
+/** Throws USAGE_BAD_VALUE for a product that the platform does not know: usually a typing error. */
 export async function requireProduct(call: CommandCall, product: string): Promise<void> {
   const client = openClient(call);
   const ask = async (what: 'devices' | 'content'): Promise<string> => {
@@ -65,8 +70,8 @@ function nameProblem(name: string): string | undefined {
 }
 
 /**
- * This many letters off, it counts as a misspelling of one of gwe's aliases; an app's own alias begins differently,
- * or differs more.
+ * A name that differs from one of gwe's aliases in so few letters counts as a misspelling; an app's own alias begins
+ * differently, or differs more.
  */
 const SLIP_LETTERS = 2;
 

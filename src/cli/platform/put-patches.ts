@@ -1,6 +1,7 @@
 /**
- * Patches to a tarball that is about to be uploaded, from the versions that the fleet runs: made on this machine, from what
- * is in the content area. They go first, so that a gateway that hears of the tarball finds them.
+ * Patches to a tarball that is about to be uploaded, from the versions that the fleet runs. They are made on this
+ * machine from what is in the content area, and are uploaded first, so that a gateway that hears of the tarball finds
+ * them.
  */
 import { mkdtempSync } from 'node:fs';
 import { tmpdir, totalmem } from 'node:os';
@@ -15,13 +16,13 @@ import { indexOf, lowerPriority, type MadePatch, patchFrom } from './pair-patch.
 import { openClient, pathSegment } from './platform-options.ts';
 
 const LONGEST_MS = 15 * 60 * 1000;
-/** The share of this machine's memory. */
+/** The share of this machine's memory that making a patch may use. */
 const MEMORY_SHARE = 0.5;
 
 const STATUS = v.looseObject({ apps: v.record(v.string(), v.record(v.string(), v.number())) });
 
 export interface FleetPatch extends MadePatch {
-  /** The version it is made from, and how many gateways run that. */
+  /** The version that the patch starts from, and how many gateways run it. */
   readonly from: string;
   readonly gateways: number;
 }
@@ -30,13 +31,13 @@ interface Wanted {
   readonly product: string;
   readonly file: string;
   readonly id: string;
-  /** Names of patches that are there. */
+  /** Names of the patches that are already there. */
   readonly have: ReadonlySet<string>;
 }
 
 /**
- * Hands each patch to `take` as soon as it is made; its file is gone afterwards. Of a version without a patch it is said why, and
- * the tarball is uploaded all the same. Throws CANCELLED.
+ * Hands each patch to `take` as soon as it is made; its file is removed afterwards. Where a patch cannot be made, the
+ * reason is printed, and the tarball is uploaded all the same. Throws CANCELLED.
  */
 export async function makeFleetPatches(
   call: CommandCall,
@@ -62,7 +63,7 @@ export async function makeFleetPatches(
   }
 }
 
-/** Those that run, the commonest first. A platform that does not know makes it none. */
+/** The versions in use, the commonest first. None from a platform that does not have this call. */
 async function versionsOf(
   call: CommandCall,
   product: string,
@@ -81,14 +82,14 @@ const PATCHES = v.looseObject({
   ),
 });
 
-/** Whether somebody else makes them. A platform that does not know has nobody. */
+/** Whether workers make the patches. A platform that does not have this call has no workers. */
 export async function hasWorkers(call: CommandCall, product: string): Promise<boolean> {
   const reply = await openClient(call).call('GET', `/gwe/v2/products/${pathSegment(product)}/patches`);
   const found = v.safeParse(PATCHES, reply.status === 200 ? parse(reply.text) : undefined);
   return found.success && found.output.workers > 0;
 }
 
-/** Leaves them to the workers of the platform, and says which are to come. */
+/** Leaves the patches to the workers of the platform, and says which are to come. */
 export async function askForPatches(call: CommandCall, product: string, id: string): Promise<void> {
   const artifact = matchArtifactName(id);
   if (artifact === undefined) return;

@@ -1,4 +1,4 @@
-/** The key beside the admin token with which the platform seals what it has to read again. */
+/** The key, in a file beside the admin token, with which the platform seals secrets that it has to read again. */
 
 import { randomBytes } from 'node:crypto';
 import { linkSync, readFileSync, rmSync } from 'node:fs';
@@ -10,7 +10,7 @@ import type { CommandCall } from '../shell/command.ts';
 import { printRemark } from '../shell/screen.ts';
 import { refuseOpenFile } from './platform-options.ts';
 
-/** Made if need be; `undefined`, with a remark, where it is not there and cannot be made. Throws CONFIG_INVALID. */
+/** The key, made if there is none; `undefined`, with a remark, where it cannot be made. Throws CONFIG_INVALID. */
 export function placeSealKey(call: CommandCall, tokenFile: string): Sealer | undefined {
   const path = join(dirname(tokenFile), 'seal-key');
   let text = read(path);
@@ -44,7 +44,7 @@ function read(path: string): string | undefined {
   }
 }
 
-/** Whole or not at all, and never in the place of one that another platform has made meanwhile. */
+/** Made whole or not at all, and never in place of a key that another platform has made meanwhile. */
 function make(path: string): string | undefined {
   const draft = `${path}.${process.pid}`;
   try {

@@ -1,11 +1,14 @@
-/** What gwe reports, as a person reads it: `gwe platform read` on a terminal. */
+/** Shows gwe's reports in a form for people: `gwe platform read` on a terminal. */
 import type { CommandIo } from '../shell/command.ts';
 import { printable, printLabelled } from '../shell/screen.ts';
 
-/** Aliases that gwe writes JSON to. */
+/** The aliases to which gwe writes JSON. */
 const REPORTS = ['fetch_status', 'engine_report', 'device_info', 'usage_report'];
 
-/** Prints a report by its fields, the inner ones behind a dot. False for what is no report, which is printed as it is. */
+/**
+ * Prints the fields of a report, nested ones with a dot in the name. False for anything but a report, which is
+ * printed as it is.
+ */
 export function printReport(io: CommandIo, alias: string, value: string): boolean {
   const fields = REPORTS.includes(alias) ? fieldsOf(value) : undefined;
   if (fields === undefined || fields.length === 0) return false;
@@ -25,7 +28,7 @@ function fieldsOf(value: string): [name: string, text: string][] | undefined {
   }
 }
 
-/** Lists of objects go by what is in them; the rest is a line for each value. */
+/** A list of objects is shown by what is in them; everything else as a line for each value. */
 function flatten(value: object, prefix: string): [string, string][] {
   return Object.entries(value).flatMap(([key, inner]: [string, unknown]): [string, string][] => {
     const name = Array.isArray(value) ? prefix.replace(/\.$/, '') : `${prefix}${key}`;

@@ -1,4 +1,7 @@
-/** What can be done with many gateways at once, and how it is asked of the platform: some hundred in one call. */
+/**
+ * What can be done with many gateways at once, and how the platform is asked to do it: some hundred gateways in one
+ * call.
+ */
 import { actWords as says } from './admin-words.ts';
 import type { Api } from './api.ts';
 import { duration } from './format.ts';
@@ -8,7 +11,7 @@ export const ACTS = ['tag', 'install', 'interval', 'hold', 'release'] as const;
 export type Act = (typeof ACTS)[number];
 
 export interface Wanted {
-  /** Before the person answers: what will be done to so many. */
+  /** The question before the act: what will be done to this many gateways. */
   ask(count: number): string;
   readonly call: string;
   readonly body: Readonly<Record<string, unknown>>;
@@ -39,7 +42,7 @@ export function wantedOf(act: Act, of: (name: string) => string): Wanted {
   }
 }
 
-/** Of one call: what the platform takes. */
+/** The most gateways that the platform takes in one call. */
 const TOGETHER = 500;
 
 export interface Acted {
@@ -47,7 +50,7 @@ export interface Acted {
   readonly leftOut: readonly { readonly serial: string; readonly reason: string }[];
 }
 
-/** Throws, with how far it came, where a call is refused. */
+/** Throws where a call is refused, with the number of gateways done before it. */
 export async function actOn(
   api: Api,
   product: string,

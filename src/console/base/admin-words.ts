@@ -1,4 +1,4 @@
-/** Every sentence of the pages Content, Reports and Settings, and of what is done with many gateways, in English. */
+/** Every sentence of the pages Content, Reports and Settings, and of the acts on many gateways, in English. */
 
 const noun = (count: number, one: string, many = `${one}s`): string =>
   `${count.toLocaleString('en')} ${count === 1 ? one : many}`;

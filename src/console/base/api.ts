@@ -1,8 +1,8 @@
-/** Calls of `/gwe/v2` by the session of this browser. */
+/** Calls of `/gwe/v2` with the session of this browser. */
 import type { Decoder } from './decode.ts';
 import { SESSION, type Session, SIGN_IN } from './replies.ts';
 
-/** What the platform refused, or that it did not answer (`status` 0). The message is for a person. */
+/** The platform refused a call, or did not answer (`status` 0). The message is for a person. */
 export class ApiProblem extends Error {
   readonly status: number;
   constructor(status: number, message: string) {
@@ -15,9 +15,9 @@ interface Change<T> {
   readonly method: 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly body?: unknown;
-  /** In place of `body`: a table. */
+  /** Sent in place of `body`: a table. */
   readonly text?: string;
-  /** Refused where this is not the present one any more. */
+  /** The call is refused if this is no longer the current revision. */
   readonly revision?: number;
   readonly decoder: Decoder<T>;
 }
@@ -25,18 +25,18 @@ interface Change<T> {
 export interface Api {
   read<T>(path: string, decoder: Decoder<T>): Promise<T>;
   change<T>(change: Change<T>): Promise<T>;
-  /** Refused with 401 for a token that opens nothing. */
+  /** Refused with 401 for a token that is not valid. */
   signIn(token: string): Promise<Session>;
-  /** By name and password; refused with 401 for wrong ones, and where a code is missing. */
+  /** Signs in by name and password; refused with 401 if they are wrong, or if a code is missing. */
   logIn(who: { name: string; password: string; code?: string }): Promise<Session>;
-  /** By what one may sign in, beside a token and a password. */
+  /** The ways to sign in, beside a token and a password. */
   signInWays(): Promise<{ readonly singleSignOn: boolean }>;
-  /** The own password; the session goes on as a new one. */
+  /** Changes the person's own password; the session continues as a new one. */
   changePassword(password: string, newPassword: string): Promise<Session>;
   /** `undefined` where nobody is signed in. */
   session(): Promise<Session | undefined>;
   signOut(): Promise<void>;
-  /** Bytes with their digest; `moved` is told the share of them that has gone. */
+  /** Sends bytes with their digest; `moved` gets the share of them that has been sent. */
   upload<T>(upload: BytesUpload<T>): Promise<T>;
 }
 
@@ -48,13 +48,13 @@ interface BytesUpload<T> {
 }
 
 interface ApiEvents {
-  /** The session has ended in the middle of something. */
+  /** Called when the session has ended in the middle of something. */
   onSignedOut(): void;
-  /** Whether the platform answers. */
+  /** Called with whether the platform answers. */
   onReach(isThere: boolean): void;
 }
 
-/** A call that has no answer by then has none. */
+/** A call without an answer after this time has failed. */
 const DEADLINE_MS = 30_000;
 const NO_ANSWER = 'the platform does not answer';
 
@@ -124,7 +124,7 @@ export function createApi(events: ApiEvents): Api {
   };
 }
 
-/** By the older way to call: `fetch` does not tell how far it is. */
+/** Uses XMLHttpRequest: `fetch` does not report how far an upload is. */
 function sendBytes<T>({ path, bytes, decoder, moved }: BytesUpload<T>, changeToken: string): Promise<T> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();

@@ -9,11 +9,11 @@ interface Console {
   readonly api: Api;
   readonly session: Session;
   readonly product: string;
-  /** Grows with each look at the platform: what is shown is read again. */
+  /** Grows each time the platform is to be asked again: then what is shown is read again. */
   readonly beat: number;
   /** Unix seconds. */
   readonly nowS: number;
-  /** Looks again now. */
+  /** Asks the platform again now. */
   refresh(): void;
   /** Asks again who is signed in, and which products there are. */
   renew(): Promise<void>;
@@ -27,7 +27,9 @@ export function useConsole(): Console {
   return found;
 }
 
-/** Decides what is shown; what is allowed the platform decides by the same table. `*`: what concerns all products. */
+/**
+ * Decides what is shown; the platform decides by the same table what is allowed. `*`: acts that concern all products.
+ */
 export function useMay(where?: '*'): (call: Call) => boolean {
   const { session, product } = useConsole();
   const grants = session.grants.flatMap(({ role, product: of }): Grant[] => {
@@ -38,12 +40,12 @@ export function useMay(where?: '*'): (call: Call) => boolean {
 }
 
 interface Loaded<T> {
-  /** The last that was read, also while it is read again or cannot be. */
+  /** The value that was read last, also while it is being read again or cannot be read. */
   readonly value: T | undefined;
   readonly problem: string | undefined;
 }
 
-/** Reads what `key` stands for, and again with each beat. */
+/** Reads what `key` stands for, and reads it again with each beat. */
 export function useLoaded<T>(key: string, load: () => Promise<T>): Loaded<T> {
   const { beat } = useConsole();
   const [found, setFound] = useState<Loaded<T> & { key: string }>({
@@ -53,7 +55,7 @@ export function useLoaded<T>(key: string, load: () => Promise<T>): Loaded<T> {
   });
   const wanted = useRef({ key: '', isBusy: false, isAgain: false });
   useEffect(() => {
-    // What takes longer than a beat is waited for, and asked once more when it is there.
+    // A read that takes longer than a beat is not interrupted; it is repeated once when it has ended.
     if (wanted.current.key === key && wanted.current.isBusy) {
       wanted.current.isAgain = true;
       return;

@@ -1,4 +1,4 @@
-/** Gateways as lines of CSV, which the browser saves. */
+/** Gateways as lines of CSV, for the browser to save. */
 import type { Gateway } from './replies.ts';
 
 const COLUMNS = ['serial', 'state', 'last_seen', 'silent', 'gwe', 'target', 'free_bytes', 'apps', 'tags'];
@@ -20,7 +20,7 @@ export function csvOf(gateways: readonly Gateway[]): string {
   return [COLUMNS, ...lines].map((line) => `${line.join(',')}\r\n`).join('');
 }
 
-/** A spreadsheet would calculate what begins with one of these. */
+/** A spreadsheet would calculate a field that begins with one of these signs. */
 function cell(text: string): string {
   const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;

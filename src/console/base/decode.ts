@@ -1,4 +1,4 @@
-/** What the API answers is unknown until it is read by one of these. Each throws a sentence that names the place. */
+/** An answer of the API is unknown until one of these has decoded it. Each throws a sentence that names the place. */
 
 export type Decoder<T> = (value: unknown, place: string) => T;
 export type Decoded<D> = D extends Decoder<infer T> ? T : never;
@@ -23,7 +23,7 @@ export const flag: Decoder<boolean> = (value, place) => {
   throw unexpected(value, place, 'true or false');
 };
 
-/** What is not there, or null, is `undefined`. */
+/** A missing or null value becomes `undefined`. */
 export function maybe<T>(decoder: Decoder<T>): Decoder<T | undefined> {
   return (value, place) => (value === undefined || value === null ? undefined : decoder(value, place));
 }
@@ -41,7 +41,7 @@ export function mapOf<T>(decoder: Decoder<T>): Decoder<ReadonlyMap<string, T>> {
     new Map(entriesOf(value, place).map(([name, item]) => [name, decoder(item, `${place}.${name}`)]));
 }
 
-/** With these fields; what else is there is left out. */
+/** An object with these fields; any others are left out. */
 export function object<F extends Readonly<Record<string, Decoder<unknown>>>>(
   fields: F,
 ): Decoder<{ readonly [K in keyof F]: Decoded<F[K]> }> {

@@ -36,7 +36,7 @@ export function duration(seconds: number): string {
   return step === undefined ? `${Math.round(seconds)} s` : `${seconds / step[0]} ${step[1]}`;
 }
 
-/** What a gateway says of itself may be long, or hold marks that turn the writing round. */
+/** What a gateway says about itself may be long, or contain signs that reverse the direction of writing. */
 export function plain(text: string): string {
   const cut = text.length > LONGEST ? `${text.slice(0, LONGEST)}\u2026` : text;
   return cut.replace(/[\p{Cc}\p{Cf}]/gu, '\u{fffd}');
@@ -45,7 +45,7 @@ export function plain(text: string): string {
 const LONGEST = 500;
 const LONGEST_LOG = 1_000_000;
 
-/** The same for many lines, such as a log: only their ends stay. */
+/** The same for many lines, such as a log: only line ends are kept. */
 export function plainLines(text: string): string {
   return text
     .slice(-LONGEST_LOG)
@@ -53,7 +53,7 @@ export function plainLines(text: string): string {
     .replace(/[^\P{Cc}\n\t]|\p{Cf}/gu, '\u{fffd}');
 }
 
-/** In one line. */
+/** An event in one line. */
 export function describeEvent({ kind, app, version, outcome, code, text }: FleetEvent): string {
   const what = [kind, app, version].filter((part) => part !== '').join(' ');
   const end = [outcome, code].filter((part) => part !== '').join(': ');

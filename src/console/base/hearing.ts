@@ -1,4 +1,4 @@
-/** How a gateway is heard, in one word: by the rule that the platform counts by. */
+/** In one word, whether a gateway comes when expected: by the same rule that the platform counts by. */
 import type { Gateway } from './replies.ts';
 
 type Hearing = 'expected' | 'late' | 'silent' | 'neverSeen';

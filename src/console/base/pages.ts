@@ -1,4 +1,4 @@
-/** A long list that is read a page at a time, and kept fresh where it is looked at. */
+/** A long list that is read a page at a time, and is kept fresh where somebody looks. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useConsole } from './context.ts';
 
@@ -18,18 +18,21 @@ interface Read<T> {
 
 interface Paged<T> {
   readonly items: readonly T[];
-  /** The first page is there. */
+  /** The first page has been read. */
   readonly isRead: boolean;
   readonly isComplete: boolean;
   readonly problem: string | undefined;
-  /** Tells which item is looked at: what comes next is read, and what is there is read again with each beat. */
+  /**
+   * Takes the index of the item that is in view: the page after it is read, and its own page is read again with each
+   * beat.
+   */
   look(at: number): void;
 }
 
-/** Items read ahead of what is looked at. */
+/** How many items are read ahead of the one in view. */
 const AHEAD = 100;
 
-/** `idOf` is what pages are in the order of. */
+/** `idOf` is the id by which the pages are sorted. */
 export function usePages<T>(key: string, load: Load<T>, idOf: (item: T) => string): Paged<T> {
   const { beat } = useConsole();
   const [read, setRead] = useState<Read<T>>({ key, pages: [], problem: undefined });
@@ -75,7 +78,7 @@ function endOf<T>(pages: readonly PageOf<T>[], index: number): number {
   return pages.slice(0, index + 1).reduce((sum, page) => sum + page.items.length, 0);
 }
 
-/** A page that is read again ends where it ended: what is new behind it is on the next. */
+/** A page that is read again ends at the same id as before: new items behind it are on the next page. */
 function replace<T>(
   before: Read<T>,
   { key, at, page }: { key: string; at: number; page: Read<T>['pages'][number] },

@@ -1,4 +1,4 @@
-/** What the platform answers below `/gwe/v2`, as far as the console shows it. */
+/** The answers of the platform below `/gwe/v2`, as far as the console shows them. */
 import { type Decoded, flag, list, mapOf, maybe, number, object, text } from './decode.ts';
 
 export const SESSION = object({
@@ -7,7 +7,7 @@ export const SESSION = object({
   products: list(text),
   changeToken: maybe(text),
   expiresAt: maybe(number),
-  /** The password was given by somebody else: nothing is allowed until it is another one. */
+  /** The password was set by somebody else: nothing is allowed until the person has changed it. */
   mustChangePassword: maybe(flag),
 });
 export type Session = Decoded<typeof SESSION>;

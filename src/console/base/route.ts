@@ -1,14 +1,17 @@
-/** Where one is in the console: `#/PRODUCT/PAGE/ITEM?filter=...`. A place for every state, so that links and Back work. */
+/**
+ * Where one is in the console: `#/PRODUCT/PAGE/ITEM?filter=...`. Every state has an address, so that links and Back
+ * work.
+ */
 import { useEffect, useState } from 'preact/hooks';
 
-/** In place of the id of a rollout. No id is so short. */
+/** Stands in place of the id of a rollout. No id is this short. */
 export const NEW = 'new';
 
 export interface Route {
-  /** Empty before one is chosen. */
+  /** Empty until a product is chosen. */
   readonly product: string;
   readonly page: string;
-  /** A serial number, the id of a rollout. */
+  /** A serial number, or the id of a rollout. */
   readonly item: string;
   readonly query: URLSearchParams;
 }
@@ -38,7 +41,7 @@ export function hrefOf({ product, page = 'fleet', item, query = {} }: Place): st
   return `#/${parts.join('/')}${behind}`;
 }
 
-/** The route that the address bar shows; follows it. */
+/** The route in the address bar; changes with it. */
 export function useRoute(): Route {
   const [hash, setHash] = useState(location.hash);
   useEffect(() => {
@@ -58,7 +61,7 @@ function splitOnce(text: string, at: string): [string, string] {
   return index === -1 ? [text, ''] : [text.slice(0, index), text.slice(index + 1)];
 }
 
-/** A link that was cut off somewhere is still a place. */
+/** A link that was cut off somewhere still leads to a page. */
 function decodePart(part: string): string {
   try {
     return decodeURIComponent(part);

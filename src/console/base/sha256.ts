@@ -1,10 +1,13 @@
-/** SHA-256 of what comes in pieces. The browser's own takes all at once, which a file of gigabytes is too much for. */
+/**
+ * SHA-256 of bytes that come in pieces. The browser's own function takes all bytes at once, which does not work for
+ * files of gigabytes.
+ */
 
 const BLOCK_BYTES = 64;
 
 interface Sha256 {
   add(piece: Uint8Array): void;
-  /** The digest of all that was added, in hex; ends it. */
+  /** The digest of all that was added, in hexadecimal. Nothing can be added after it. */
   end(): string;
 }
 

@@ -1,4 +1,4 @@
-/** What a rollout is asked for with, from what a person types. */
+/** Makes the request for a rollout from what a person typed. */
 import { words } from './words.ts';
 
 export interface Typed {
@@ -13,7 +13,7 @@ export interface Typed {
 
 export type Spec = Readonly<Record<string, unknown>>;
 
-/** Throws a sentence for what cannot be read. */
+/** Throws a sentence about what cannot be read. */
 export function specOf({ artifacts, filter, group, waves, limit, soak, name }: Typed): Spec {
   return {
     artifacts: artifacts.split(/[\s,]+/).filter((id) => id !== ''),

@@ -1,14 +1,17 @@
-/** The stream of events of a product: tells that something has happened, for as long as somebody looks. */
+/** The stream of events of a product: reports that something has happened, for as long as somebody looks. */
 import { useEffect, useState } from 'preact/hooks';
 
-/** As the platform names them. */
+/** The kinds of events, by the platform's names. */
 const KINDS = ['update', 'taken', 'looping', 'rebooted', 'shared', 'unreadable', 'rollouts'];
-/** What comes together is one. */
+/** Events within this time are reported once. */
 const TOGETHER_MS = 300;
-/** After a refusal, which the browser takes for final. */
+/** The pause after a refusal, after which the browser itself does not try again. */
 const AGAIN_MS = 15_000;
 
-/** Whether the stream is open; `undefined` before the first answer. `happened` is called after what comes together. */
+/**
+ * Whether the stream is open; `undefined` before the first answer. `happened` is called once for events that come
+ * together.
+ */
 export function useStream(product: string, happened: () => void): boolean | undefined {
   const [isOpen, setOpen] = useState<boolean>();
   useEffect(() => {
@@ -25,7 +28,7 @@ export function useStream(product: string, happened: () => void): boolean | unde
       source?.close();
       source = undefined;
     };
-    // A page that nobody looks at holds no connection: a browser has six of them to a host.
+    // A page in the background holds no connection: a browser allows six to a host.
     const follow = (): void => {
       close();
       if (document.hidden) return;

@@ -1,4 +1,4 @@
-/** Is everything all right, and if not, which thing first? */
+/** Answers: is everything all right, and if not, what has to be looked at first? */
 import { useEffect, useState } from 'preact/hooks';
 import { useConsole, useLoaded } from '../base/context.ts';
 import { plain } from '../base/format.ts';
@@ -19,7 +19,7 @@ export function FleetPage({ say }: { say: (text: string) => void }) {
   const found = useLoaded(path, () =>
     Promise.all([api.read(`${path}/status`, STATUS), api.read(`${path}/rollouts?limit=20`, ROLLOUTS)]),
   );
-  // Once begun it stays: its last step is to see the app run.
+  // Once shown, the first steps stay: the last of them is to see the app run.
   const isEmpty = found.value?.[0].apps.size === 0;
   useEffect(() => {
     if (isEmpty) setSteps({ product, isOpen: true });
@@ -51,7 +51,7 @@ export function FleetPage({ say }: { say: (text: string) => void }) {
   );
 }
 
-/** Decisions first: they hold up many gateways, each of the rest concerns one. */
+/** Decisions come first: each holds up many gateways, while the other problems concern one gateway each. */
 function Needs({ status, rollouts }: { status: Status; rollouts: readonly Rollout[] }) {
   const { product } = useConsole();
   const waiting = rollouts.filter(({ state }) => NEEDS_A_PERSON.includes(state));

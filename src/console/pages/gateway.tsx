@@ -1,4 +1,4 @@
-/** One gateway: what it is, what runs there, what happened, when it comes again. */
+/** One gateway: what it is, what runs there, what happened, and when it will be heard of again. */
 import type { Api } from '../base/api.ts';
 import { useConsole, useLoaded, useMay } from '../base/context.ts';
 import { object } from '../base/decode.ts';
@@ -166,7 +166,7 @@ const PAGE = 1000;
 const MOST_PAGES = 20;
 const MOST_SHOWN = 200;
 
-/** The platform tells them oldest first, from a number on. */
+/** The platform lists events oldest first, from a number on. */
 async function newestEvents(api: Api, product: string, serial: string): Promise<readonly FleetEvent[]> {
   let [found, after]: [readonly FleetEvent[], number] = [[], 0];
   for (let page = 0; page < MOST_PAGES; page++) {

@@ -1,4 +1,4 @@
-/** Which gateways are there, and how are they? By filter or group, all of them, as a table or as CSV. */
+/** Which gateways there are, and how they are: all of them, or by filter or group, as a table or as CSV. */
 import { useState } from 'preact/hooks';
 import type { Api } from '../base/api.ts';
 import { useConsole, useLoaded, useMay } from '../base/context.ts';
@@ -20,7 +20,7 @@ const LARGEST_PAGE = 1000;
 
 const serialOf = ({ serial }: Gateway): string => serial;
 
-/** Of this list: another filter begins anew. */
+/** The selection belongs to this list: another filter starts with an empty one. */
 function useSelection(key: string): Selection & { clear(): void } {
   const [own, setOwn] = useState<{ key: string; selected: ReadonlySet<string> }>({
     key,
@@ -110,7 +110,7 @@ interface PageRequest {
   readonly limit: number;
 }
 
-/** Where few are chosen a page may come empty: it is followed until something is there, or the end. */
+/** Where few gateways match, a page may be empty: the next ones are read until there is an item, or no more pages. */
 async function readPage(api: Api, product: string, request: PageRequest): Promise<PageOf<Gateway>> {
   const { filter, group, limit } = request;
   for (let { after } = request; ; ) {

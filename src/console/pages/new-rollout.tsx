@@ -1,4 +1,4 @@
-/** A new rollout: who would be in it, before it begins. */
+/** A new rollout: shows which gateways would be in it, before it begins. */
 import type { ComponentChildren } from 'preact';
 import { useId, useState } from 'preact/hooks';
 import { useConsole, useLoaded, useMay } from '../base/context.ts';
@@ -14,7 +14,7 @@ const says = words.plan;
 interface Planned {
   readonly spec: Spec;
   readonly plan: Plan;
-  /** What was typed when it was made. */
+  /** What was typed when the plan was made. */
   readonly typed: Typed;
 }
 

@@ -1,4 +1,4 @@
-/** What the fleet costs, what became of its updates, who is silent. */
+/** What the fleet costs, what became of its updates, and which gateways are silent. */
 import { reportWords as says } from '../base/admin-words.ts';
 import { useConsole, useLoaded } from '../base/context.ts';
 import { bytes, plain } from '../base/format.ts';
@@ -120,7 +120,7 @@ interface CountsProps {
   readonly rows: readonly { name: string; count: number; said: string; href?: string }[];
 }
 
-/** Each with a bar beside its number. */
+/** Numbers, each with a bar beside it. */
 function Counts({ caption, heads, rows }: CountsProps) {
   const most = Math.max(1, ...rows.map(({ count }) => count));
   return (

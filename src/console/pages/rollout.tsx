@@ -1,4 +1,4 @@
-/** One rollout: what it waits for, its numbers beside the rule that stops it, its waves, what failed and why. */
+/** One rollout: what it waits for, its numbers beside the rule that stops it, its waves, and what failed and why. */
 import { wilsonLowerBound } from '../../fleet/rollout/stop-rule.ts';
 import { useConsole, useLoaded } from '../base/context.ts';
 import { plain } from '../base/format.ts';
@@ -39,7 +39,7 @@ export function RolloutPage({ id, say }: { id: string; say: (text: string) => vo
 
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
 
-/** By the rule itself, as the platform has it. */
+/** Computed by the rule itself, as on the platform. */
 function Numbers({ rollout: { tally, policy } }: { rollout: Rollout }) {
   const bad = tally.failed + tally.silent;
   const atLeast = wilsonLowerBound(bad, bad + tally.succeeded);

@@ -1,4 +1,4 @@
-/** The own account, and for an admin: people, tokens, whom to tell, the audit, products. */
+/** The person's own account, and for an admin: people, tokens, notices, the audit, and products. */
 import { settingWords as says } from '../base/admin-words.ts';
 import { useConsole, useMay } from '../base/context.ts';
 import { plain } from '../base/format.ts';

@@ -1,4 +1,4 @@
-/** One act for all gateways of a list, or for those that are selected, after their number was said and typed. */
+/** One act for all gateways of a list, or for the selected ones, after their number has been shown and typed. */
 import { useId, useState } from 'preact/hooks';
 import { needsApproval, ROLES } from '../../fleet/people/roles.ts';
 import { ACTS, type Act, type Acted, actOn, type Wanted, wantedOf } from '../base/acts.ts';
@@ -20,7 +20,7 @@ const PERMISSIONS = {
 interface ActAllProps {
   readonly selected: ReadonlySet<string>;
   clear(): void;
-  /** Reads the serial numbers of all that are meant. */
+  /** Reads the serial numbers of all gateways that the act is for. */
   all(): Promise<readonly string[]>;
   say(text: string): void;
 }

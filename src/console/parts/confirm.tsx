@@ -1,13 +1,16 @@
-/** Asks before something touches gateways, and says how many; what cannot be taken back has the number typed. */
+/**
+ * Asks before an act on gateways, and says how many they are; before an act that cannot be taken back, the number has
+ * to be typed.
+ */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import { words } from '../base/words.ts';
 
 export interface Question {
   readonly ask: string;
-  /** On the button: what is done. */
+  /** The label of the button: the act. */
   readonly action: string;
-  /** Has to be typed first. */
+  /** The number that has to be typed first. */
   readonly typed?: number | undefined;
   run(): Promise<void>;
 }
@@ -64,7 +67,7 @@ export function Confirm({ question, close }: { question: Question; close: () => 
   );
 }
 
-/** Modal: the rest of the page cannot be reached until it is closed; without `close` it cannot be. */
+/** Modal: the rest of the page cannot be reached until the dialog is closed; without `close` it cannot be closed. */
 export function Dialog(props: { title: string; close?: () => void; children: ComponentChildren }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();

@@ -1,4 +1,7 @@
-/** Good and bad of each day as bars, drawn here: a library for it would be larger than all the rest of the page. */
+/**
+ * Good and bad updates of each day as bars, drawn here: a library for it would be larger than the rest of the
+ * console.
+ */
 import { reportWords as says } from '../base/admin-words.ts';
 import type { Updates } from '../base/replies.ts';
 

@@ -1,4 +1,4 @@
-/** The filter of a list: checked as it is typed, by the parser that the platform has, with the place of what is wrong. */
+/** The filter of a list: checked while it is typed, by the platform's own parser, with the place of a fault. */
 import { useEffect, useId, useState } from 'preact/hooks';
 import { listFields } from '../../fleet/filter/fields.ts';
 import { parseFilter } from '../../fleet/filter/filter.ts';
@@ -8,7 +8,7 @@ import { words } from '../base/words.ts';
 
 interface FilterBarProps {
   readonly filter: string;
-  /** What is known to be in the fleet, to be completed. */
+  /** Apps known to be in the fleet, offered as completions. */
   readonly apps: readonly string[];
   apply(filter: string): void;
 }
@@ -38,7 +38,7 @@ export function FilterBar({ filter, apps, apply }: FilterBarProps) {
         aria-describedby={hint}
         onInput={(event) => {
           setText(event.currentTarget.value);
-          // What is wrong is told when it is sent, and goes as soon as it is right.
+          // A problem is shown when the filter is sent, and disappears as soon as the text is right.
           if (problem !== undefined) setProblem(problemOf(event.currentTarget.value));
         }}
       />
@@ -81,7 +81,7 @@ function problemOf(text: string): FilterError | undefined {
   }
 }
 
-/** The last word as each field that it may become. */
+/** Completes the last word to each field that it may be the beginning of. */
 function completions(text: string, apps: readonly string[]): readonly string[] {
   const [, before = '', word = ''] = /^(.*?)([\w.-]*)$/su.exec(text) ?? [];
   const fields = listFields()

@@ -11,7 +11,7 @@ import { Form } from './form.tsx';
 import { Time } from './time.tsx';
 import { UploadBox } from './upload.tsx';
 
-/** Of a fleet that is larger a person knows how it goes. */
+/** Whoever has a larger fleet knows these steps. */
 const MOST = 100;
 const MOST_EVENTS = 5;
 
@@ -85,7 +85,7 @@ export function FirstSteps({ close, say }: { close: () => void; say: (text: stri
   );
 }
 
-/** As an operator would type them; the address is a guess that he looks at. */
+/** The commands for the gateway; the platform's address is a guess that the operator has to check. */
 function setUpLines(product: string): string {
   return [
     `gwe --set-product-id ${plain(product)} --set-iface eth0`,
@@ -98,7 +98,7 @@ interface StepProps {
   readonly title: string;
   readonly isDone: boolean;
   readonly said: string;
-  /** What it shows stays when it is done. */
+  /** Its contents stay visible when it is done. */
   readonly isLast?: boolean;
   readonly children?: ComponentChildren;
 }

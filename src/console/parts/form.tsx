@@ -1,4 +1,4 @@
-/** A form of a few fields, one button, and the place where it says what is wrong. */
+/** A form with a few fields, one button, and a place for what is wrong. */
 import type { JSX } from 'preact';
 import { useId, useState } from 'preact/hooks';
 
@@ -6,7 +6,7 @@ export interface Field {
   readonly name: string;
   readonly label: string;
   readonly first?: string;
-  /** In place of a text: one of these. */
+  /** The field is a choice among these, in place of a text. */
   readonly options?: readonly (readonly [value: string, label: string])[];
   readonly lines?: number;
   readonly hint?: string;
@@ -17,7 +17,10 @@ export interface Field {
 interface FormProps {
   readonly fields: readonly Field[];
   readonly action: string;
-  /** Of the field, as it was typed without spaces around. Throws what is shown; else the form is emptied. */
+  /**
+   * Called with a function that gives the text of a field, without spaces around it. What it throws is shown;
+   * otherwise the form is emptied.
+   */
   submit(of: (name: string) => string): Promise<void>;
 }
 

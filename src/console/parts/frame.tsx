@@ -1,4 +1,4 @@
-/** Around every page: where one is, where one can go, who one is, and whether what is shown is live. */
+/** The frame of every page: where one is, where one can go, who is signed in, and whether what is shown is live. */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { exactTime, plain } from '../base/format.ts';
@@ -11,9 +11,9 @@ const PAGES = ['fleet', 'gateways', 'rollouts', 'content', 'reports', 'settings'
 interface Live {
   /** The platform answers. */
   readonly isThere: boolean;
-  /** The stream of events is open; `undefined` while nobody knows. */
+  /** The stream of events is open; `undefined` while that is not known. */
   readonly isStreaming: boolean | undefined;
-  /** When it answered last, as Unix seconds; 0 for never. */
+  /** Unix seconds of the last answer; 0 if there was none. */
   readonly asOf: number;
 }
 
@@ -21,7 +21,7 @@ interface FrameProps {
   readonly route: Route;
   readonly session: Session;
   readonly live: Live;
-  /** Read out by a screen reader when it changes. */
+  /** A screen reader reads it out when it changes. */
   readonly said: string;
   signOut(): void;
   readonly children: ComponentChildren;

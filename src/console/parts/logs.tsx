@@ -1,4 +1,4 @@
-/** The logs of updates that a gateway has sent, and the way to ask for one. */
+/** The logs of updates that a gateway has sent, and a button to ask for one. */
 import { logWords as says } from '../base/admin-words.ts';
 import { useConsole, useLoaded, useMay } from '../base/context.ts';
 import { object } from '../base/decode.ts';

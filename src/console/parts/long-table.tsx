@@ -1,15 +1,15 @@
-/** A table of any number of rows: only those that can be seen are there. */
+/** A table of any number of rows, of which only the visible ones are in the page. */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 
-/** As in the style sheet. */
+/** The same as in the style sheet. */
 const ROW_PX = 40;
-/** Rows drawn above and below what can be seen. */
+/** Rows drawn above and below the visible ones. */
 const SPARE = 10;
 
 export interface Column<T> {
   readonly name: string;
-  /** Left out where there is little room. */
+  /** Not shown where there is little room. */
   readonly isWide?: boolean;
   cell(item: T): ComponentChildren;
 }
@@ -21,7 +21,7 @@ interface LongTableProps<T> {
   /** The first one names the row. */
   readonly columns: readonly Column<T>[];
   idOf(item: T): string;
-  /** Told the last row that can be seen. */
+  /** Called with the last visible row. */
   look(at: number): void;
 }
 

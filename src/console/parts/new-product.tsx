@@ -4,7 +4,7 @@ import { object } from '../base/decode.ts';
 import { go } from '../base/route.ts';
 import { Form } from './form.tsx';
 
-/** Makes a product, and goes there. */
+/** Makes a product, and opens it. */
 export function NewProduct({ made }: { made: (name: string) => void }) {
   const { api, renew } = useConsole();
   const make = async (of: (name: string) => string): Promise<void> => {

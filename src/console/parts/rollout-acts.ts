@@ -1,4 +1,4 @@
-/** What a person may do with a rollout in its state, and what is asked before. */
+/** What a person may do with a rollout in its state, and the question before each act. */
 import type { Api } from '../base/api.ts';
 import { object } from '../base/decode.ts';
 import type { Rollout } from '../base/replies.ts';
@@ -61,7 +61,10 @@ function touchedBy(act: RolloutAct, rollout: Rollout): number {
   return counts[act];
 }
 
-/** A pause can be taken back by one more click, and has to be quick; the rest has its number typed. */
+/**
+ * A pause can be undone with one click, and has to be quick; before any other act the number of gateways has to be
+ * typed.
+ */
 export function questionOf(
   api: Api,
   act: RolloutAct,
@@ -76,7 +79,7 @@ export function questionOf(
     action: words.rollout.actions[act],
     typed: act === 'pause' ? undefined : count,
     async run() {
-      // What is asked is about what was shown: a rollout that has changed since is refused.
+      // The question is about what was shown: if the rollout has changed since, the act is refused.
       await api.change({ method: 'POST', path, body: {}, revision, decoder: object({}) });
       done(`${words.rollout.did[act]}: ${name}`);
     },

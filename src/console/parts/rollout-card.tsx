@@ -50,7 +50,7 @@ export function RolloutCard({ rollout, say }: { rollout: Rollout; say: (text: st
 
 const PARTS = ['succeeded', 'failed', 'silent', 'underWay', 'waiting'] as const satisfies (keyof Progress)[];
 
-/** The share of each kind as a bar, and the same in words: colour says nothing alone. */
+/** The share of each kind as a bar, and the same in words: nothing is shown by colour alone. */
 function ProgressBar({ name, progress }: { name: string; progress: Progress }) {
   const shown = PARTS.filter((part) => progress[part] > 0);
   const said = shown.map((part) => `${progress[part].toLocaleString('en')} ${words.rollout.legend[part]}`);

@@ -1,7 +1,7 @@
 import { useId } from 'preact/hooks';
 import { settingWords as says } from '../base/admin-words.ts';
 
-/** What is shown once: it is chosen as a whole when somebody goes there, to be copied. */
+/** A secret that is shown once: focusing it selects the whole, for copying. */
 export function Secret({ label, value }: { label: string; value: string }) {
   const id = useId();
   return (

@@ -9,11 +9,11 @@ const says = words.signIn;
 interface SignInProps {
   readonly api: Api;
   onSignedIn(session: Session): void;
-  /** Something is behind it that may not be left. */
+  /** A page is open behind it that must not be lost. */
   readonly isAgain?: boolean;
 }
 
-/** A token, or a name with its password, becomes a session; both are forgotten at once. */
+/** Exchanges a token, or a name with its password, for a session; neither is kept. */
 export function SignIn({ api, onSignedIn, isAgain = false }: SignInProps) {
   const hasSignOn = useSignOn(api);
   const [isByToken, setByToken] = useState(true);

@@ -6,7 +6,7 @@ interface TableProps {
   readonly rows: readonly { readonly key: string; readonly cells: readonly ComponentChildren[] }[];
 }
 
-/** A short table: the first cell of a row names it. It is scrolled by itself where the page is narrow. */
+/** A short table: the first cell of a row names the row. On a narrow page the table scrolls by itself. */
 export function Table({ name, heads, rows }: TableProps) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: it is scrolled by keys

@@ -1,6 +1,6 @@
 import { words } from '../base/words.ts';
 
-/** In place of what is not there yet; above what is there, but old. */
+/** Shown in place of what has not been read yet, or above what was read earlier. */
 export function Unread({ problem, isOld = false }: { problem: string | undefined; isOld?: boolean }) {
   if (problem !== undefined)
     return (

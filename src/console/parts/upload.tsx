@@ -1,4 +1,6 @@
-/** Files that somebody drops or chooses become content: looked at, digested, sent, and kept if what came is the same. */
+/**
+ * Files that somebody drops or chooses become content: checked, digested, and sent; kept if what arrived is the same.
+ */
 import { useId, useState } from 'preact/hooks';
 import { contentWords as says } from '../base/admin-words.ts';
 import type { Api } from '../base/api.ts';
@@ -20,7 +22,7 @@ export function UploadBox({ done }: { done: (id: string) => void }) {
   const [isOver, setOver] = useState(false);
   const field = useId();
   const take = async (files: readonly File[]): Promise<void> => {
-    // One after the other: each is read and sent at once.
+    // One file after the other: each is read and sent before the next begins.
     for (const file of files) {
       const tell = (row: Omit<Row, 'name'>): void =>
         setRows((before) => [
@@ -108,7 +110,7 @@ async function uploadFile(api: Api, product: string, file: File, tell: Tell): Pr
 
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_+-]{0,63}\.v[A-Za-z0-9_][A-Za-z0-9_.+-]{0,130}\.(tar\.gz|patch)$/;
 
-/** Throws a sentence for what no gateway could use. */
+/** Throws a sentence about a file that no gateway could use. */
 async function look(file: File): Promise<void> {
   if (!NAME.test(file.name)) throw new Error(says.badName(plain(file.name)));
   if (file.size === 0) throw new Error(says.empty(file.name));
@@ -119,7 +121,7 @@ async function look(file: File): Promise<void> {
 
 const SLICE_BYTES = 1024 * 1024;
 
-/** A part at a time: between two of them the page answers. */
+/** Reads a part at a time, so that the page responds between two of them. */
 async function digestOf(file: File, moved: (share: number) => void): Promise<string> {
   const hash = createSha256();
   for (let at = 0; at < file.size; at += SLICE_BYTES) {

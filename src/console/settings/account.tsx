@@ -1,4 +1,4 @@
-/** The own account: password and second factor. */
+/** The person's own account: password and second factor. */
 import { useState } from 'preact/hooks';
 import { settingWords } from '../base/admin-words.ts';
 import { useConsole, useLoaded } from '../base/context.ts';

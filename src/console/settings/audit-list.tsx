@@ -1,4 +1,4 @@
-/** What people and the rule did, the newest first. */
+/** What people and the stop rule did, the newest first. */
 import { settingWords } from '../base/admin-words.ts';
 import { useConsole, useLoaded } from '../base/context.ts';
 import { plain } from '../base/format.ts';
@@ -11,7 +11,7 @@ import { Unread } from '../parts/unread.tsx';
 const says = settingWords.audit;
 const PAGE = 50;
 
-/** `before`: the number of the entry that the page ends in front of; empty for the newest. */
+/** `before`: the number of the entry before which the page ends; empty for the newest page. */
 export function AuditList({ before }: { before: string }) {
   const { api, product } = useConsole();
   const end = /^\d{1,12}$/.test(before) ? Number(before) : undefined;

@@ -1,4 +1,4 @@
-/** Who is told of what, by a webhook or by mail, and whether it arrives. */
+/** Who receives which notices, by a webhook or by mail, and whether they arrive. */
 import { useState } from 'preact/hooks';
 import { settingWords } from '../base/admin-words.ts';
 import { useConsole, useLoaded } from '../base/context.ts';
@@ -13,7 +13,7 @@ import { Unread } from '../parts/unread.tsx';
 
 const { targets: says, ...common } = settingWords;
 
-/** All that there is to tell, or one kind. */
+/** Stands for all kinds of notices. */
 const ALL = 'all';
 
 export function Targets({ say }: { say: (text: string) => void }) {

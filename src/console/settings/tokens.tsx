@@ -1,4 +1,4 @@
-/** Tokens of programs: made, seen in use, revoked. */
+/** Tokens of programs: makes and revokes them, and shows when each was used. */
 import { useState } from 'preact/hooks';
 import { settingWords as says } from '../base/admin-words.ts';
 import { useConsole, useLoaded } from '../base/context.ts';

@@ -1,9 +1,11 @@
-/** Where a webhook may go: the address that is connected to is looked at, not the one that a name had before. */
+/** Where a webhook may go: checks the address that the connection is made to, not one that the name had earlier. */
 import { lookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { GweError } from '../../base/errors.ts';
 
-/** Addresses of this machine and its own link: no request of the platform reaches what is meant for them alone. */
+/**
+ * Addresses of this machine and of its own link: the platform sends no request to services that only they may reach.
+ */
 export function isLocalAddress(address: string): boolean {
   const local = new BlockList();
   for (const [net, bits] of [
@@ -21,12 +23,15 @@ export function isLocalAddress(address: string): boolean {
   ] as const)
     local.addSubnet(net, bits, 'ipv6');
   const plain = address.replace(/^\[|\]$/g, '').replace(/%.*$/, '');
-  // An IPv4 address within one of IPv6 is checked as what it is.
+  // An IPv4 address inside an IPv6 address is checked as the IPv4 address that it is.
   if (isIP(plain) === 4) return local.check(plain, 'ipv4');
   return isIP(plain) === 6 && (local.check(plain, 'ipv6') || isMapped(plain));
 }
 
-/** `::ffff:a.b.c.d` in any spelling, and the translated ones of NAT64: none of them is needed, and any may hide another. */
+/**
+ * `::ffff:a.b.c.d` in any spelling, and the addresses that NAT64 translates: none of them is needed, and any may hide
+ * another.
+ */
 function isMapped(address: string): boolean {
   const mapped = new BlockList();
   mapped.addSubnet('::ffff:0:0', 96, 'ipv6');
@@ -35,7 +40,7 @@ function isMapped(address: string): boolean {
   return mapped.check(address, 'ipv6');
 }
 
-/** Throws PROTOCOL_REFUSED where the host is such an address itself: then nothing is looked up. */
+/** Throws PROTOCOL_REFUSED where the host is such an address itself, and so is never looked up. */
 export function refuseLocalHost(hostname: string): void {
   if (isLocalAddress(hostname)) throw refused(hostname);
 }

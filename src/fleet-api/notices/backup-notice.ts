@@ -1,4 +1,4 @@
-/** A backup that failed is told of by whoever made it. */
+/** Whoever made a backup that failed sends a notice of it. */
 import { describeError, GweError } from '../../base/errors.ts';
 import type { RecordStorage } from '../../platform/storage/record-storage.ts';
 import { enqueue, listTargets } from './notifier.ts';
@@ -6,8 +6,8 @@ import { enqueue, listTargets } from './notifier.ts';
 const MOST_CHARS = 500;
 
 /**
- * Told to those who want it, by the platform as soon as it serves. Never throws: what is to be heard is why the backup failed.
- * One that somebody ended is none that failed.
+ * Stored for everybody who wants such notices; the platform sends it as soon as it serves. Never throws, since the
+ * caller has to report why the backup failed. A backup that somebody cancelled has not failed.
  */
 export async function tellFailedBackup(
   storage: RecordStorage,
@@ -28,6 +28,6 @@ export async function tellFailedBackup(
   try {
     await enqueue(storage, await listTargets(storage), notice);
   } catch {
-    // Its database may be what failed.
+    // The database itself may be what failed.
   }
 }

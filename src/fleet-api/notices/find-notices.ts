@@ -1,9 +1,9 @@
-/** What there is to tell now: looked for once a minute by one of the platforms that share a database. */
+/** What there is to report now. One of the platforms that share a database looks for it once a minute. */
 import type { GatewayRecord } from '../../fleet/gateway/record.ts';
 import type { Storage } from '../../platform/storage/storage.ts';
 import type { Notice, Target } from './notice.ts';
 
-/** Rollouts that are looked at, the newest of a product. */
+/** How many rollouts of a product are looked at, the newest ones. */
 const MOST_ROLLOUTS = 100;
 
 /** Rollouts that wait for a person. */
@@ -19,7 +19,7 @@ export async function findDecisions(storage: Storage, product: string, at: numbe
   });
 }
 
-/** Crash loops that were told of after the event `after`; with the number of the last event that was looked at. */
+/** Crash loops among the events after the event `after`. */
 export async function findLoops(
   storage: Storage,
   product: string,
@@ -38,10 +38,10 @@ export async function findLoops(
   }
 }
 
-/** Named one by one in a notice. */
+/** So many gateways are named one by one in a notice. */
 const MOST_NAMED = 50;
 
-/** Gateways that this target has not been told of as silent; all of a look in one notice. */
+/** Gateways whose silence has not been reported to this target; all those found at once are in one notice. */
 export async function findSilent(
   storage: Storage,
   product: string,
@@ -73,7 +73,7 @@ export async function findSilent(
   return { key: `silent:${product}:${at}`, kind: 'silent', product, at, title, text };
 }
 
-/** Whether this silence has not been told: it is noted as told. */
+/** Whether this silence has not been reported yet; if so, it is noted as reported. */
 async function isFresh(storage: Storage, key: string, lastSeenAt: number): Promise<boolean> {
   if ((await storage.findRecord('told', key)) === String(lastSeenAt)) return false;
   return storage.changeRecord({ kind: 'told', key }, () => ({
@@ -83,10 +83,10 @@ async function isFresh(storage: Storage, key: string, lastSeenAt: number): Promi
 }
 
 const DAY_S = 86_400;
-/** Days before its end at which a certificate is told of. */
+/** How many days before its end a notice about a certificate is sent. */
 const CERTIFICATE_DAYS = [1, 7, 21];
 
-/** `endsAt`: Unix seconds after which the platform's certificate is worth nothing. */
+/** `endsAt`: Unix seconds after which the platform's certificate is not valid. */
 export function findCertificate(endsAt: number, at: number): Notice[] {
   const days = CERTIFICATE_DAYS.find((most) => endsAt - at <= most * DAY_S);
   if (days === undefined) return [];

@@ -1,4 +1,4 @@
-/** Whom to tell of what, and what became of it. */
+/** Who receives which notices, and what became of each notice. */
 import { randomBytes } from 'node:crypto';
 import * as v from 'valibot';
 import { Refusal } from '../../platform/http/exchange.ts';

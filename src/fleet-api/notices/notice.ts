@@ -1,4 +1,4 @@
-/** What people are told of, whom, and when it is tried again. */
+/** What people are notified of, who is notified, and when a failed notice is tried again. */
 import { createHash, createHmac } from 'node:crypto';
 import * as v from 'valibot';
 
@@ -6,10 +6,10 @@ export const NOTICE_KINDS = ['decision', 'silent', 'crash-loop', 'certificate', 
 type NoticeKind = (typeof NOTICE_KINDS)[number];
 
 export interface Notice {
-  /** The same again is the same notice. */
+  /** The same key again is the same notice. */
   readonly key: string;
   readonly kind: NoticeKind;
-  /** `*` where it concerns the platform itself. */
+  /** `*` for a notice about the platform itself. */
   readonly product: string;
   /** Unix seconds. */
   readonly at: number;
@@ -27,7 +27,7 @@ export const TargetSchema = v.object({
   url: v.string(),
   kinds: v.array(v.picklist(NOTICE_KINDS)),
   silentAfterS: v.number(),
-  /** What bodies are signed with. */
+  /** The secret that bodies are signed with. */
   secret: v.string(),
 });
 export type Target = v.InferOutput<typeof TargetSchema>;
@@ -56,7 +56,7 @@ export const DeliverySchema = v.object({
 });
 export type Delivery = v.InferOutput<typeof DeliverySchema>;
 
-/** What was sent is remembered for so long, so that it is not sent again. */
+/** So long it is remembered which notices were sent, so that none is sent again. */
 export const KEPT_S = 40 * 86_400;
 const PAUSES_S = [60, 300, 1800, 7200, 43_200];
 
@@ -64,7 +64,7 @@ export function deliveryKey(target: Target, { key }: Notice): string {
   return `${target.id}.${createHash('sha256').update(key).digest('hex').slice(0, 32)}`;
 }
 
-/** After a try: sent, to be tried again later, or given up. */
+/** The delivery after a try: sent, to be tried again later, or given up. */
 export function afterTry(delivery: Delivery, error: string | undefined, nowS: number): Delivery {
   const attempts = delivery.attempts + 1;
   if (error === undefined) return { ...delivery, attempts, state: 'sent', error: '' };

@@ -1,4 +1,4 @@
-/** Tells people: finds what there is to tell, keeps it until it is sent, and tries again. */
+/** Notifies people: finds what there is to report, stores it until it is sent, and tries again. */
 import { randomBytes } from 'node:crypto';
 import * as v from 'valibot';
 import type { Clock } from '../../base/clock.ts';
@@ -39,11 +39,11 @@ const LEASE_S = 30;
 const FIND_EVERY_S = 60;
 const SILENT_EVERY_S = 600;
 const SWEEP_EVERY_S = 300;
-/** That wait for one target; beyond it nothing more is kept for it. */
+/** How many notices may wait for one target; beyond that no more are stored for it. */
 const MOST_WAITING = 1000;
 const MOST_TOGETHER = 4;
 
-/** Until `signal`. Never rejects: what goes wrong is told, and tried again. */
+/** Runs until `signal`. Never rejects: errors are logged, and the work is tried again. */
 export async function keepNotifying(
   context: Context,
   options: NotifierOptions,
@@ -64,7 +64,7 @@ export async function keepNotifying(
   }
 }
 
-/** One of the platforms that share a database does it. */
+/** One of the platforms that share a database does the work. */
 function takeLease(storage: Storage, holder: string): Promise<boolean> {
   return storage.changeRecord({ kind: 'lease', key: 'notices' }, (found, nowS) =>
     found === undefined || found === holder
@@ -73,7 +73,7 @@ function takeLease(storage: Storage, holder: string): Promise<boolean> {
   );
 }
 
-/** One round: finds what is new where its time has come, and sends what is due. */
+/** One round: finds what is new, where it is time to look, and sends what is due. */
 export async function notifyOnce(context: Context, options: NotifierOptions): Promise<void> {
   const { storage, clock } = context;
   const targets = await listTargets(storage);
@@ -124,7 +124,7 @@ async function findAll(
   }));
 }
 
-/** For each target that wants it, once. */
+/** Stores a notice once for each target that wants it. */
 export async function enqueue(
   storage: Pick<RecordStorage, 'changeRecord'>,
   targets: readonly Target[],

@@ -1,4 +1,4 @@
-/** One notice to one target: by a signed request, or by mail. */
+/** Sends one notice to one target: by a signed request, or by mail. */
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { GweError } from '../../base/errors.ts';
@@ -6,7 +6,7 @@ import { lookupOutside, refuseLocalHost } from './addresses.ts';
 import { type Notice, signBody, type Target } from './notice.ts';
 
 interface Mail {
-  /** `smtp://HOST:PORT`, or `smtps://HOST:PORT`; the name of the user in it, if any. */
+  /** `smtp://HOST:PORT`, or `smtps://HOST:PORT`; with the name of the user in it, if there is one. */
   readonly url: string;
   readonly password?: string | undefined;
   readonly from: string;
@@ -15,15 +15,15 @@ interface Mail {
 
 export interface Ways {
   readonly mail?: Mail | undefined;
-  /** Webhooks may go to this machine and its link. */
+  /** Webhooks may go to this machine and to its own link. */
   readonly allowsLocal: boolean;
   readonly ca?: string | undefined;
 }
 
-/** For all of it: a target that is slow is tried again. */
+/** For the whole notice: a target that is too slow is tried again later. */
 const TIMEOUT_MS = 10_000;
 
-/** Throws where it was not taken. */
+/** Throws if the target did not accept it. */
 export async function sendNotice(ways: Ways, target: Target, notice: Notice): Promise<void> {
   if (target.url.startsWith('mailto:')) await sendMail(ways, target, notice);
   else await callWebhook(ways, target, notice);
@@ -43,7 +43,7 @@ async function callWebhook({ allowsLocal, ca }: Ways, target: Target, notice: No
   const options = {
     method: 'POST',
     headers,
-    // A connection of its own: one that is kept was looked at for another name.
+    // A connection of its own: the address of a reused one was checked for another name.
     agent: false,
     signal: AbortSignal.timeout(TIMEOUT_MS),
     ...(allowsLocal ? {} : { lookup: lookupOutside }),
@@ -52,7 +52,7 @@ async function callWebhook({ allowsLocal, ca }: Ways, target: Target, notice: No
   const status = await new Promise<number>((resolve, reject) => {
     const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
     const sent = send(url, options, (response) => {
-      // What it says is of no interest, and may be endless.
+      // The body of the answer does not matter, and may be endless.
       response.destroy();
       resolve(response.statusCode ?? 0);
     });
@@ -81,7 +81,7 @@ async function sendMail({ mail }: Ways, target: Target, { title, text, product }
     port: url.port === '' ? (isSecure ? 465 : 587) : Number(url.port),
     secure: isSecure,
     ...(user === '' ? {} : { auth: { user, pass: mail.password ?? '' } }),
-    // A password never goes over a line that anybody may read.
+    // A password is never sent over a line that others can read.
     requireTLS: user !== '',
     ...(mail.ca === undefined ? {} : { tls: { ca: mail.ca } }),
     connectionTimeout: TIMEOUT_MS,

@@ -1,4 +1,4 @@
-/** Patches: which there are, what they save, and what a worker asks for and brings. */
+/** Patches: which ones exist, what they save, and the calls by which a worker gets work and brings results. */
 import * as v from 'valibot';
 import { matchArtifactName } from '../../artifact/name.ts';
 import { savedBytes } from '../../fleet/patch/patch-job.ts';

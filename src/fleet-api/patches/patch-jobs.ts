@@ -1,4 +1,4 @@
-/** Patch jobs among the small records of the platform, and who makes them. */
+/** Patch jobs, stored among the small records of the platform, and the workers that do them. */
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import { renderArtifactName } from '../../artifact/name.ts';
@@ -18,9 +18,9 @@ import type { Storage } from '../../platform/storage/storage.ts';
 
 const JOB_KIND = 'patch-job';
 const WORKER_KIND = 'patch-worker';
-/** What ended is known for so long. */
+/** How long an ended job is remembered. */
 const KEPT_S = 180 * 86_400;
-/** A worker that asks for work is there for so long. */
+/** How long a worker that asked for work counts as present. */
 const THERE_S = 300;
 
 const JobSchema = v.object({
@@ -44,7 +44,7 @@ export interface StoredJob extends PatchJob {
   readonly product: string;
 }
 
-/** Without a `/` but the one before the job's own id. */
+/** Contains no `/` except the one before the job's own id. */
 function prefixOf(product: string): string {
   return `${encodeURIComponent(product)}/`;
 }
@@ -70,7 +70,7 @@ async function listAll(storage: Storage, product?: string): Promise<StoredJob[]>
   return found;
 }
 
-/** The newest version of an app last. */
+/** Jobs of a product; the newest version of an app comes last. */
 export async function listJobs(storage: Storage, product: string): Promise<StoredJob[]> {
   const jobs = await listAll(storage, product);
   const order = ({ app, version, from }: StoredJob): string => `${app}\n${version}\n${from}`;
@@ -95,8 +95,8 @@ export async function countWorkers(storage: Storage): Promise<number> {
 }
 
 /**
- * Asks for patches to this artifact from the commonest of the versions, where there is a worker to make them. One that has
- * been made, or could not be, is not asked for again while the two tarballs are the same.
+ * Asks for patches to this artifact from the commonest versions, where there is a worker to make them. A patch that
+ * has been made, or could not be made, is not asked for again while the two tarballs stay the same.
  */
 export async function askForPatches(
   storage: Storage,
@@ -121,7 +121,7 @@ export async function askForPatches(
   }
 }
 
-/** The next job for this worker, that of the most gateways first. */
+/** The next job for this worker; the job for the most gateways comes first. */
 export async function claimNext(storage: Storage, worker: string): Promise<StoredJob | undefined> {
   await noteWorker(storage, worker, THERE_S);
   const open = (await listAll(storage)).filter(({ state }) => state === 'open');
@@ -149,7 +149,7 @@ function noteWorker(storage: Storage, worker: string, seconds: number): Promise<
   }));
 }
 
-/** The job after it, `undefined` where there is none or it has ended. */
+/** Resolves to the job after it; `undefined` if there is no such job or it has ended already. */
 export function endStored(
   storage: Storage,
   { product, id }: { readonly product: string; readonly id: string },

@@ -1,11 +1,11 @@
-/** Rollouts that wait for their patches begin when the last of these has ended. */
+/** A rollout that waits for its patches begins when the last of them has ended. */
 import { finishPreparing } from '../../fleet/rollout/operate.ts';
 import type { Rollout } from '../../fleet/rollout/rollout.ts';
 import type { StoredRollout } from '../../platform/storage/fleet-storage.ts';
 import type { Storage } from '../../platform/storage/storage.ts';
 import { jobsOf } from './patch-jobs.ts';
 
-/** Rollouts that are looked at, the newest of a product. */
+/** How many rollouts of a product are looked at, the newest ones. */
 const MOST_ROLLOUTS = 100;
 
 export async function hasOpenPatches(
@@ -21,7 +21,7 @@ export async function beginPrepared(storage: Storage, product: string, at: numbe
     if (rollout.state === 'preparing') await beginIfPrepared(storage, { product, rollout }, at);
 }
 
-/** One that still waits, or has begun meanwhile, stays as it is. */
+/** A rollout whose patches are not ready, or that has begun meanwhile, stays as it is. */
 export async function beginIfPrepared(
   storage: Storage,
   { product, rollout }: Pick<StoredRollout, 'product' | 'rollout'>,

@@ -1,8 +1,8 @@
-/** Cookies of the platform's own pages: no script reads them, and no other site's page sends them. */
+/** Cookies of the platform's own pages: no script can read them, and no page of another site can send them. */
 
 /** The cookie of a session. */
 export const SESSION_COOKIE = 'gwe_session';
-/** The cookie of a login under way at a provider: it comes back from another site. */
+/** The cookie of a login under way at a provider: the request that brings it back comes from another site. */
 export const FLOW_COOKIE = 'gwe_sign_on';
 
 export function readCookie(header: string | undefined, name: string): string | undefined {
@@ -19,7 +19,7 @@ interface CookieOptions {
   readonly sameSite: 'Strict' | 'Lax';
 }
 
-/** `Set-Cookie`; an empty value ends it. */
+/** The `Set-Cookie` header; an empty value deletes the cookie. */
 export function renderCookie(
   name: string,
   value: string,

@@ -1,4 +1,4 @@
-/** Logging in and out, and what people do with their own account. */
+/** Logging in and out, and what people do with their own accounts. */
 import * as v from 'valibot';
 import { addAttempt, MOST_OF_ACCOUNT, MOST_OF_ADDRESS } from '../../fleet/people/attempts.ts';
 import { OPERATOR_NAME, type Operator, showOperator } from '../../fleet/people/operator.ts';
@@ -94,7 +94,7 @@ async function logIn(context: FleetContext, request: Request): Promise<Answer> {
   return loggedIn(context, request, opened);
 }
 
-/** A code opens once, whichever replica it is given to. */
+/** Refuses a code that was used before, on whichever replica. */
 function checkCode(
   { storage, sealer }: FleetContext,
   { name }: Operator,
@@ -114,7 +114,9 @@ function checkCode(
 const ATTEMPT_KIND = 'attempt';
 const AttemptsSchema = v.object({ count: v.number(), since: v.number() });
 
-/** Refuses with 429 after too many: of this account from this address, or of any from it. */
+/**
+ * Refuses with 429 after too many tries: for this account from this address, or for any account from this address.
+ */
 async function countAttempt(storage: RecordStorage, { address }: Request, name: string): Promise<void> {
   for (const [key, most] of [
     [`${name}@${address}`, MOST_OF_ACCOUNT],
@@ -138,7 +140,10 @@ async function forgetAttempts(storage: RecordStorage, { address }: Request, name
   await storage.changeRecord(which, () => ({ result: undefined, isRemoved: true }));
 }
 
-/** The person of this session, who has given the password once more. Refuses with 401 otherwise, 409 without a password. */
+/**
+ * The person of this session, who has given the password once more. Refuses with 401 if it is wrong, and with 409 if
+ * the account has none.
+ */
 async function confirmPerson(
   { storage }: FleetContext,
   request: Request,

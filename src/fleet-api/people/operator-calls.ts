@@ -1,4 +1,4 @@
-/** People and what they may do, as an admin and the server itself see them. */
+/** People and what they may do, for an admin and for the server's own token. */
 import * as v from 'valibot';
 import { OPERATOR_NAME, type Operator, showOperator } from '../../fleet/people/operator.ts';
 import { hashPassword, randomPassword } from '../../fleet/people/passwords.ts';
@@ -17,7 +17,7 @@ import { changeOperator, decodeOperator, GRANTS, newGeneration, OPERATOR_KIND } 
 const OPERATOR = v.object({
   name: v.pipe(v.string(), v.regex(OPERATOR_NAME, 'expected up to 64 letters, digits, _ . @ + -')),
   grants: GRANTS,
-  /** Without one the person comes by single sign-on alone. */
+  /** Without a password the person can sign in only by single sign-on. */
   withPassword: v.optional(v.boolean()),
 });
 const ROLES_OF = v.object({ grants: GRANTS });

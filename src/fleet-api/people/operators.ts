@@ -1,4 +1,4 @@
-/** People as records: an operator, and the sessions of one. */
+/** People as stored records: operators, and their sessions. */
 import { randomBytes } from 'node:crypto';
 import * as v from 'valibot';
 import type { AuditFacts } from '../../fleet/people/audit.ts';
@@ -40,7 +40,7 @@ export async function findOperator(storage: RecordStorage, name: string): Promis
   return text === undefined ? undefined : decodeOperator(text);
 }
 
-/** Refuses with 404 where there is none of this name. */
+/** Refuses with 404 where there is no operator of this name. */
 export function changeOperator(
   storage: RecordStorage,
   name: string,
@@ -54,14 +54,14 @@ export function changeOperator(
   });
 }
 
-/** What ends the sessions there are. */
+/** A new generation ends the existing sessions. */
 export function newGeneration(): string {
   return randomBytes(8).toString('hex');
 }
 
 const LoginSchema = v.object({ operator: v.string(), generation: v.string(), expiresAt: v.number() });
 
-/** A new login of this person: what a session may name until it ends. */
+/** Records a new login of this person, which a session names until it ends. */
 export async function openLogin(
   storage: RecordStorage,
   operator: Operator,
@@ -85,7 +85,7 @@ export function closeLogin(storage: RecordStorage, id: string): Promise<void> {
   return storage.changeRecord({ kind: LOGIN_KIND, key: id }, () => ({ result: undefined, isRemoved: true }));
 }
 
-/** Whose login it is; `undefined` for one that has ended, by itself or by a change of the account. */
+/** The person of a login; `undefined` for a login that has expired, or was ended by a change of the account. */
 export async function findLogin(storage: RecordStorage, id: string): Promise<Actor | undefined> {
   const text = await storage.findRecord(LOGIN_KIND, id);
   if (text === undefined) return undefined;
@@ -95,7 +95,7 @@ export async function findLogin(storage: RecordStorage, id: string): Promise<Act
   return actorOf(operator, id, login.expiresAt);
 }
 
-/** Before the password that the platform made is changed, there is nothing that the person may do. */
+/** Until the password that the platform made is changed, the person may do nothing else. */
 function actorOf({ name, mustChange, grants }: Operator, credential: string, expiresAt: number): Actor {
   return { name, grants: mustChange ? [] : grants, kind: 'person', credential, expiresAt };
 }

@@ -1,11 +1,11 @@
-/** Secrets of second factors, sealed where they are kept. */
+/** Secrets of second factors, which are stored sealed. */
 import { isSealed, type Sealer } from '../../fleet/people/seal.ts';
 import { findTotpStep } from '../../fleet/people/totp.ts';
 import { Refusal } from '../../platform/http/exchange.ts';
 
 const aboutOf = (name: string): string => `totp\n${name}`;
 
-/** Refuses with 409 where there is no key to seal it with. */
+/** Refuses with 409 where there is no key to seal the secret with. */
 export function sealSecret(sealer: Sealer | undefined, secret: string, name: string): string {
   if (sealer === undefined)
     throw new Refusal(
@@ -15,7 +15,9 @@ export function sealSecret(sealer: Sealer | undefined, secret: string, name: str
   return sealer.seal(secret, aboutOf(name));
 }
 
-/** One of before there were keys is in the clear. Refuses with 409 what cannot be opened. */
+/**
+ * A secret that was stored before there were keys is in plain text. Refuses with 409 a secret that cannot be opened.
+ */
 function openSecret(sealer: Sealer | undefined, kept: string, name: string): string {
   if (!isSealed(kept)) return kept;
   const opened = sealer?.open(kept, aboutOf(name)) ?? { fault: 'this platform has no key' };
@@ -28,13 +30,13 @@ function openSecret(sealer: Sealer | undefined, kept: string, name: string): str
 }
 
 interface Checked {
-  /** Of the code that was taken. */
+  /** The time step of the code that was accepted. */
   readonly step: number;
-  /** As it is kept from now on. */
+  /** The secret as it is to be stored from now on. */
   readonly kept: string;
 }
 
-/** `undefined` for a code that is wrong. */
+/** `undefined` for a wrong code. */
 export function checkSecret(
   sealer: Sealer | undefined,
   { name, kept }: { readonly name: string; readonly kept: string },

@@ -1,4 +1,4 @@
-/** The two pages of a login at a provider of identities: there, and back. */
+/** The two pages of a login at a provider of identities: the way there, and the way back. */
 import { createHash, randomBytes } from 'node:crypto';
 import * as v from 'valibot';
 import { describeError } from '../../base/errors.ts';
@@ -53,7 +53,7 @@ async function begin(context: FleetContext, request: Request): Promise<Answer> {
     result: undefined,
     put: { body: JSON.stringify(flow), endsAt: nowS + FLOW_S },
   }));
-  // It has to come along when the provider sends the person back.
+  // The browser has to send it when the provider sends the person back.
   const cookie = renderCookie(FLOW_COOKIE, secret, {
     seconds: FLOW_S,
     isEncrypted: request.isEncrypted,
@@ -66,7 +66,7 @@ async function begin(context: FleetContext, request: Request): Promise<Answer> {
 async function finish(context: FleetContext, request: Request): Promise<Answer> {
   const signOn = signOnOf(context);
   const secret = readCookie(request.header('cookie'), FLOW_COOKIE) ?? '';
-  // Once: a query that is seen by others opens nothing.
+  // Accepted once only: a query that others can see must not work again.
   const found = await context.storage.changeRecord({ kind: KIND, key: keyOf(secret) }, (body) => ({
     result: body,
     isRemoved: true,
@@ -83,7 +83,10 @@ async function finish(context: FleetContext, request: Request): Promise<Answer> 
   return { body: undefined, reply: homePage(headers ?? {}) };
 }
 
-/** By a page of our own: a redirect from another site would leave the session's cookie behind. */
+/**
+ * Goes on by a page of our own: with a redirect that began on another site, the browser would not send the session's
+ * cookie.
+ */
 function homePage(headers: Readonly<Record<string, string>>): Reply {
   const body = '<!doctype html><meta http-equiv="refresh" content="0; url=/"><a href="/">gwe</a>';
   return {

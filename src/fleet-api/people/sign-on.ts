@@ -1,4 +1,4 @@
-/** Single sign-on at a provider of identities: OpenID Connect by an authorization code with PKCE. */
+/** Single sign-on at a provider of identities: OpenID Connect, with an authorization code and PKCE. */
 import { Agent } from 'node:https';
 import fetch from 'node-fetch';
 import type * as OAuth from 'oauth4webapi';
@@ -10,7 +10,7 @@ interface SignOnOptions {
   clientSecret?: string | undefined;
   /** Where people reach this platform, without a path. */
   publicUrl: string;
-  /** What names a person: `email`, or another claim. */
+  /** The claim that names a person: `email`, or another one. */
   claim?: string | undefined;
   /** PEM of the authority that signed the provider's certificate, where it is not a public one. */
   ca?: string | undefined;
@@ -24,9 +24,11 @@ interface SignOnFlow {
 }
 
 export interface SignOn {
-  /** Where to send the person, and what is needed when he comes back. */
+  /** Where to send the person, and what is needed when the person comes back. */
   begin(): Promise<{ url: string; flow: SignOnFlow }>;
-  /** The name of the person who came back with this query. Throws where the provider or the query cannot be believed. */
+  /**
+   * The name of the person who came back with this query. Throws where the provider or the query cannot be trusted.
+   */
   finish(query: URLSearchParams, flow: SignOnFlow): Promise<string>;
 }
 
@@ -85,14 +87,15 @@ export function createSignOn(options: SignOnOptions): SignOn {
       );
       const expected = { expectedNonce: nonce, requireIdToken: true };
       const tokens = await oauth.processAuthorizationCodeResponse(server, client, response, expected);
-      // The connection vouches for the token already; its signature does so beyond it.
+      // The connection already proves who sent the token; checking its signature as well does not rely on the
+      // connection.
       await oauth.validateApplicationLevelSignature(server, response, request);
       return nameOf(provider, tokens, options.claim ?? 'email');
     },
   };
 }
 
-/** Asked anew each time: its keys and addresses may change, and logins are few. */
+/** Looked up each time: its keys and addresses may change, and logins are rare. */
 async function findProvider({ issuer, clientId, clientSecret, ca }: SignOnOptions): Promise<Provider> {
   const oauth = await import('oauth4webapi');
   const url = new URL(issuer);
@@ -124,7 +127,7 @@ async function nameOf(
   }
   const name = facts[claim];
   if (typeof name !== 'string') throw new Error(`the provider sent no '${claim}'`);
-  // Whoever may write any address into his account there would be anybody here.
+  // Without this check, anybody whose account at the provider takes any mail address could sign in as anyone here.
   if (claim === 'email' && facts.email_verified !== true)
     throw new Error('the provider has not verified the address of mail');
   return name;
@@ -137,7 +140,7 @@ interface FetchOptions {
   signal?: AbortSignal | null | undefined;
 }
 
-/** What the provider answers is bounded, and may be vouched for by an authority of one's own. */
+/** Answers of the provider are bounded, and its certificate may be signed by a private authority. */
 function fetchBounded(ca: string | undefined): (url: string, options: FetchOptions) => Promise<Response> {
   const agent = ca === undefined ? undefined : new Agent({ ca });
   return async (url, { method, headers, body, signal }) => {

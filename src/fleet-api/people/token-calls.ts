@@ -81,7 +81,7 @@ export const tokenCalls: readonly ApiCall[] = [
   },
 ];
 
-/** The number of the last entry: they have no gaps, so it is found by doubling and halving. */
+/** The number of the last entry. Numbers have no gaps, so it is found by doubling and halving. */
 async function lastOf(storage: FleetContext['storage']): Promise<number> {
   const isThere = async (number: number): Promise<boolean> =>
     (await storage.listAudit(number - 1, 1)).length > 0;

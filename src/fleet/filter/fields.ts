@@ -1,7 +1,7 @@
-/** What a filter may ask of a gateway, as one table: name -> its kind, and where it is found. */
+/** What a filter may ask about a gateway, as one table: name -> its kind, and where its value is found. */
 import type { GatewayRecord } from '../gateway/record.ts';
 
-/** `flag` has no value; an age is seconds from then to now, Infinity for never. */
+/** A `flag` has no value; an `age` is the seconds from then to now, Infinity for never. */
 type FieldKind = 'text' | 'version' | 'bytes' | 'age' | 'count' | 'flag';
 type FieldValue = string | number | boolean | undefined;
 
@@ -53,7 +53,7 @@ const APP_FIELDS: Readonly<Record<string, Field>> = {
 
 const TAG_FIELD: Field = { kind: 'text', help: 'a tag', read: (gateway, _, name) => gateway.tags.get(name) };
 
-/** Known, expected before now, and not heard of. */
+/** Whether a gateway that was heard of before has not been heard of by the time it was expected. */
 function isSilent(gateway: Pick<GatewayRecord, 'expectedBy'>, nowS: number): boolean {
   return gateway.expectedBy > 0 && nowS > gateway.expectedBy;
 }
@@ -78,7 +78,7 @@ function use({ kind, read }: Field, name: string): FieldUse {
   return { kind, read: (gateway, nowS) => read(gateway, nowS, name) };
 }
 
-/** For an error: every name there is. */
+/** Every name there is, for an error message. */
 export function listFields(): string {
   const app = Object.keys(APP_FIELDS).map((part) => (part === '' ? 'app.NAME' : `app.NAME.${part}`));
   return [...Object.keys(PLAIN_FIELDS), 'tag.NAME', ...app].join(', ');

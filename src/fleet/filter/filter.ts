@@ -12,14 +12,17 @@ import { type FieldUse, findField, listFields } from './fields.ts';
 import { FilterError, splitFilter, type Token } from './tokens.ts';
 import { expectedValue, holds, isOperatorOf, OPERATORS, type Operator, readValue } from './values.ts';
 
-/** Whether a gateway is meant, at `nowS` (Unix seconds). */
+/** Whether the filter chooses a gateway, at `nowS` (Unix seconds). */
 type Filter = (gateway: GatewayRecord, nowS: number) => boolean;
 
-/** Parentheses and `not` within each other. */
+/** How deep parentheses and `not` may be nested. */
 export const MAX_FILTER_DEPTH = 20;
 const KEYWORDS: ReadonlySet<string> = new Set(['and', 'or', 'not', 'in']);
 
-/** The filter of this text; all gateways for an empty one. Throws FilterError, which names the place. */
+/**
+ * The filter that this text says; it chooses all gateways for an empty one. Throws FilterError, which names the
+ * place.
+ */
 export function parseFilter(text: string): Filter {
   const reader = createReader(splitFilter(text));
   if (reader.peek().kind === 'end') return () => true;
@@ -92,7 +95,7 @@ function readTerm(reader: Reader): Filter {
   if (field === undefined) throw unexpected(name, `one of ${listFields()}`);
   if (reader.peek().kind === 'operator') return readComparison(reader, field);
   if (reader.peek().text.toLowerCase() === 'in' && isKeyword(reader.peek())) return readList(reader, field);
-  // An unknown flag is false; any other value is known or is not.
+  // A flag that is not known is false; any other field alone asks whether its value is known.
   return (gateway, nowS) => {
     const found = field.read(gateway, nowS);
     return found !== undefined && found !== false && found !== Number.POSITIVE_INFINITY;

@@ -4,7 +4,7 @@
 interface FilterProblem {
   /** The place of the first character that does not fit, from 0; at the end, the length of the text. */
   readonly at: number;
-  /** Characters that do not fit; at least 1. */
+  /** How many characters do not fit; at least 1. */
   readonly length: number;
   readonly found: string;
   readonly expected: string;
@@ -35,7 +35,10 @@ export const MAX_FILTER_CHARS = 2000;
 const TOKEN =
   /(?<space>\s+)|(?<operator><=|>=|!=|=|<|>)|(?<open>\()|(?<close>\))|(?<comma>,)|(?<quoted>"(?:[^"\\]|\\.)*")|(?<word>[^\s()<>=!,"]+)/suy;
 
-/** Ends with a token of kind `end`. Throws FilterError for too long a text and for what is no token. */
+/**
+ * The last token is of kind `end`. Throws FilterError for a text that is too long, and for anything that is not a
+ * token.
+ */
 export function splitFilter(text: string): Token[] {
   if (text.length > MAX_FILTER_CHARS) {
     const found = `${text.length} characters`;

@@ -1,4 +1,4 @@
-/** What stands right of an operator, and how it compares. */
+/** What stands to the right of an operator, and how it compares. */
 import type { FieldUse } from './fields.ts';
 import { compareVersionOrder } from './version-order.ts';
 
@@ -26,7 +26,7 @@ export function expectedValue(kind: FieldKind): string {
   return EXPECTED[kind];
 }
 
-/** The value of a word for a field of this kind; `undefined` if it is none. */
+/** The value that this word has for a field of this kind; `undefined` if the word does not fit the kind. */
 export function readValue(kind: FieldKind, text: string): string | number | undefined {
   const units = UNITS[kind];
   if (units === undefined) return kind === 'flag' ? undefined : text;
@@ -40,8 +40,8 @@ export function isOperatorOf(kind: FieldKind, operator: Operator): boolean {
 }
 
 /**
- * Whether what was found stands in this relation to what was wanted. Nothing compares to what is not known, so that only
- * `!=` holds there. `*` in a wanted text or version stands for any characters.
+ * Whether what was found stands in this relation to what was wanted. Nothing compares to an unknown value, so only
+ * `!=` holds for one. `*` in a wanted text or version stands for any characters.
  */
 export function holds(
   found: string | number | boolean | undefined,
@@ -63,7 +63,9 @@ function compareNumbers(found: number, wanted: string | number): number {
   return found === limit ? 0 : found < limit ? -1 : 1;
 }
 
-/** Without backtracking: the first place of each piece is as good as any later one, and the last piece is at the end. */
+/**
+ * Needs no backtracking: the first place of each piece is as good as any later one, and the last piece is at the end.
+ */
 function matches(text: string, pattern: string): boolean {
   const [first = '', ...rest] = pattern.split('*');
   const last = rest.pop();

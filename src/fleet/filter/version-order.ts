@@ -1,8 +1,11 @@
-/** An order of versions that any text has, since app versions follow no rule but their letters (one-platform.md §4.5). */
+/**
+ * An order of versions that works for any text: app versions are bound only in which letters they use
+ * (one-platform.md §4.5).
+ */
 
 /**
- * Negative if `a` comes before `b`, 0 where neither does. Runs of digits compare as numbers, of any length; letters come
- * before the end (`2.1-rc1`, then `2.1`); a missing number is 0, so `2.1` and `2.1.0` are the same place.
+ * Negative if `a` comes before `b`, 0 where neither does. Runs of digits, of any length, compare as numbers; letters
+ * come before the end (`2.1-rc1`, then `2.1`); a missing number is 0, so `2.1` and `2.1.0` are in the same place.
  */
 export function compareVersionOrder(a: string, b: string): number {
   const [left, right] = [partsOf(a), partsOf(b)];

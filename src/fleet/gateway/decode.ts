@@ -1,8 +1,8 @@
-/** Parts of a report: whatever comes, each is a bounded value or is not known. */
+/** Parts of a report: whatever a gateway sends, each becomes a bounded value or is unknown. */
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Most bytes of a report that are looked at; the agent writes 60 KiB at most. */
+/** The longest part of a report that is looked at; the agent writes at most 60 KiB. */
 const MAX_REPORT_CHARS = 256 * 1024;
 
 /** The JSON object or list in a text; `undefined` for anything else. */
@@ -28,10 +28,10 @@ export function listOf(value: unknown, most: number): readonly unknown[] {
   return Array.isArray(value) ? value.slice(0, most) : [];
 }
 
-/** One line without control characters, cut to `most` characters; `undefined` for an empty one. */
+/** One line without control characters, cut to `most` characters; `undefined` if nothing is left. */
 export function textOf(value: unknown, most: number): string | undefined {
   if (typeof value !== 'string') return undefined;
-  // Cut before it is cleaned: what is cleaned is bounded too.
+  // Cut before it is cleaned, so that the text to be cleaned is bounded too.
   const text = value
     .slice(0, most)
     .replace(/[\p{Cc}\u2028\u2029\p{Surrogate}]/gu, ' ')
@@ -39,7 +39,7 @@ export function textOf(value: unknown, most: number): string | undefined {
   return text === '' ? undefined : text;
 }
 
-/** A text of this form alone. */
+/** The text, if it matches this pattern. */
 export function matchOf(value: unknown, pattern: RegExp): string | undefined {
   return typeof value === 'string' && pattern.test(value) ? value : undefined;
 }
@@ -49,7 +49,7 @@ export function countOf(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
 }
 
-/** Seconds with a fraction, or any number that is no count. */
+/** A number from 0 on that may have a fraction, such as seconds. */
 export function numberOf(value: unknown): number | undefined {
   return typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER ? value : undefined;
 }

@@ -1,4 +1,7 @@
-/** `device_info` and `usage_report` as the agent writes them (one-platform.md §4.2): what of the machine the fleet looks at. */
+/**
+ * `device_info` and `usage_report` as the agent writes them (one-platform.md §4.2): the facts about the machine that
+ * the fleet uses.
+ */
 import { APP_VERSION_PATTERN } from '../../artifact/name.ts';
 import { countOf, fieldsOf, listOf, matchOf, numberOf, parseJson, textOf } from './decode.ts';
 import type { Traffic } from './record.ts';
@@ -23,7 +26,7 @@ const MOST_MOUNTS = 128;
 /** Where the agent unpacks apps. */
 const APPS_DIRECTORY = '/opt/gwe/apps/';
 
-/** `undefined` for what is no such report. */
+/** `undefined` for anything that is not such a report. */
 export function decodeDeviceInfo(text: string): DeviceInfo | undefined {
   const parsed = parseJson(text);
   const fields = Array.isArray(parsed) ? undefined : fieldsOf(parsed);
@@ -55,12 +58,12 @@ function freeOf(mounts: readonly unknown[]): number | undefined {
 
 interface UsageReport {
   readonly budgetLeftBytes?: number | undefined;
-  /** `APP VERSION` that waits for the budget of another month. */
+  /** `APP VERSION` that waits for next month's data budget. */
   readonly waiting?: string | undefined;
   readonly traffic?: Traffic | undefined;
 }
 
-/** `undefined` for what is no such report. */
+/** `undefined` for anything that is not such a report. */
 export function decodeUsageReport(text: string): UsageReport | undefined {
   const parsed = parseJson(text);
   const fields = Array.isArray(parsed) ? undefined : fieldsOf(parsed);
@@ -79,7 +82,7 @@ type Fields = Readonly<Record<string, unknown>>;
 const MOST_INTERFACES = 16;
 const MOST_PURPOSES = 12;
 
-/** Bytes in both directions: of the month of its last day, and of all time by what they were for. */
+/** Bytes in both directions: those of the month of its last day, and those of all time by purpose. */
 function trafficOf(fields: Fields, ledger: Fields): Traffic | undefined {
   const month = matchOf(ledger.day, /^\d{4}-\d\d-\d\d$/)?.slice(0, 7);
   if (month === undefined) return undefined;

@@ -4,20 +4,20 @@ import { countOf, fieldsOf, listOf, matchOf, parseJson, textOf } from './decode.
 import { OUTCOMES } from './fetch-status.ts';
 import type { AppRecord } from './record.ts';
 
-/** More apps of one gateway than these are not kept. */
+/** At most this many apps of one gateway are kept. */
 export const MAX_APPS = 256;
 
 const DIGEST = /^[0-9a-f]{64}$/;
 
 interface EngineReport {
   readonly apps: ReadonlyMap<string, AppRecord>;
-  /** There are more on the gateway than the report has room for: what is not in it may be there all the same. */
+  /** The gateway has more apps than the report has room for: an app that is missing here may still be installed. */
   readonly isCut: boolean;
-  /** Rows that say nothing that can be used. */
+  /** How many rows could not be used. */
   readonly badRows: number;
 }
 
-/** `undefined` for what is no report of apps. `seenAt`: Unix seconds of the report. */
+/** `undefined` for anything that is not a report of apps. `seenAt`: Unix seconds of the report. */
 export function decodeEngineReport(text: string, seenAt: number): EngineReport | undefined {
   const parsed = parseJson(text);
   const found = Array.isArray(parsed) ? parsed : fieldsOf(parsed)?.apps;
@@ -52,8 +52,8 @@ function decodeRow(fields: Readonly<Record<string, unknown>>, seenAt: number): A
 }
 
 /**
- * What is known after a report: its apps, and where it was cut the others that were known. A row too short for its
- * digest keeps the one that was known of the same version.
+ * What is known after a report: its apps, and, if it was cut, the other apps that were known before. A row that had
+ * no room for its digest keeps the known digest of the same version.
  */
 export function mergeApps(
   known: ReadonlyMap<string, AppRecord>,

@@ -1,4 +1,7 @@
-/** `fetch_status` as the agent writes it (one-platform.md §4.2): what became of one entry of a command, or how far it is. */
+/**
+ * `fetch_status` as the agent writes it (one-platform.md §4.2): the result of one entry of a command, or its
+ * progress.
+ */
 import { APP_NAME_PATTERN, APP_VERSION_PATTERN } from '../../artifact/name.ts';
 import { countOf, listOf, matchOf, numberOf, parseJson, textOf } from './decode.ts';
 
@@ -12,18 +15,18 @@ export const OUTCOMES = [
 ] as const;
 export type ReportedOutcome = (typeof OUTCOMES)[number];
 
-/** Those after which the version that was asked for does not run. */
+/** The outcomes after which the requested version does not run. */
 const FAILURES: ReadonlySet<string> = new Set(OUTCOMES.slice(2));
 
 export interface StatusReport {
-  /** Empty, as is the version, where a command could not be read. */
+  /** Empty where a command could not be read; so is the version. */
   readonly app: string;
   readonly version: string;
   /** `undefined` while the update is under way. */
   readonly outcome?: ReportedOutcome | undefined;
-  /** Under way, and waiting for its data budget. */
+  /** Under way, and waiting for data budget. */
   readonly isWaiting: boolean;
-  /** Identifies the update on that gateway; agents before gwe name none. */
+  /** Identifies the update on that gateway; agents older than gwe report none. */
   readonly tx?: string | undefined;
   /** The `id` of the command that asked for it. */
   readonly command?: string | undefined;
@@ -31,12 +34,12 @@ export interface StatusReport {
   readonly phase?: string | undefined;
   readonly percent?: number | undefined;
   readonly reason?: string | undefined;
-  /** The lines of install.sh's output that say what went wrong. */
+  /** The lines of install.sh's output that show what went wrong. */
   readonly lines: readonly string[];
   readonly bytes?: number | undefined;
   readonly bytesFull?: number | undefined;
   readonly seconds?: number | undefined;
-  /** The number of the failure, growing for each gateway. */
+  /** The number of this failure, which grows with each failure of a gateway. */
   readonly failureSequence?: number | undefined;
 }
 
@@ -47,7 +50,7 @@ const MOST_LINES = 8;
 const LINE_CHARS = 300;
 const REASON_CHARS = 1000;
 
-/** `undefined` for what is no report of an update, such as a piece of a log. */
+/** `undefined` for anything that is not a report of an update, such as a piece of a log. */
 export function decodeFetchStatus(text: string): StatusReport | undefined {
   const parsed = parseJson(text);
   const fields = parsed === undefined ? fieldsOfText(text) : Array.isArray(parsed) ? undefined : parsed;
@@ -58,7 +61,7 @@ function decodeFields(fields: Readonly<Record<string, unknown>>): StatusReport |
   const app = matchOf(fields.name, APP_NAME_PATTERN);
   const version = matchOf(fields.version, APP_VERSION_PATTERN);
   const state = decodeOutcome(fields);
-  // A command that could not be read has no name, and is told of all the same.
+  // A command that could not be read has no name, and is reported all the same.
   const isNameless = app === undefined || version === undefined;
   if (state === undefined || (isNameless && !FAILURES.has(state))) return undefined;
   const percent = numberOf(fields.percent);
@@ -84,7 +87,7 @@ function decodeFields(fields: Readonly<Record<string, unknown>>): StatusReport |
   };
 }
 
-/** Agents before gwe say no more than `success` or `failure`, and whether it was there before is not known. */
+/** Agents older than gwe report only `success` or `failure`, and not whether the version was there before. */
 function decodeOutcome({
   outcome,
   status,
@@ -104,7 +107,7 @@ function decodeOutcome({
 const MOST_TEXT_LINES = 64;
 const NUMBERS: ReadonlySet<string> = new Set(['percent', 'bytes', 'bytes_full', 'seconds', 'seq']);
 
-/** `fetch_status_format=text`: the output of install.sh, then lines `key: value` from `name` on. */
+/** A report in `fetch_status_format=text`: the output of install.sh, then lines `key: value` from `name` on. */
 function fieldsOfText(text: string): Readonly<Record<string, unknown>> | undefined {
   const lines = text
     .slice(-64 * 1024)

@@ -1,6 +1,6 @@
 /**
- * What the platform learns from the values that a gateway writes, in the order in which it gets them. Never throws: what
- * cannot be read is noted with the gateway that wrote it, and says nothing about anything else.
+ * What the platform learns from the values that a gateway writes, in the order in which they arrive. Never throws:
+ * what cannot be read is noted for the gateway that wrote it, and affects nothing else.
  */
 import { decodeDeviceInfo, decodeUsageReport } from './device-info.ts';
 import { decodeEngineReport, mergeApps } from './engine-report.ts';
@@ -11,11 +11,11 @@ import { NO_TRACES, type SharingTraces, traceSharing } from './sharing.ts';
 export interface Knowledge {
   readonly gweVersion?: string | undefined;
   readonly target?: string | undefined;
-  /** Seconds, as it reported or as it last took one over. */
+  /** Seconds, as the gateway reported, or as it last took over from the platform. */
   readonly intervalS?: number | undefined;
   readonly freeBytes?: number | undefined;
   readonly budgetLeftBytes?: number | undefined;
-  /** `APP VERSION` that waits for its data budget. */
+  /** `APP VERSION` that waits for data budget. */
   readonly waiting?: string | undefined;
   readonly traffic?: Traffic | undefined;
   readonly apps: ReadonlyMap<string, AppRecord>;
@@ -31,14 +31,14 @@ export interface Written {
   readonly before: string;
   /** Unix seconds. */
   readonly at: number;
-  /** The number of the value, growing with every write of this gateway. */
+  /** The number of the value, which grows with every write of this gateway. */
   readonly sequence: number;
   /** The address of the connection. */
   readonly address?: string | undefined;
 }
 
 export interface FleetEvent {
-  /** With the gateway it makes the event unique: the same again is the same event. */
+  /** Unique for each event of a gateway: the same key again is the same event. */
   readonly key: string;
   readonly at: number;
   readonly kind: 'update' | 'taken' | 'looping' | 'rebooted' | 'shared' | 'unreadable';
@@ -52,7 +52,7 @@ export interface FleetEvent {
 export interface Learnt {
   readonly knowledge: Knowledge;
   readonly events: readonly FleetEvent[];
-  /** The gateway has taken the command that was shown. */
+  /** The id of the command that the gateway has taken. */
   readonly taken?: string | undefined;
   readonly status?: StatusReport | undefined;
   /** There is a new report of its apps. */
@@ -72,7 +72,7 @@ const ALIASES: Readonly<Record<string, Learn>> = {
   usage_report: learnUsage,
 };
 
-/** What is known after one value that the gateway itself has written. */
+/** What is known after the gateway itself has written one value. */
 export function learn(knowledge: Knowledge, written: Written): Learnt {
   const of = Object.hasOwn(ALIASES, written.alias) ? ALIASES[written.alias] : undefined;
   return of === undefined ? { knowledge, events: [] } : of(knowledge, written);
@@ -92,7 +92,7 @@ function learnInterval(knowledge: Knowledge, { value, before }: Written): Learnt
 
 function learnStatus(knowledge: Knowledge, written: Written): Learnt {
   const status = decodeFetchStatus(written.value);
-  // Pieces of a log go by the same alias.
+  // Pieces of a log come under the same alias.
   if (status === undefined) return { knowledge, events: [] };
   const traces = traceSharing(knowledge.traces, { at: written.at, failureSequence: status.failureSequence });
   const next = { ...knowledge, traces };
@@ -119,7 +119,7 @@ function learnApps(knowledge: Knowledge, written: Written): Learnt {
   return { knowledge: { ...knowledge, apps }, events, hasApps: true };
 }
 
-/** From here on each doubling is told of. */
+/** From here on, each doubling makes an event. */
 const FIRST_LOOP_RESTARTS = 4;
 
 function loopEvent(
@@ -172,7 +172,9 @@ function learnUsage(knowledge: Knowledge, written: Written): Learnt {
     : { knowledge: { ...knowledge, ...usage }, events: [] };
 }
 
-/** One event for each hour at most: whoever writes nonsense at each check-in fills no table. */
+/**
+ * At most one event for each hour, so that a gateway that writes nonsense at each check-in does not fill the table.
+ */
 function unreadable(knowledge: Knowledge, { alias, value, at }: Written): Learnt {
   if (value === '') return { knowledge, events: [] };
   const text = `cannot read its ${alias}: found ${value.length} characters that are no such report`;
@@ -191,10 +193,13 @@ function sharedEvents(before: Knowledge, after: Knowledge, { at }: Written): Fle
 }
 
 const DEFAULT_INTERVAL_S = 14_400;
-/** A request is noted to the minute, and the answer to a bad line takes its time. */
+/** The time of a request is stored to the minute, and an answer takes its time over a bad line. */
 const SLACK_S = 120;
 
-/** Unix seconds after which a gateway that was seen at `lastSeenAt` is silent: two of its intervals. 0 for never seen. */
+/**
+ * Unix seconds after which a gateway last seen at `lastSeenAt` is silent: two of its intervals later. 0 if never
+ * seen.
+ */
 export function expectedBy(lastSeenAt: number, intervalS: number | undefined): number {
   return lastSeenAt === 0 ? 0 : lastSeenAt + 2 * (intervalS ?? DEFAULT_INTERVAL_S) + SLACK_S;
 }

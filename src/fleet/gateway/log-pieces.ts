@@ -7,9 +7,9 @@ interface LogPiece {
   readonly tx: string;
   readonly app: string;
   readonly version: string;
-  /** Unix seconds at which it came. */
+  /** Unix seconds at which the piece arrived. */
   readonly at: number;
-  /** From 1. */
+  /** Counted from 1. */
   readonly piece: number;
   readonly pieces: number;
   /** The size of the whole log. */
@@ -18,7 +18,7 @@ interface LogPiece {
 }
 
 interface GatewayLog extends Omit<LogPiece, 'piece' | 'text'> {
-  /** Numbers of pieces that have not come. */
+  /** Numbers of the pieces that have not arrived. */
   readonly missing: readonly number[];
   readonly text: string;
 }
@@ -45,7 +45,10 @@ export function decodeLogPiece(text: string, at: number): LogPiece | undefined {
   };
 }
 
-/** One log for each update, the newest first. `pieces`: the newest first; of a piece that came twice the newer counts. */
+/**
+ * One log for each update, the newest first. `pieces`: the newest first; where a piece arrived twice, the newer one
+ * counts.
+ */
 export function joinPieces(pieces: readonly LogPiece[]): GatewayLog[] {
   const byUpdate = new Map<string, LogPiece[]>();
   for (const piece of pieces) byUpdate.set(piece.tx, [...(byUpdate.get(piece.tx) ?? []), piece]);

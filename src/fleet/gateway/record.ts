@@ -14,12 +14,12 @@ export interface AppRecord {
   readonly seenAt: number;
 }
 
-/** By the gateway's own ledger, in both directions. */
+/** Bytes in both directions, by the gateway's own ledger. */
 export interface Traffic {
   /** `2026-11`. */
   readonly month: string;
   readonly monthBytes: number;
-  /** Since the ledger began, by what they were for. */
+  /** Since the ledger began, by purpose. */
   readonly purposes: readonly (readonly [purpose: string, bytes: number])[];
 }
 
@@ -35,14 +35,14 @@ export interface GatewayRecord {
   readonly target?: string | undefined;
   /** Unix seconds of its last request; 0 for never. */
   readonly lastSeenAt: number;
-  /** Unix seconds by which it should have been heard again; 0 while nothing is known of it. */
+  /** Unix seconds by which it should have been heard of again; 0 while nothing is known about it. */
   readonly expectedBy: number;
-  /** Bytes free where apps are unpacked, by its own report. */
+  /** Bytes free where apps are unpacked, as the gateway reports. */
   readonly freeBytes?: number | undefined;
   /** Bytes left of its data budget. */
   readonly budgetLeftBytes?: number | undefined;
   readonly traffic?: Traffic | undefined;
-  /** Why nobody may touch it. */
+  /** Why no rollout may touch it. */
   readonly hold?: string | undefined;
   /** Two machines report with its key. */
   readonly isShared: boolean;

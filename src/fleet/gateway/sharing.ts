@@ -1,18 +1,19 @@
 /**
- * Two gateways that use one key, as a copied memory card makes them. Each works for itself, and the platform shows one
- * gateway that seems to change its mind. What a single machine cannot do gives them away.
+ * Detects two gateways that use one key, as happens when a memory card is copied. Each works by itself, and the
+ * platform shows one gateway that seems to change its mind. They give themselves away by what a single machine cannot
+ * do.
  */
 
 export interface SharingTraces {
   /** Ids of boots in the order in which they were first heard of, the newest last. */
   readonly boots: readonly string[];
-  /** Times of boots of agents that name none, Unix seconds. */
+  /** Boot times of agents that report no boot id, Unix seconds. */
   readonly bootTimes: readonly number[];
-  /** The greatest failure number, and how often a smaller one came and a greater one after it. */
+  /** The greatest failure number, and how often a smaller one was followed by a greater one. */
   readonly failures: { readonly greatest: number; readonly isBehind: boolean; readonly returns: number };
-  /** The last address, and how often an address came back that another had taken the place of. */
+  /** The last addresses, each of them once, the one used last at the end. */
   readonly addresses: readonly string[];
-  /** The last sign of two machines. */
+  /** The last sign that there are two machines. */
   readonly sign?: SharingSign | undefined;
 }
 
@@ -38,14 +39,14 @@ export const NO_TRACES: SharingTraces = {
 };
 
 const MOST_KEPT = 8;
-/** A report may wait that long behind a bad line, and a clock may be set: boots closer together are one. */
+/** A report may be delayed this long by a bad line, and a clock may be set: boots closer together count as one. */
 const SAME_BOOT_S = 900;
-/** A gateway whose state was lost counts from 1 again; two of them do it again and again. */
+/** A gateway that lost its state counts from 1 again, once; two gateways with one key do so again and again. */
 const MOST_RETURNS = 2;
-/** After so long without another sign it is one machine again. */
+/** Without another sign for this long, it counts as one machine again. */
 const SIGN_LASTS_S = 7 * 86_400;
 
-/** The traces with what one request or report told. */
+/** The traces after one more request or report. */
 export function traceSharing(traces: SharingTraces, facts: SharingFacts): SharingTraces {
   const boots = traceBoot(traces, facts);
   const failures = traceFailures(traces.failures, facts.failureSequence);
@@ -78,7 +79,7 @@ function traceBoot(
     return { boots: next, bootTimes, ...(isBack ? why : {}) };
   }
   if (uptimeS === undefined) return { boots, bootTimes };
-  // For agents that name no boot: a machine does not boot before its last boot.
+  // For agents that report no boot id: a machine cannot boot before its last boot.
   const bootedAt = Math.round(at - uptimeS);
   const isSame = (one: number | undefined): boolean =>
     one !== undefined && Math.abs(one - bootedAt) <= SAME_BOOT_S;
@@ -92,7 +93,7 @@ function traceFailures(
   failures: SharingTraces['failures'],
   sequence: number | undefined,
 ): SharingTraces['failures'] {
-  // 0 is a report that was not kept and counted.
+  // 0 means that the gateway could not store the report, and did not count it.
   if (sequence === undefined || sequence === 0) return failures;
   const { greatest, isBehind, returns } = failures;
   if (sequence < greatest) return { greatest, isBehind: true, returns };

@@ -1,12 +1,12 @@
-/** Patches that a worker of the platform makes: which pairs of versions are worth one, and how far each is. */
+/** Patches made by a worker of the platform: which pairs of versions are worth one, and how far each patch is. */
 
-/** As many versions are worth a patch at the most. */
+/** At most this many older versions get a patch. */
 const MOST_VERSIONS = 8;
-/** The share of the gateways with the app, or their number: a version that fewer run gets no patch. */
+/** A version gets a patch if it runs on this share of the gateways that have the app, or on this many gateways. */
 const LEAST_SHARE = 0.01;
 const LEAST_GATEWAYS = 20;
 
-/** Those that run, the commonest first, with the number of their gateways. */
+/** The versions in use that are worth a patch, the commonest first, with the number of their gateways. */
 export function commonVersions(
   gateways: Iterable<readonly [version: string, gateways: number]>,
   version: string,
@@ -25,20 +25,20 @@ export interface PatchJob {
   readonly app: string;
   readonly version: string;
   readonly from: string;
-  /** That run `from`. */
+  /** How many gateways run `from`. */
   readonly gateways: number;
-  /** Identifies the two tarballs as they were when it was asked for: another upload makes it another pair. */
+  /** Identifies the two tarballs as they were when the patch was asked for: another upload makes another pair. */
   readonly of: string;
   readonly state: (typeof PATCH_STATES)[number];
-  /** Who makes it, until when in Unix seconds, and how many have begun. */
+  /** The worker that makes it, until when (Unix seconds), and how many workers have begun it. */
   readonly worker: string;
   readonly claimedUntil: number;
   readonly claims: number;
-  /** Why there is none. */
+  /** Why there is no patch. */
   readonly reason: string;
   /** Content id of the patch. */
   readonly name: string;
-  /** What a gateway with `from` fetches without it and with it. */
+  /** What a gateway with `from` fetches without the patch, and with it. */
   readonly chunkedBytes: number;
   readonly patchedBytes: number;
 }
@@ -48,12 +48,12 @@ export function newJob(about: Pick<PatchJob, 'app' | 'version' | 'from' | 'gatew
   return { ...about, ...idle, reason: '', name: '', chunkedBytes: 0, patchedBytes: 0 };
 }
 
-/** A worker has 15 minutes for the patch, and some to fetch the tarballs and bring the result. */
+/** A worker has 15 minutes to make the patch, and the rest to fetch the tarballs and bring the result. */
 export const CLAIM_S = 30 * 60;
-/** How often a pair that ends its worker, perhaps by its memory, is tried. */
+/** How often a pair is tried that ends its worker, perhaps by running out of memory. */
 const MOST_CLAIMS = 2;
 
-/** The job as this worker has it, or as it is when nobody gets it. */
+/** The job as claimed by this worker, or unchanged if it cannot be claimed. */
 export function claimJob(job: PatchJob, worker: string, nowS: number): PatchJob {
   if (job.state !== 'open' || job.claimedUntil > nowS) return job;
   if (job.claims >= MOST_CLAIMS)
@@ -61,17 +61,17 @@ export function claimJob(job: PatchJob, worker: string, nowS: number): PatchJob 
   return { ...job, worker, claimedUntil: nowS + CLAIM_S, claims: job.claims + 1 };
 }
 
-/** What a worker says of its end. */
+/** What a worker reports when it has finished. */
 export type PatchEnd = Pick<PatchJob, 'reason' | 'name' | 'chunkedBytes' | 'patchedBytes'> & {
   readonly state: 'made' | 'without';
 };
 
-/** An end is final for the pair, whoever brings it; `undefined` where it has one already. */
+/** The first result for a pair is final, whoever brings it; `undefined` if there is one already. */
 export function endJob(job: PatchJob, end: PatchEnd): PatchJob | undefined {
   return job.state === 'open' ? { ...job, ...end, claimedUntil: 0 } : undefined;
 }
 
-/** Bytes that it saves on each gateway. */
+/** Bytes that the patch saves on each gateway. */
 export function savedBytes({ state, chunkedBytes, patchedBytes }: PatchJob): number {
   return state === 'made' ? Math.max(0, chunkedBytes - patchedBytes) : 0;
 }

@@ -1,17 +1,20 @@
-/** How often a login may be tried: counted before it is, so that guesses at the same time are counted too. */
+/**
+ * How often a login may be tried. A try is counted before it is carried out, so that parallel guesses are counted
+ * too.
+ */
 
 interface Attempts {
   readonly count: number;
-  /** Unix seconds of the first. */
+  /** Unix seconds of the first try. */
   readonly since: number;
 }
 
 const WINDOW_S = 900;
-/** For one account from one address, and for all accounts from it. */
+/** The limits for one account from one address, and for all accounts from one address. */
 export const MOST_OF_ACCOUNT = 10;
 export const MOST_OF_ADDRESS = 100;
 
-/** The count with one more, or after how many seconds it may be tried again. */
+/** The count with one more try, or the number of seconds until the next one is allowed. */
 export function addAttempt(
   found: Attempts | undefined,
   most: number,

@@ -1,6 +1,6 @@
 /**
- * What people did, each entry chained to the one before by a digest: whoever changes, removes or moves one has to make all
- * that follow anew, and the last digest, written down elsewhere, tells.
+ * What people did. Each entry is chained to the one before by a digest: whoever changes, removes or moves an entry
+ * has to make all later ones anew, and then the last digest differs from the one that was written down elsewhere.
  */
 import { createHash } from 'node:crypto';
 
@@ -12,7 +12,7 @@ export interface AuditFacts {
   readonly request: string;
   readonly action: string;
   readonly target: string;
-  /** JSON of what it was and what it became. */
+  /** JSON of the thing before the change, and after it. */
   readonly before: string;
   readonly after: string;
 }
@@ -20,7 +20,7 @@ export interface AuditFacts {
 export interface AuditEntry extends AuditFacts {
   /** From 1, without a gap. */
   readonly number: number;
-  /** Over this entry and the digest of the one before. */
+  /** Digest over this entry and the digest of the one before. */
   readonly digest: string;
 }
 
@@ -33,12 +33,12 @@ export function chainEntry(last: Pick<AuditEntry, 'number' | 'digest'>, facts: A
 }
 
 interface AuditFault {
-  /** The number of the first entry that does not fit. */
+  /** The number of the first entry that does not fit the chain. */
   readonly number: number;
   readonly kind: 'changed' | 'missing' | 'reordered';
 }
 
-/** The first fault of a chain in its order, or its last entry. `head`: the last one that is known to have been there. */
+/** The first fault of a chain, or its last entry. `head`: the last entry that is known to have existed. */
 export function verifyAudit(
   entries: Iterable<AuditEntry>,
   head: Pick<AuditEntry, 'number' | 'digest'> = NO_ENTRY,

@@ -1,26 +1,26 @@
-/** A person who has an account: what is kept of one, and what follows from it. */
+/** A person who has an account: what is stored, and what follows from it. */
 import type { Grant } from './roles.ts';
 
 export interface Operator {
   readonly name: string;
   readonly grants: readonly Grant[];
-  /** Without one the person comes by single sign-on alone. */
+  /** Without a password the person can sign in only by single sign-on. */
   readonly password?: string | undefined;
-  /** Made by the platform: nothing else is done before it is changed. */
+  /** The password was made by the platform: nothing else is allowed until it is changed. */
   readonly mustChange: boolean;
-  /** Sealed, but for one of before there was a key. */
+  /** Sealed, except where it was stored before the platform had a key. */
   readonly totp?: string | undefined;
-  /** A second factor that was begun and not confirmed. */
+  /** The secret of a second factor that was begun and not yet confirmed. */
   readonly totpBegun?: string | undefined;
-  /** The time step of the last code that was taken. */
+  /** The time step of the last code that was accepted. */
   readonly totpStep: number;
-  /** Another one with everything that ends the sessions there are. */
+  /** Replaced by each change that ends the existing sessions. */
   readonly generation: string;
   /** Unix seconds. */
   readonly createdAt: number;
 }
 
-/** What others see of it. */
+/** What others may see of an account. */
 export function showOperator({ name, grants, createdAt, ...secret }: Operator): Record<string, unknown> {
   return {
     name,
@@ -32,5 +32,5 @@ export function showOperator({ name, grants, createdAt, ...secret }: Operator): 
   };
 }
 
-/** Letters, digits, and what addresses of mail have. */
+/** Letters, digits, and the signs that occur in mail addresses. */
 export const OPERATOR_NAME = /^[A-Za-z0-9_.@+-]{1,64}$/;

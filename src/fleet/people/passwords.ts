@@ -1,8 +1,8 @@
-/** Passwords of people: kept as `scrypt$LOG2N$R$P$SALT$HASH`, so that the cost can grow later. */
+/** Passwords of people, stored as `scrypt$LOG2N$R$P$SALT$HASH`, so that the cost can grow later. */
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto';
 
 const [LOG2N, R, P, KEY_BYTES] = [15, 8, 1, 32];
-/** What one hash takes is 128 * N * r; a text that asks for more is not one of ours. */
+/** One hash takes 128 * N * r bytes; a stored text that asks for more was not made here. */
 const MAX_MEMORY_BYTES = 64 * 1024 * 1024;
 
 export const MIN_PASSWORD_CHARS = 12;
@@ -14,7 +14,7 @@ export async function hashPassword(password: string): Promise<string> {
   return ['scrypt', LOG2N, R, P, salt.toString('base64url'), hash.toString('base64url')].join('$');
 }
 
-/** Without a `stored` one it is wrong, and takes as long: nobody learns which names there are. */
+/** Without a `stored` password the answer is no, after the same time: nobody learns which names exist. */
 export async function checkPassword(password: string, stored: string | undefined): Promise<boolean> {
   const [, log2n, r, p, salt, hash] =
     /^scrypt\$(\d{2})\$(\d{1,2})\$(\d)\$([\w-]{22})\$([\w-]{43})$/.exec(stored ?? NOBODY) ?? [];
@@ -35,10 +35,10 @@ function derive(password: string, salt: Buffer, cost: ScryptOptions): Promise<Bu
   });
 }
 
-/** Without letters that look like another; 100 bits. */
+/** Without letters that look like another one; a password made of them has 100 bits. */
 const LETTERS = 'abcdefghjkmnpqrstuvwxyz23456789!';
 
-/** For a first login. */
+/** A password for a first login. */
 export function randomPassword(): string {
   return Array.from(randomBytes(20), (byte) => LETTERS[byte % LETTERS.length]).join('');
 }

@@ -1,4 +1,4 @@
-/** Who may do what: one table of calls and roles. Everything that is not in it is refused. */
+/** Who may do what: one table of calls and roles. Whatever is not in it is refused. */
 
 export const ROLES = ['viewer', 'operator', 'releaser', 'approver', 'admin'] as const;
 type Role = (typeof ROLES)[number];
@@ -36,7 +36,7 @@ export interface Grant {
   readonly product: string;
 }
 
-/** Calls that concern no one product need a grant for all. */
+/** A call that concerns no single product needs a grant for all of them. */
 export function mayCall(grants: readonly Grant[], call: Call, product: string): boolean {
   const allowed: readonly Role[] = CALLS[call];
   return grants.some(

@@ -1,6 +1,6 @@
 /**
- * Secrets that have to be read again, sealed with a key that is in a file beside the server's token: who has the database
- * or a backup of it has none of them (AES-256-GCM).
+ * Secrets that have to be read again, sealed (AES-256-GCM) with a key in a file beside the server's token: whoever
+ * has the database, or a backup of it, cannot read them.
  */
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 
@@ -11,9 +11,9 @@ const TAG_BYTES = 16;
 const SEALED = /^sealed1\.([0-9a-f]{8})\.([A-Za-z0-9_-]+)$/;
 
 export interface Sealer {
-  /** `about` says whose it is: sealed for one it does not open for another. */
+  /** `about` says whose secret it is: sealed for one owner, it does not open for another. */
   seal(text: string, about: string): string;
-  /** Or one line that says why not. */
+  /** The text, or one line that says why it cannot be opened. */
   open(sealed: string, about: string): { readonly text: string } | { readonly fault: string };
 }
 
@@ -22,7 +22,7 @@ export function isSealed(text: string): boolean {
 }
 
 export function createSealer(key: Buffer): Sealer {
-  // Of a digest of its own: it says which key it is, and nothing about it.
+  // Made by a digest of its own, so that it identifies the key and reveals nothing about it.
   const keyId = createHash('sha256').update('gwe seal key\n').update(key).digest('hex').slice(0, 8);
   const bound = (about: string): Buffer => Buffer.from(`${keyId}\n${about}`);
   return {

@@ -1,6 +1,7 @@
 /**
- * A signed-in browser: a cookie that names a credential until a time, sealed with a key of the platform, so that each
- * replica can tell it and none has to keep it. It opens no more, and no longer, than the credential that it names.
+ * A signed-in browser has a cookie that names a credential until a time. It is sealed with a key of the platform, so
+ * that every replica can check it and none has to store it. It allows no more, and lasts no longer, than that
+ * credential.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
@@ -13,7 +14,7 @@ export interface Session {
   readonly nonce: string;
 }
 
-/** A working day; then somebody signs in again. */
+/** A working day; after it one has to sign in again. */
 export const SESSION_SECONDS = 12 * 3600;
 
 const COOKIE = /^([0-9a-f]{10,12})\.(\d{1,12})\.([0-9a-f]{32})\.([0-9a-f]{64})$/;
@@ -24,7 +25,7 @@ export function sealSession({ credential, expiresAt, nonce }: Session, key: Buff
   return `${plain}.${sealOf('session', plain, key)}`;
 }
 
-/** `undefined` for what was not sealed with this key, and for what has expired. */
+/** `undefined` for a cookie that was not sealed with this key, or has expired. */
 export function openSession(cookie: string, key: Buffer, nowS: number): Session | undefined {
   const [, credential, expires, nonce, seal] = COOKIE.exec(cookie) ?? [];
   if (credential === undefined || nonce === undefined || seal === undefined) return undefined;
@@ -34,7 +35,10 @@ export function openSession(cookie: string, key: Buffer, nowS: number): Session 
   return { credential, expiresAt, nonce };
 }
 
-/** What a page has to send with each change: another site's page can send the cookie, but cannot read this. */
+/**
+ * What a page has to send with each change: a page of another site can make the browser send the cookie, but cannot
+ * read this.
+ */
 export function changeTokenOf({ nonce }: Session, key: Buffer): string {
   return sealOf('change', nonce, key);
 }

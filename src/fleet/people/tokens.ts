@@ -3,14 +3,14 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Grant } from './roles.ts';
 
 export interface StoredToken {
-  /** Names it in lists and in the audit; no secret. */
+  /** Names the token in lists and in the audit; not secret. */
   readonly id: string;
   /** sha256 of the secret, in hexadecimal. */
   readonly digest: string;
-  /** Whose it is. */
+  /** Name of the owner. */
   readonly name: string;
   readonly grants: readonly Grant[];
-  /** Unix seconds after which it opens nothing. */
+  /** Unix seconds after which the token is not accepted. */
   readonly expiresAt: number;
 }
 
@@ -23,13 +23,13 @@ export function makeToken(random: Buffer): { text: string; id: string; digest: s
   return { text: `gwet_${id}_${secret}`, id, digest: digestOf(secret) };
 }
 
-/** `undefined` for what is no token. */
+/** `undefined` for anything that is not a token. */
 export function parseToken(text: string): { id: string; secret: string } | undefined {
   const [, id, secret] = TOKEN.exec(text) ?? [];
   return id === undefined || secret === undefined ? undefined : { id, secret };
 }
 
-/** Whether the secret is that of the token, and its time has not passed. */
+/** Whether this is the token's secret, and the token has not expired. */
 export function opens(stored: StoredToken, secret: string, nowS: number): boolean {
   const isSame = timingSafeEqual(
     Buffer.from(digestOf(secret)),

@@ -18,8 +18,8 @@ export function totpUri(secret: string, account: string): string {
 }
 
 /**
- * The step whose code this is, or `undefined`. `lastStep`: of the last code that was taken, which opens nothing again, nor
- * one before it.
+ * The time step that this code belongs to, or `undefined`. `lastStep`: the step of the last code that was accepted;
+ * neither that code nor an earlier one is accepted again.
  */
 export function findTotpStep(
   secret: string,

@@ -1,20 +1,23 @@
-/** What gateways know of their commands: an agent that does not know a key ignores it, and installs at once. */
+/**
+ * Which parts of a command a gateway's agent knows: an agent ignores a key that it does not know, and installs at
+ * once.
+ */
 import { renderWindows } from '../../base/time/windows.ts';
 import { compareVersionOrder } from '../filter/version-order.ts';
 import type { Member, Rollout } from './rollout.ts';
 
-/** src/protocol/README.md, "Later and together". */
+/** The first gwe that knows them (src/protocol/README.md, "Later and together"). */
 const FIRST_THAT_KNOWS = '2.1.0';
 
-/** The code of a member that is shown nothing because its agent would install at once. */
+/** The code of a member to which nothing is shown because its agent would install at once. */
 export const AGENT_OLD = 'AGENT_OLD';
 
-/** Nothing is taken for granted of a gateway that has not said which gwe it runs. */
+/** A gateway that has not reported its version of gwe is not assumed to know anything. */
 export function knowsTerms(gweVersion: string | undefined): boolean {
   return gweVersion !== undefined && compareVersionOrder(gweVersion, FIRST_THAT_KNOWS) >= 0;
 }
 
-/** Why its agent keeps a gateway from being shown the command now; `undefined` where it does not. */
+/** Why the gateway's agent keeps it from being shown the command now; `undefined` where it does not. */
 export function agentObstacle(
   rollout: Rollout,
   gweVersion: string | undefined,
@@ -27,12 +30,12 @@ export function agentObstacle(
   return isItsTime ? undefined : `${found} and may install at once: shown the command in its time`;
 }
 
-/** Nothing but another gwe lets it go on. */
+/** Whether only another version of gwe lets the member go on. */
 export function isHeldBackForGood(rollout: Rollout, { state, code }: Member): boolean {
   return state === 'waiting' && code === AGENT_OLD && isTogether(rollout);
 }
 
-/** What stands beside `install` in the command of an agent that knows it; the same at each reading. */
+/** The keys beside `install` in the command of an agent that knows them; the same at each reading. */
 export function termsOf(rollout: Rollout): Record<string, unknown> {
   const { notBefore, windows } = rollout.policy;
   return {

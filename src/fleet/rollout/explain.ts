@@ -1,4 +1,4 @@
-/** What a rollout waits for, and until when: no state is without an answer. */
+/** What a rollout waits for, and until when. There is an answer for every state. */
 
 import { isOpen, nextOpening } from '../../base/time/windows.ts';
 import { isHeldBackForGood } from './agent-knows.ts';
@@ -9,7 +9,7 @@ import { deadlineOf, MOST_PREPARING_S, soakEndsAt } from './tick.ts';
 interface Waiting {
   /** In words for a person. */
   readonly waitsFor: string;
-  /** Unix seconds, where it ends by itself. */
+  /** Unix seconds at which the wait ends by itself, where it does. */
   readonly until?: number | undefined;
 }
 
@@ -38,7 +38,7 @@ export function explain(rollout: Rollout, nowS: number): Waiting {
   }
 }
 
-/** The time of the wave ends when those that did not come count as unreachable. */
+/** Waiting for a wave ends when the gateways that did not come count as unreachable. */
 function explainRunning(rollout: Rollout, nowS: number): Waiting {
   const { policy, waves, wave } = rollout;
   const { windows, notBefore = 0 } = policy;
@@ -50,7 +50,7 @@ function explainRunning(rollout: Rollout, nowS: number): Waiting {
   return { waitsFor: `${what}; ${waitsFor}`, until: opensAt };
 }
 
-/** Until when a member waits that is shown nothing because of its agent, in Unix seconds. */
+/** Until when (Unix seconds) a member waits to which nothing is shown because of its agent. */
 export function heldBackUntil(rollout: Rollout, member: Member, nowS: number): number | undefined {
   if (isHeldBackForGood(rollout, member)) return deadlineOf(rollout, member)?.at;
   const { windows, notBefore = 0 } = rollout.policy;

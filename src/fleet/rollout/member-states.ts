@@ -18,39 +18,40 @@ export const MEMBER_STATES = [
 export type MemberState = (typeof MEMBER_STATES)[number];
 
 export type MemberEvent =
-  /** The gateway reads, and is shown the command. */
+  /** The gateway reads, and the command is shown to it. */
   | 'offer'
-  /** It empties what it was shown: it has written the command down, and no pause takes it back. */
+  /** It empties the alias that showed the command: it has stored the command, and no pause takes it back. */
   | 'take'
   | 'progress'
-  /** It waits for its data budget or for room on its disk. */
+  /** It waits for data budget, or for room on its disk. */
   | 'defer'
-  /** `fetch_status` says installed or unchanged of all apps of the command. */
+  /** `fetch_status` says installed or unchanged for all apps of the command. */
   | 'install'
-  /** `engine_report` shows all of them running as well. */
+  /** `engine_report` shows that all of them run as well. */
   | 'show'
   | 'fail'
-  /** Nothing was heard within its deadline after it took the command. */
+  /** Nothing was heard of it by its deadline after it took the command. */
   | 'quiet'
-  /** It did not come to read within its deadline. */
+  /** It did not come to read by its deadline. */
   | 'unreached'
-  /** Paused before it took the command. */
+  /** The rollout was paused before the gateway took the command. */
   | 'recall'
-  /** The rollout was aborted before it took the command. */
+  /** The rollout was aborted before the gateway took the command. */
   | 'withdraw'
   | 'retry'
-  /** Another rollout or a person's command for the same app has taken this one's place. */
+  /** The place of this rollout's command was taken by another rollout, or by a person's command for the same app. */
   | 'supersede';
 
 type Ways = Readonly<Partial<Record<MemberEvent, MemberState>>>;
 
-/** What a gateway that has the command may tell of it. */
+/** What a gateway that has the command may report about it. */
 const REPORTS: Ways = { progress: 'working', defer: 'deferred', install: 'installed', fail: 'failed' };
 const UNDER_WAY: Ways = { ...REPORTS, quiet: 'silent', supersede: 'superseded' };
 
 /**
- * State -> event -> next state. A gateway that read the command before it was recalled or withdrawn may take it all the
- * same: what it does is what counts, so a taking is heard in each state in which the command may have been shown.
+ * State -> event -> next state. A gateway that read the command before it was recalled or withdrawn may still take
+ * it. What the gateway does is what counts, so `take` is accepted in each state in which the command may have been
+ * shown.
  */
 export const MEMBER_TRANSITIONS: Readonly<Record<MemberState, Ways>> = {
   waiting: {
@@ -72,7 +73,7 @@ export const MEMBER_TRANSITIONS: Readonly<Record<MemberState, Ways>> = {
   deferred: UNDER_WAY,
   installed: { show: 'succeeded', fail: 'failed', quiet: 'silent', supersede: 'superseded' },
   silent: { ...REPORTS, retry: 'waiting', supersede: 'superseded' },
-  // A failure that is told of late, while the rollout is young.
+  // A failure that is reported late, while the rollout is young.
   succeeded: { fail: 'failed' },
   failed: { retry: 'waiting' },
   unreachable: { take: 'taken', retry: 'waiting', withdraw: 'withdrawn', supersede: 'superseded' },
@@ -81,7 +82,7 @@ export const MEMBER_TRANSITIONS: Readonly<Record<MemberState, Ways>> = {
   excluded: {},
 };
 
-/** Those that hold a slot of `concurrency`: the silent and the deferred have freed theirs. */
+/** The states that hold a slot of `concurrency`: a silent or deferred member has freed its slot. */
 export const IN_FLIGHT: readonly MemberState[] = ['offered', 'taken', 'working', 'installed'];
-/** Those that nothing is to be expected of, and that are not counted among the reachable. */
+/** The states in which nothing is expected of a member, and it does not count as reachable. */
 export const OUT_OF_REACH: readonly MemberState[] = ['unreachable', 'withdrawn', 'superseded', 'excluded'];

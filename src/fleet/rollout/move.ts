@@ -1,4 +1,4 @@
-/** One step of a member or of a rollout, checked against the tables; the counters move with it. */
+/** One step of a member or of a rollout, checked against the tables; the counters change with it. */
 
 import { MEMBER_TRANSITIONS, type MemberEvent, type MemberState } from './member-states.ts';
 import { type Counts, type Member, type Rollout, tallyOf, type Wave } from './rollout.ts';
@@ -18,12 +18,15 @@ interface Move {
   readonly learnt?: Partial<Pick<Member, 'code' | 'reason' | 'notBefore' | 'good' | 'shown' | 'attempt'>>;
 }
 
-/** The state that the event leads to, or `undefined` where the table has no such way. */
+/** The state that the event leads to, or `undefined` where the table has no such transition. */
 function nextMemberState(state: MemberState, event: MemberEvent): MemberState | undefined {
   return MEMBER_TRANSITIONS[state][event];
 }
 
-/** Both after the step; as they were where the table has no such way. The stop rule is for `settle`, when all is said. */
+/**
+ * The rollout and its member after the step; unchanged where the table has no such transition. Does not apply the
+ * stop rule: the caller does so, by `settle`, after its last step.
+ */
 export function moveMember(pair: Pair, { event, at, learnt = {} }: Move): Pair {
   const { rollout, member } = pair;
   const next = nextMemberState(member.state, event);
@@ -64,12 +67,12 @@ interface RolloutMove {
   readonly event: RolloutEvent;
   /** Unix seconds. */
   readonly at: number;
-  /** Who, or `rule`. */
+  /** The name of a person, or `rule`. */
   readonly by: string;
   readonly reason?: string;
 }
 
-/** The rollout after the step, or `undefined` where the table has no such way. */
+/** The rollout after the step, or `undefined` where the table has no such transition. */
 export function moveRollout(rollout: Rollout, move: RolloutMove): Rollout | undefined {
   const next = ROLLOUT_TRANSITIONS[rollout.state][move.event];
   if (next === undefined) return undefined;
@@ -78,7 +81,7 @@ export function moveRollout(rollout: Rollout, move: RolloutMove): Rollout | unde
   return {
     ...rollout,
     state: next === 'before' ? (before ?? 'running') : next,
-    // Paused while it was held, it goes back to the question that was asked.
+    // If it is paused while held, resuming leads back to the question that was asked.
     before: isHalt ? rollout.state : undefined,
     since: move.at,
     by: move.by,
@@ -86,14 +89,17 @@ export function moveRollout(rollout: Rollout, move: RolloutMove): Rollout | unde
   };
 }
 
-/** The stop rule. Idempotent: a rollout that has stopped stays as it is, with the numbers that stopped it. */
+/** Applies the stop rule. Idempotent: a rollout that has stopped stays as it is, with the numbers that stopped it. */
 export function settle(rollout: Rollout, at: number): Rollout {
   const stop = stopOf(rollout);
   if (stop === undefined) return rollout;
   return moveRollout(rollout, { event: 'stop', at, by: 'rule', reason: stop.text }) ?? rollout;
 }
 
-/** What the rule says of a rollout now, whatever its state; nothing new where a person has gone on since. */
+/**
+ * What the rule says about a rollout now, whatever its state. Says nothing if a person went on in spite of these
+ * numbers.
+ */
 export function stopOf(rollout: Rollout): Stop | undefined {
   const { waves, wave, policy } = rollout;
   const whole = tallyOf(waves);

@@ -1,4 +1,7 @@
-/** Whether a gateway that reads its command is shown that of a rollout: decided then, never written ahead. */
+/**
+ * Whether a rollout's command is shown to a gateway that reads its command: decided at that moment, never written
+ * ahead.
+ */
 
 import { isOpen } from '../../base/time/windows.ts';
 import { AGENT_OLD, agentObstacle, knowsTerms, termsOf } from './agent-knows.ts';
@@ -6,19 +9,19 @@ import { IN_FLIGHT } from './member-states.ts';
 import { moveMember, type Pair } from './move.ts';
 import { commandId, countIn, type Rollout } from './rollout.ts';
 
-/** What is looked at beside the rollout, in the moment of reading. */
+/** What is taken into account, beside the rollout, at the moment of reading. */
 interface Reading {
   /** Unix seconds. */
   readonly at: number;
-  /** A command that somebody wrote by hand is there: it is never overwritten. */
+  /** There is a command that somebody wrote by hand: it is never overwritten. */
   readonly hasCommand: boolean;
-  /** Why nobody may touch the gateway. */
+  /** Why no rollout may touch the gateway. */
   readonly hold?: string | undefined;
-  /** That it runs, by its own report. */
+  /** The version of gwe on it, as it reported. */
   readonly gweVersion?: string | undefined;
 }
 
-/** Why this gateway is shown nothing now; `undefined` where it is shown the command. */
+/** Why nothing is shown to this gateway now; `undefined` where the command is shown. */
 export function findObstacle({ rollout, member }: Pair, reading: Reading): string | undefined {
   if (rollout.state !== 'running') return `the rollout is ${rollout.state}`;
   if (member.state === 'offered') return reading.hasCommand ? 'another command is there' : undefined;
@@ -43,8 +46,8 @@ interface Shown {
 }
 
 /**
- * What a gateway is shown that reads now. A halt is seen here: what was offered and not taken is recalled or withdrawn.
- * One that reads again before it took the command is shown the same.
+ * What is shown to a gateway that reads now. This is where a halt takes effect: a command that was offered and not
+ * taken is recalled or withdrawn. A gateway that reads again before it took the command is shown the same one.
  */
 export function showCommand(pair: Pair, reading: Reading): Shown {
   const { rollout, member } = pair;
@@ -60,7 +63,10 @@ export function showCommand(pair: Pair, reading: Reading): Shown {
   return { pair: offered, command: renderCommand(offered, reading) };
 }
 
-/** A gateway that reads and is shown nothing because of its agent says so, so that nobody has to guess what it waits for. */
+/**
+ * Notes on the member that its agent is the reason why nothing is shown, so that nobody has to guess what it waits
+ * for.
+ */
 function noteAgent(pair: Pair, reading: Reading): Pair {
   const { rollout, member } = pair;
   const isNext = rollout.state === 'running' && member.state === 'waiting' && member.wave <= rollout.wave;

@@ -1,25 +1,28 @@
-/** What people do with a rollout. None of it touches a member, so that a pause is one row however many there are. */
+/**
+ * What people do with a rollout. None of it touches a member, so a pause changes one row, however many members there
+ * are.
+ */
 import { moveRollout, settle } from './move.ts';
 import { type Rollout, tallyOf } from './rollout.ts';
 import { badOf } from './stop-rule.ts';
 import { beginFirstWave, nextWave } from './tick.ts';
 
 interface Act {
-  /** Who. */
+  /** The name of the person. */
   readonly by: string;
   /** Unix seconds. */
   readonly at: number;
   readonly reason?: string;
 }
 
-/** The rollout after it, or one line that says why not and what is possible. */
+/** The rollout after the act, or one line that says why it is refused and what is possible. */
 export type Result = { readonly rollout: Rollout } | { readonly refusal: string };
 
 function refuse(rollout: Rollout, verb: string): Result {
   return { refusal: `cannot ${verb} rollout '${rollout.id}': it is ${rollout.state}` };
 }
 
-/** Ends the draft: it waits for a second person where it has to, else for its patches. */
+/** Ends the draft: the rollout then waits for a second person where it needs one, otherwise for its patches. */
 export function submit(rollout: Rollout, act: Act): Result {
   const moved = moveRollout(rollout, { ...act, event: rollout.needsApproval ? 'submit' : 'start' });
   return moved === undefined ? refuse(rollout, 'start') : { rollout: moved };
@@ -32,7 +35,7 @@ export function approve(rollout: Rollout, act: Act): Result {
   return moved === undefined ? refuse(rollout, 'approve') : { rollout: moved };
 }
 
-/** Opens the first wave: patches are there, or are waited for no longer. */
+/** Opens the first wave: the patches are there, or the time to wait for them is over. */
 export function finishPreparing(rollout: Rollout, act: Act): Result {
   const begun = beginFirstWave(rollout, act);
   return begun === undefined ? refuse(rollout, 'open') : { rollout: begun };
@@ -45,8 +48,8 @@ export function pause(rollout: Rollout, act: Act): Result {
 }
 
 /**
- * After a stop by the rule, the person has seen its numbers: it stops again when there are more. After any other pause the
- * rule looks at what came to pass meanwhile.
+ * After a stop by the rule, the person has seen the numbers, and the rule stops the rollout again when there are more
+ * bad members. After any other pause, the rule is applied to what happened meanwhile.
  */
 export function resume(rollout: Rollout, act: Act): Result {
   const moved = moveRollout(rollout, { ...act, event: 'resume' });
@@ -54,7 +57,7 @@ export function resume(rollout: Rollout, act: Act): Result {
   return { rollout: rollout.by === 'rule' ? acceptBad(moved) : settle(moved, act.at) };
 }
 
-/** The answer to `held`: on with the next wave in spite of what it lacks. */
+/** The answer to `held`: go on with the next wave in spite of what this one lacks. */
 export function goOn(rollout: Rollout, act: Act): Result {
   if (rollout.state !== 'held') return refuse(rollout, 'go on with');
   return { rollout: acceptBad(nextWave(rollout, act)) };
@@ -64,14 +67,14 @@ function acceptBad(rollout: Rollout): Rollout {
   return { ...rollout, acceptedBad: badOf(tallyOf(rollout.waves)) };
 }
 
-/** For members that were put back to `waiting` by a person: the wave is open again. */
+/** Opens the wave again for members that a person put back to `waiting`. */
 export function reopen(rollout: Rollout, act: Act): Result {
   if (rollout.state === 'running') return { rollout };
   const moved = moveRollout(rollout, { ...act, event: 'reopened' });
   return moved === undefined ? refuse(rollout, 'retry') : { rollout: settle(moved, act.at) };
 }
 
-/** For good. Who has taken the command goes through with it, and is counted. */
+/** Final. A gateway that has taken the command still carries it out, and is counted. */
 export function abort(rollout: Rollout, act: Act): Result {
   if (rollout.state === 'aborted') return { rollout };
   const moved = moveRollout(rollout, { ...act, event: 'abort' });

@@ -1,9 +1,12 @@
-/** A rollout before it begins: who is in, who is not and why, in which wave, and what it will cost. */
+/**
+ * A rollout before it begins: which gateways are in it, which are not and why, in which wave each is, and what it
+ * will cost.
+ */
 import { createHash } from 'node:crypto';
 import type { GatewayRecord } from '../gateway/record.ts';
 import type { Artifact, Member } from './rollout.ts';
 
-/** The gateways of a wave and all before it: a number of them, or a share of all. */
+/** How many gateways a wave and all before it have together: a number, or a share of all. */
 export type WaveSize = { readonly count: number } | { readonly share: number };
 
 export const DEFAULT_WAVES: readonly WaveSize[] = [
@@ -12,19 +15,21 @@ export const DEFAULT_WAVES: readonly WaveSize[] = [
   { share: 0.5 },
   { share: 1 },
 ];
-/** A first wave of fewer shows nothing. */
+/** A first wave with fewer gateways shows nothing. */
 const SMALLEST_FIRST_WAVE = 5;
 
 export interface PlanInput {
   readonly artifacts: readonly Artifact[];
   readonly waves: readonly WaveSize[];
-  /** The rollout's id: which gateways come first is random, and the same at each look. */
+  /**
+   * The rollout's id: the order of the gateways follows from it, so it is random and the same each time one looks.
+   */
   readonly id: string;
-  /** Where it can run, where the artifact says so. */
+  /** The targets on which it can run, if the artifact names them. */
   readonly targets?: readonly string[] | undefined;
-  /** Room that a gateway needs to unpack it. */
+  /** Free bytes that a gateway needs to unpack it. */
   readonly neededBytes?: number | undefined;
-  /** Bytes that a gateway fetches, and by which way. */
+  /** How many bytes a gateway fetches, and in which way. */
   fetchOf(gateway: GatewayRecord): { readonly way: 'patch' | 'chunks' | 'whole'; readonly bytes: number };
   /** Unix seconds. */
   readonly at: number;
@@ -41,7 +46,7 @@ interface Plan {
   readonly lowestBudgetBytes?: number | undefined;
 }
 
-/** Each gateway is in one wave or excluded for one reason, the first that holds. */
+/** Each gateway is in one wave, or is excluded for one reason: the first that applies. */
 export function planRollout(gateways: readonly GatewayRecord[], input: PlanInput): Plan {
   const excluded = new Map<string, string[]>();
   const ways = new Map<string, { gateways: number; bytes: number }>();
@@ -79,7 +84,10 @@ function findReason(gateway: GatewayRecord, input: PlanInput): string | undefine
   return isFull ? 'disk too full' : undefined;
 }
 
-/** By a digest of rollout and serial number, so that a site or a delivery is not all in one wave. */
+/**
+ * Divides by a digest of rollout and serial number, so that the gateways of a site or a delivery are spread over the
+ * waves.
+ */
 function divide(serials: readonly string[], { waves, id }: PlanInput): string[][] {
   const digest = (serial: string): string => createHash('sha256').update(`${id}\n${serial}`).digest('hex');
   const order = serials
@@ -103,8 +111,8 @@ interface UndoStep {
 }
 
 /**
- * What takes a rollout back: those that have the version, by the versions they had before. `unknown` are those that have
- * nothing to go back to.
+ * What takes a rollout back: the gateways that have its version, by the version that each had before. `unknown` are
+ * those that have nothing to go back to.
  */
 export function planUndo(
   artifacts: readonly Artifact[],

@@ -1,4 +1,4 @@
-/** What a gateway tells of its command becomes steps of its member. */
+/** Turns what a gateway reports about its command into steps of its member. */
 import { ERROR_CODES } from '../../base/errors.ts';
 import type { StatusReport } from '../gateway/fetch-status.ts';
 import type { AppRecord } from '../gateway/record.ts';
@@ -6,10 +6,13 @@ import type { MemberState } from './member-states.ts';
 import { moveMember, type Pair, settle } from './move.ts';
 import { commandId, type Member, type Rollout } from './rollout.ts';
 
-/** A version that went back, or that keeps crashing, this long after the start of a rollout is its failure still. */
+/**
+ * A version that went back, or keeps crashing, up to this long after the start of a rollout still counts as its
+ * failure.
+ */
 const LATE_FAILURE_S = 14 * 86_400;
 
-/** The gateway has emptied the alias that showed it `command`, the id of one. */
+/** The gateway has emptied the alias that showed it a command; `command` is the id of that command. */
 export function applyTaking(pair: Pair, command: string, at: number): Pair {
   return command === commandId(pair.rollout, pair.member) ? moveMember(pair, { event: 'take', at }) : pair;
 }
@@ -22,14 +25,14 @@ const HAS_COMMAND: ReadonlySet<MemberState> = new Set([
   'installed',
 ]);
 
-/** A `fetch_status`, in whatever order and however often it comes. */
+/** Applies a `fetch_status`, in whatever order and however often they come. */
 export function applyStatus(pair: Pair, status: StatusReport, at: number): Pair {
   const { rollout, member } = pair;
   const isAsked = rollout.artifacts.some(
     ({ app, version }) => app === status.app && version === status.version,
   );
   const isNamed = status.command !== undefined && status.command === commandId(rollout, member);
-  // Agents that name no command: what they have taken is what they tell of.
+  // Agents that do not name the command: what they have taken is what they report about.
   const isMeant = isNamed || (status.command === undefined && isAsked && HAS_COMMAND.has(member.state));
   if (member.state === 'succeeded') return isAsked ? applyLate(pair, status, at) : pair;
   if (!isMeant) return pair;
@@ -47,13 +50,13 @@ export function applyStatus(pair: Pair, status: StatusReport, at: number): Pair 
 
 function applyProgress(pair: Pair, { isWaiting, code, reason }: StatusReport, at: number): Pair {
   const learnt = isWaiting ? { code, reason } : {};
-  // What is fetched and waits for its time is installed whatever the rollout does: it holds its slot.
+  // An update that is fetched and waits for its time is installed whatever the rollout does, so it holds its slot.
   const isDeferred = isWaiting && code !== 'COMMAND_WAITS';
   return moveMember(pair, { event: isDeferred ? 'defer' : 'progress', at, learnt });
 }
 
 function countFetched({ rollout, member }: Pair, { bytes, bytesFull, app }: StatusReport): Pair {
-  // Told a second time it is counted once.
+  // Reported a second time, it is counted once.
   if (bytes === undefined || bytesFull === undefined || member.good.includes(app)) return { rollout, member };
   const { fetched = { bytes: 0, fullBytes: 0 } } = rollout;
   const sum = { bytes: fetched.bytes + bytes, fullBytes: fetched.fullBytes + bytesFull };
@@ -83,9 +86,9 @@ function holdsAll({ artifacts }: Rollout, apps: readonly string[]): boolean {
 
 function applyFailure(pair: Pair, { code = '', reason, outcome }: StatusReport, at: number): Pair {
   const learnt = { code, reason };
-  // Another command came before its turn: no word about this version.
+  // Another command came before this one's turn: that says nothing about this version.
   if (code === 'CANCELLED') return moveMember(pair, { event: 'supersede', at, learnt });
-  // The app that failed has a report of its own, with its reason.
+  // The app that failed has a report of its own, with the reason.
   if (code === 'COMMAND_TOGETHER') return moveMember(pair, { event: 'progress', at, learnt });
   const failed = moveMember(pair, { event: 'fail', at, learnt });
   if (failed.member.state !== 'failed' || pair.member.state === 'failed') return failed;
@@ -98,12 +101,12 @@ function countRollbackFailure({ rollout, member }: Pair): Pair {
   return { member, rollout: { ...rollout, rollbackFailures: rollout.rollbackFailures + 1 } };
 }
 
-/** A fault of the network or the platform, not of the version. */
+/** Whether it is a fault of the network or the platform, not of the version. */
 function isPassing(code: string): boolean {
   return Object.entries(ERROR_CODES).some(([known, { transient }]) => known === code && transient);
 }
 
-/** Offered again from `notBefore` on, by a command of another id. */
+/** The command is offered again from `notBefore` on, under another id. */
 export function retryMember(pair: Pair, at: number, notBefore: number): Pair {
   return moveMember(pair, {
     event: 'retry',
@@ -112,7 +115,7 @@ export function retryMember(pair: Pair, at: number, notBefore: number): Pair {
   });
 }
 
-/** After it had succeeded: it went back by itself, or by a person's hand on the gateway. */
+/** After success: the version went back by itself, or a person on the gateway took it back. */
 function applyLate(pair: Pair, { outcome, code, reason }: StatusReport, at: number): Pair {
   if (outcome !== 'rolled-back' && outcome !== 'rollback-failed') return pair;
   if (at - pair.rollout.startedAt > LATE_FAILURE_S) return pair;
@@ -136,7 +139,7 @@ export function applyLooping(
   return { ...failed, rollout: settle(failed.rollout, at) };
 }
 
-/** An `engine_report`: what is known of the apps of the gateway now. */
+/** Applies an `engine_report`: what is known now about the apps of the gateway. */
 export function applyApps(pair: Pair, apps: ReadonlyMap<string, AppRecord>, at: number): Pair {
   const shown = pair.rollout.artifacts
     .filter(({ app, version, digest }) => isRunning(apps.get(app), version, digest))
@@ -148,19 +151,19 @@ export function applyApps(pair: Pair, apps: ReadonlyMap<string, AppRecord>, at: 
   return { ...moved, rollout: settle(moved.rollout, at) };
 }
 
-/** Fell silent when only the report of its apps was missing. */
+/** Whether a silent member lacked nothing but the report of its apps. */
 function isBack({ rollout, member }: Pair): boolean {
   return member.state === 'silent' && holdsAll(rollout, member.good);
 }
 
-/** EXITED is an app without a program, whose work is done when install.sh is. */
+/** EXITED is the state of an app without a program, which has nothing left to do after install.sh. */
 function isRunning(app: AppRecord | undefined, version: string, digest: string | undefined): boolean {
   if (app === undefined || app.version !== version) return false;
   const isOther = digest !== undefined && app.digest !== undefined && digest !== app.digest;
   return !isOther && (app.status === 'RUNNING' || app.status === 'EXITED');
 }
 
-/** Anything else heard of it puts its deadlines off. */
+/** Any other sign of life moves the member's deadlines. */
 export function noteHeard(member: Member, at: number): Member {
   return { ...member, heardAt: Math.max(member.heardAt, at) };
 }

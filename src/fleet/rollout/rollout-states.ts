@@ -17,15 +17,15 @@ export type RolloutEvent =
   | 'submit'
   | 'start'
   | 'approve'
-  /** Its patches are there, or are waited for no longer. */
+  /** The patches are there, or the time to wait for them is over. */
   | 'prepared'
-  /** No gateway of the wave is left to take the command. */
+  /** All gateways of the wave have taken the command, or no longer can. */
   | 'wave-taken'
-  /** One is to take it again. */
+  /** A gateway is to take the command again. */
   | 'reopened'
   | 'advance'
   | 'finish'
-  /** The stop rule, which is a pause with its numbers. */
+  /** The stop rule: a pause, with the numbers that caused it. */
   | 'stop'
   /** A person has to decide. */
   | 'hold'

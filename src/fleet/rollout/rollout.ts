@@ -9,28 +9,31 @@ import type { Limits, Tally } from './stop-rule.ts';
 export interface Artifact {
   readonly app: string;
   readonly version: string;
-  /** sha256 of the uncompressed tarball; without it the version alone must be shown. */
+  /** sha256 of the uncompressed tarball; without it, it is enough that the gateway shows the version. */
   readonly digest?: string | undefined;
 }
 
 /** How a rollout goes; seconds everywhere. */
 export interface Policy extends Limits {
-  /** At once in `offered` to `installed`. */
+  /** At most this many gateways at once in the states from `offered` to `installed`. */
   readonly concurrency: number;
-  /** From the last taking of a wave until it is judged. */
+  /** From the last time that a gateway of the wave took the command until the wave is judged. */
   readonly soakS: number;
-  /** For a gateway to come and read. */
+  /** The time that a gateway has to come and read. */
   readonly reachS: number;
-  /** For download, install.sh and probe, beside two intervals. */
+  /** The time for download, install.sh and probe, in addition to two intervals. */
   readonly installS: number;
-  /** Pause before each further try after a fault of the network or the platform. */
+  /** Pauses before each further try after a fault of the network or the platform. */
   readonly retriesS: readonly number[];
   readonly windows: Windows;
-  /** Installed by nobody before this, Unix seconds. */
+  /** No gateway installs before this, Unix seconds. */
   readonly notBefore?: number | undefined;
   /** All artifacts are installed on a gateway, or none. */
   readonly together?: boolean | undefined;
-  /** By whoever started it, for gateways that take signed commands alone: passed on, and known to nobody here. */
+  /**
+   * Made by whoever started the rollout, for gateways that take only signed commands. It is passed on; the key is not
+   * known here.
+   */
   readonly signed?: Readonly<Record<string, string | number>> | undefined;
 }
 
@@ -50,7 +53,7 @@ export interface Rollout {
   readonly artifacts: readonly Artifact[];
   readonly policy: Policy;
   readonly state: RolloutState;
-  /** What it goes on with after `paused` or `held`. */
+  /** The state to return to after `paused` or `held`. */
   readonly before?: RolloutState | undefined;
   /** Index of the wave that is open. */
   readonly wave: number;
@@ -66,9 +69,9 @@ export interface Rollout {
   readonly by: string;
   readonly reason: string;
   readonly rollbackFailures: number;
-  /** What its gateways have fetched by their own reports, and what the whole tarballs are. */
+  /** What its gateways have fetched, by their own reports, and the size of the whole tarballs. */
   readonly fetched?: { readonly bytes: number; readonly fullBytes: number } | undefined;
-  /** Bad ones that a person has seen and gone on with: the rule speaks again when there are more. */
+  /** How many bad members a person has seen and gone on with: the rule applies again when there are more. */
   readonly acceptedBad: number;
 }
 
@@ -76,24 +79,24 @@ export interface Member {
   readonly serial: string;
   readonly wave: number;
   readonly state: MemberState;
-  /** Unix seconds since it is in its state. */
+  /** Unix seconds at which it entered its state. */
   readonly since: number;
   /** When it last reported or asked, or when its wave was opened. */
   readonly heardAt: number;
   /** Seconds between its check-ins. */
   readonly intervalS: number;
-  /** From 1: a recalled command is shown again under the id that it had, one after a failure under another. */
+  /** Counted from 1: a recalled command is shown again under the same id, and one after a failure under a new id. */
   readonly attempt: number;
   /** Not offered again before this, Unix seconds. */
   readonly notBefore: number;
-  /** Apps of which the end was good, and apps that are shown to run. */
+  /** Apps that were installed well, and apps that have been seen running. */
   readonly good: readonly string[];
   readonly shown: readonly string[];
   readonly code?: string | undefined;
   readonly reason?: string | undefined;
 }
 
-/** The `id` of the command that is shown to a member at its present attempt: what its reports name. */
+/** The `id` of the command shown to a member in its present attempt: its reports name this id. */
 export function commandId(rollout: Pick<Rollout, 'id'>, member: Pick<Member, 'attempt'>): string {
   return `${rollout.id}.${member.attempt}`;
 }

@@ -5,16 +5,16 @@ export interface Tally {
   readonly succeeded: number;
   readonly failed: number;
   readonly silent: number;
-  /** Members but those out of reach. */
+  /** All members except those out of reach. */
   readonly reachable: number;
 }
 
 export interface Limits {
   /** Share of gateways that may fail or fall silent, 0 to 1. */
   readonly limit: number;
-  /** Share of the reachable that must succeed, 0 to 1. */
+  /** Share of the reachable gateways that must succeed, 0 to 1. */
   readonly need: number;
-  /** Whether one gateway that could not go back stops all. */
+  /** Whether a single gateway that could not go back stops the rollout. */
   readonly stopsAtFailedRollback: boolean;
 }
 
@@ -24,14 +24,16 @@ export interface Stop {
   readonly text: string;
 }
 
-/** A quantile of the normal distribution: wrong once in a hundred looks at a rollout exactly at its limit. */
+/**
+ * A quantile of the normal distribution: for a rollout exactly at its limit, one look in a hundred stops it wrongly.
+ */
 const Z = 2.33;
-/** Fewer bad ones than these prove nothing. */
+/** Fewer bad gateways than this prove nothing. */
 const FEWEST_BAD = 3;
-/** Ended gateways that a wave must have, if so many are reachable. */
+/** How many gateways of a wave must have ended, if that many are reachable. */
 const FEWEST_ENDED = 20;
 
-/** The lower bound of Wilson's interval for `bad` of `ended`; 0 for none. */
+/** The lower bound of Wilson's interval for `bad` out of `ended`; 0 if none has ended. */
 export function wilsonLowerBound(bad: number, ended: number): number {
   if (ended === 0) return 0;
   const share = bad / ended;
@@ -48,7 +50,7 @@ function endedOf(tally: Tally): number {
   return tally.succeeded + badOf(tally);
 }
 
-/** Why a rollout with these numbers stops, or `undefined`. `what` names whose numbers they are. */
+/** Why a rollout with these numbers is stopped, or `undefined`. `what` says what the numbers are about. */
 export function findStop(tally: Tally, limits: Limits, what: string): Stop | undefined {
   const [bad, ended] = [badOf(tally), endedOf(tally)];
   const counted = `${tally.failed} failed and ${tally.silent} silent of ${ended} that ended (${what})`;
@@ -66,7 +68,7 @@ export function findRollbackStop(rollbackFailures: number, limits: Limits): Stop
   return { rule: 'rollback-failed', text };
 }
 
-/** What a wave lacks at the end of its soak, in a few words, or `undefined` where the next may begin. */
+/** What a wave lacks at the end of its soak, in a few words, or `undefined` where the next wave may begin. */
 export function findLack(tally: Tally, limits: Limits): string | undefined {
   const [bad, ended] = [badOf(tally), endedOf(tally)];
   const fewest = Math.min(FEWEST_ENDED, tally.reachable);

@@ -1,4 +1,7 @@
-/** What time alone does: deadlines of members, the end of a wave and of its soak. Each step says until when it waits. */
+/**
+ * What happens by the passing of time alone: deadlines of members, the end of a wave and of its soak. Each step says
+ * until when it waits.
+ */
 
 import { nextOpening } from '../../base/time/windows.ts';
 import { isHeldBackForGood } from './agent-knows.ts';
@@ -15,7 +18,7 @@ interface Deadline {
 
 export const LONGEST_UPDATE_S = 14 * 86_400;
 
-/** The time by which something must be heard of a member, or `undefined` where nothing is waited for. */
+/** The time by which something must be heard of a member, or `undefined` where nothing is expected. */
 export function deadlineOf(rollout: Rollout, member: Member): Deadline | undefined {
   const { policy, waves } = rollout;
   const openedAt = waves[member.wave]?.openedAt ?? 0;
@@ -24,14 +27,15 @@ export function deadlineOf(rollout: Rollout, member: Member): Deadline | undefin
     case 'waiting':
     case 'offered': {
       if (openedAt === 0) return undefined;
-      // One that comes to read, and may be shown nothing, is not waited for because it comes.
+      // A member to which nothing may be shown gets no more time by coming to read.
       const heardAt = isHeldBackForGood(rollout, member) ? 0 : member.heardAt;
       const from = Math.max(openedAt, heardAt, member.notBefore);
       return { event: 'unreached', at: from + Math.max(policy.reachS, 3 * member.intervalS) };
     }
     case 'taken':
     case 'working': {
-      // A slow line may take days, and is heard of at each look for a newer command; for ever it is waited for by nobody.
+      // Over a slow line an update may take days, and the agent is heard of each time it looks for a newer command.
+      // Even so, no update is waited for longer than LONGEST_UPDATE_S.
       const quietAt = member.heardAt + twoIntervals + policy.installS;
       const beginsAt = Math.max(member.since, policy.notBefore ?? 0);
       return { event: 'quiet', at: Math.min(quietAt, beginsAt + LONGEST_UPDATE_S) };
@@ -45,7 +49,10 @@ export function deadlineOf(rollout: Rollout, member: Member): Deadline | undefin
   }
 }
 
-/** A member whose deadline is over takes its step. Nothing runs out while the rollout itself is halted before the taking. */
+/**
+ * Moves a member whose deadline is over. Before a member has taken the command, nothing runs out while the rollout is
+ * halted.
+ */
 export function tickMember(pair: Pair, nowS: number): Pair {
   const { rollout, member } = pair;
   if (rollout.state === 'aborted' && (member.state === 'waiting' || member.state === 'offered'))
@@ -63,16 +70,16 @@ function openWaves({ waves, wave }: Rollout): readonly Wave[] {
   return waves.slice(0, wave + 1);
 }
 
-/** What is taken before its time is installed in it, and watched from then on. */
+/** A command that was taken before its time is installed when that time comes; the soak begins then. */
 export function soakEndsAt({ waves, wave, policy }: Rollout): number {
   const from = Math.max(waves[wave]?.lastTakenAt ?? 0, policy.notBefore ?? 0);
   return (nextOpening(policy.windows, from) ?? from) + policy.soakS;
 }
 
-/** Patches are waited for no longer than this. */
+/** The longest time that a rollout waits for its patches. */
 export const MOST_PREPARING_S = 1800;
 
-/** The next step of the rollout itself, at most one at a time; as it is where nothing is due. */
+/** The next step of the rollout itself, at most one at a time; unchanged where nothing is due. */
 export function tickRollout(rollout: Rollout, nowS: number): Rollout {
   const step = { at: nowS, by: 'rule' };
   if (rollout.state === 'preparing' && nowS >= rollout.since + MOST_PREPARING_S)
@@ -106,7 +113,7 @@ export function nextWave(rollout: Rollout, step: Step): Rollout {
   return moved === undefined ? rollout : openWave({ ...moved, wave: next }, step.at);
 }
 
-/** Patches are there, or are waited for no longer. */
+/** Begins the first wave: the patches are there, or the time to wait for them is over. */
 export function beginFirstWave(rollout: Rollout, step: Step): Rollout | undefined {
   const moved = moveRollout(rollout, { ...step, event: 'prepared' });
   return moved === undefined ? undefined : openWave({ ...moved, startedAt: step.at }, step.at);
