@@ -1,6 +1,6 @@
-/** Numbers about the platform as it runs, in Prometheus' text format: counters, gauges and histograms by label. */
+/** Measurements of the running platform in Prometheus' text format: counters, gauges and histograms by label. */
 
-/** Label -> value. Few values for each label: every combination is kept for good. */
+/** Label -> value. Each label may have only a few values, since every combination is kept for good. */
 type Labels = Readonly<Record<string, string>>;
 
 interface Counter {
@@ -18,13 +18,13 @@ export interface Sample {
 
 export interface Metrics {
   counter(name: string, help: string): Counter;
-  /** `read` is asked each time that somebody looks. */
+  /** `read` is called each time the metrics are rendered. */
   gauge(name: string, help: string, read: () => readonly Sample[]): void;
-  /** The same for what is counted elsewhere and only grows. */
+  /** The same for a number that is counted elsewhere and only grows. */
   counted(name: string, help: string, read: () => readonly Sample[]): void;
-  /** `bounds` grow; what is above the last is counted too. */
+  /** `bounds` are in ascending order; values above the last one are counted too. */
   histogram(name: string, help: string, bounds: readonly number[]): Histogram;
-  /** Everything, in the order in which it was made. */
+  /** All metrics, in the order in which they were made. */
   render(): string;
 }
 
@@ -74,7 +74,7 @@ export function createMetrics(): Metrics {
   };
 }
 
-/** Each bucket counts what is below its bound, the smaller ones included. */
+/** Each bucket counts all values up to its bound, so it includes the smaller buckets. */
 function renderBuckets(
   name: string,
   bounds: readonly number[],
@@ -95,7 +95,7 @@ function render(labels: Labels | undefined): string {
   return `{${pairs.join(',')}}`;
 }
 
-/** Names of products and apps come from outside. */
+/** Quoted, since names of products and apps come from outside. */
 function quote(text: string): string {
   return `"${text.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n')}"`;
 }

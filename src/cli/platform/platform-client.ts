@@ -28,7 +28,7 @@ export interface PlatformClient {
   call(method: string, path: string, body?: string): Promise<ClientReply>;
   /** PUTs a file; the time limit starts anew with each byte that is sent. */
   upload(path: string, file: UploadFile): Promise<ClientReply>;
-  /** GETs an endless answer, a piece at a time; the time limit starts anew with each byte. Returns only a refusal. */
+  /** GETs an endless answer, a piece at a time; the time limit starts anew with each byte. `undefined` unless refused. */
   stream(
     path: string,
     headers: Readonly<Record<string, string>>,
@@ -111,7 +111,7 @@ type Getter = (
   use: (body: NodeJS.ReadableStream, limit: Limit) => Promise<void>,
 ) => Promise<ClientReply | undefined>;
 
-/** GETs a body that is used as it arrives. Returns only a refusal. */
+/** GETs a body that is used as it arrives. Resolves to the reply of a refusal, otherwise to `undefined`. */
 function getter(options: ClientOptions, agent: HttpAgent): Getter {
   return async (path, extra, use) => {
     const limit = startLimit(options);

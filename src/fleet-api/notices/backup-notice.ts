@@ -1,4 +1,4 @@
-/** Whoever made a backup that failed sends a notice of it. */
+/** Sends a notice of a failed backup, from the process that made it. */
 import { describeError, GweError } from '../../base/errors.ts';
 import type { RecordStorage } from '../../platform/storage/record-storage.ts';
 import { enqueue, listTargets } from './notifier.ts';

@@ -56,7 +56,7 @@ export const DeliverySchema = v.object({
 });
 export type Delivery = v.InferOutput<typeof DeliverySchema>;
 
-/** So long it is remembered which notices were sent, so that none is sent again. */
+/** How long a sent notice is remembered, so that it is not sent again. */
 export const KEPT_S = 40 * 86_400;
 const PAUSES_S = [60, 300, 1800, 7200, 43_200];
 

@@ -27,9 +27,9 @@ export interface ApiContext {
   clock: Clock;
   bodyLimits: BodyLimits;
   activationFailures: { ofAddress: FailureGuard; ofSerial: FailureGuard };
-  /** Long polls that wait, by address. */
+  /** Waiting long polls, counted by address. */
   longPolls: Quota;
-  /** Requests of each key that are being answered. */
+  /** How many requests of each key are being answered. */
   underWay: Map<string, number>;
 }
 
@@ -40,7 +40,7 @@ export function authenticateDevice(context: ApiContext, exchange: Exchange): Pro
   return enterDevice(context, exchange, keyOf(exchange));
 }
 
-/** The same for a key that came by another way. */
+/** The same for a key that was sent in another way. */
 export async function enterDevice(context: ApiContext, exchange: Exchange, cik: string): Promise<Device> {
   const device = await context.storage.authenticate(enter(context.underWay, exchange, cik));
   if (device === undefined) throw unknownKey();
@@ -56,7 +56,7 @@ function unknownKey(): Refusal {
   return new Refusal(401, 'cannot find a device by this key: expected a valid X-Exosite-CIK');
 }
 
-/** Counts one more request of this key, until it is answered. Refuses what is no key. */
+/** Counts one more request of this key, until it is answered. Refuses anything that is not a key. */
 function enter(underWay: Map<string, number>, exchange: Exchange, cik: string): string {
   if (!/^[0-9A-Za-z]{40}$/.test(cik)) throw unknownKey();
   const count = underWay.get(cik) ?? 0;
@@ -74,7 +74,7 @@ function enter(underWay: Map<string, number>, exchange: Exchange, cik: string): 
   return cik;
 }
 
-/** `POST` writes, then reads what the query names; `GET` reads, or waits with `Request-Timeout`. */
+/** `POST` writes, then reads what the query names; `GET` reads, or waits if there is a `Request-Timeout`. */
 export async function serveAliases(context: ApiContext, exchange: Exchange): Promise<Reply> {
   const aliases = (): string[] => parseAliases(exchange.query);
   if (exchange.method === 'POST') return writeAndRead(context, exchange, aliases);
@@ -82,7 +82,7 @@ export async function serveAliases(context: ApiContext, exchange: Exchange): Pro
   if (timeout !== undefined) return longPoll(context, exchange, { aliases, timeout });
   const cik = enter(context.underWay, exchange, keyOf(exchange));
   const reads = tryParse(aliases);
-  // A key is looked at before what it asks for: who has none learns nothing else.
+  // The key is checked before the request itself: without a valid key a client learns nothing else.
   const found = await context.storage.checkIn({
     cik,
     writes: [],
@@ -92,7 +92,8 @@ export async function serveAliases(context: ApiContext, exchange: Exchange): Pro
   exchange.admit(cik);
   if (reads instanceof Refusal) throw reads;
   requireAlias(reads);
-  // Small clients read one value; who reads more, or waits, has room for the time and asks again from it on.
+  // Small clients read one value. A client that reads more, or waits, has room for the date, and sends it with its
+  // next request.
   const values = found.kind === 'done' ? found.values : [];
   return { ...valuesReply(values), isDated: reads.length > 1 };
 }
@@ -117,7 +118,7 @@ async function writeAndRead(
   aliases: () => string[],
 ): Promise<Reply> {
   const cik = keyOf(exchange);
-  // Before its body: nobody without a key fills the memory.
+  // Checked before the body is read: nobody without a key can fill the memory.
   const { rid } = await enterDevice(context, exchange, cik);
   const reads = aliases();
   const writes = await readValues(context, exchange, rid);
@@ -156,7 +157,7 @@ async function readValues(
   return values;
 }
 
-/** Refuses with 400 and 413 what is no alias or too much. */
+/** Stores values. Refuses with 400 what is not an alias, and with 413 what is too large. */
 export async function storeValues(
   context: ApiContext,
   device: Device,
@@ -186,7 +187,7 @@ function parseValues(body: string): [string, string][] {
   });
 }
 
-/** Millions of parts are not made into objects first to be refused then. */
+/** A body of millions of parts is refused before its parts are made into objects. */
 function splitParts(body: string, doing: string): ReturnType<typeof splitForm> {
   const most = 2 * MAX_ALIASES_PER_REQUEST;
   let count = 1;
@@ -262,10 +263,10 @@ function tooManyPolls(where: string, retryAfterS: number): Refusal {
   });
 }
 
-/** What rollouts show is decided in the moment of reading. */
+/** The alias of commands: what a rollout shows there is decided when it is read. */
 const COMMAND_ALIAS = 'engine_fetch';
 
-/** Empty if nothing comes in time. */
+/** The values that are new; empty if none comes in time. */
 async function waitForNews(
   storage: Storage,
   device: Device,
@@ -278,8 +279,8 @@ async function waitForNews(
   };
   const before = await storage.read(device.id, aliases);
   const seen = Math.max(0, ...before.map((value) => value.sequence));
-  // Clients send the last time that they were shown, or the second after it: in that very second it is what the
-  // device was shown that tells.
+  // Clients send the last time that they were shown, or the second after it. For a value of that very second, it
+  // matters whether the device has been shown it.
   const isNew = (value: AliasValue): boolean => {
     if (since === undefined) return value.sequence > seen;
     return value.modifiedAt > since || (value.modifiedAt === since && !value.isShown);
@@ -291,7 +292,7 @@ async function waitForNews(
   }
 }
 
-/** `POST .../alias/<alias>`: `<ts>=<value>&...` of one alias. */
+/** `POST .../alias/<alias>`: `<ts>=<value>&...` for one alias. */
 export async function serveRecordOfAlias(
   context: ApiContext,
   exchange: Exchange,
@@ -326,7 +327,7 @@ function parsePoints(body: string, first: string | undefined, namesAliases: bool
   return points;
 }
 
-/** 409 names the points that were not stored: `alias=ts[,ts...]&alias2=...`. The others are. */
+/** A 409 names the points that were not stored: `alias=ts[,ts...]&alias2=...`. All others were stored. */
 async function recordReply(
   context: ApiContext,
   device: Device,

@@ -20,13 +20,14 @@ export async function serveActivate(context: ApiContext, exchange: Exchange): Pr
   ofAddress.check(exchange.address);
   const body = await readBody(exchange, MAX_ACTIVATE_BYTES, context.bodyLimits, exchange.address);
   const fields = formFields(decodeForm(body));
-  // Behind one address stand many gateways, and who tries the wrong name must not keep the others out.
+  // Many gateways may be behind one address: failures are counted by name too, so that wrong names do not keep the
+  // others out.
   const who = `${exchange.address} ${fields.get('sn') ?? fields.get('id') ?? ''}`;
   ofSerial.check(who);
   try {
     return await activate(context, exchange, fields);
   } catch (error) {
-    // Who finds the name of a device in its window gets its key: names must not be tried out fast.
+    // Whoever finds the name of a device that is in its window gets its key, so guessing names has to be slow.
     if (error instanceof Refusal) {
       ofAddress.count(exchange.address);
       ofSerial.count(who);
@@ -44,7 +45,7 @@ async function activate(
   const connection = exchange.address;
   const result = await context.storage.activate({ vendor, product, serial, connection });
   if (result.kind === 'unknown') throw new Refusal(404, 'cannot activate: this identity is not known here');
-  // Whoever knows a name may be first: names must not be tried out fast here either.
+  // Here, too, the first to come with the name gets the key, so guessing names has to be slow.
   if (result.kind === 'activated' && result.isAgain) context.activationFailures.ofAddress.count(connection);
   if (result.kind === 'activated') return textReply(200, result.cik);
   throw new Refusal(
@@ -53,7 +54,7 @@ async function activate(
   );
 }
 
-/** The last value of each name. */
+/** The last value of each name in a form. */
 export function formFields(pairs: readonly FormPair[]): ReadonlyMap<string, string> {
   return new Map(pairs);
 }
@@ -81,8 +82,8 @@ async function resolveIdentity(
 }
 
 /**
- * Device2 names the product by the host (`PRODUCT.m2...`); on a bare host the identity has to be the only one of its
- * name.
+ * A Device2 request names the product by the host (`PRODUCT.m2...`); on a bare host, only one product may have this
+ * serial number.
  */
 async function productOfIdentity(storage: Storage, exchange: Exchange, serial: string): Promise<string> {
   const label = header(exchange, 'host')?.split('.')[0] ?? '';
@@ -115,7 +116,7 @@ export async function serveDownload(context: ApiContext, exchange: Exchange): Pr
     : sendContent(context.storage, exchange, device.product, id);
 }
 
-/** The query may leave both out (Device2); what it names must be what the device was activated under. */
+/** The query may leave both out (Device2); what it does name must be what the device was activated under. */
 function isOwnProduct(device: Device, fields: ReadonlyMap<string, string>): boolean {
   return (
     (fields.get('model') ?? device.product) === device.product &&
@@ -131,7 +132,7 @@ export function isVisibleToDevices(item: ContentItem): boolean {
   return item.hasBlob && !item.isProtected;
 }
 
-/** The ids of what of a product's content is wanted. */
+/** The requested ids among a product's content. */
 export async function listReply(
   storage: Storage,
   product: string,
@@ -147,7 +148,7 @@ export function infoReply(item: ContentItem): Reply {
   return textReply(200, renderContentInfo(item, item.isProtected), CSV);
 }
 
-/** The blob, or the single range that was asked for. */
+/** The blob, or the one range that was asked for. */
 export async function sendContent(
   storage: Storage,
   exchange: Exchange,

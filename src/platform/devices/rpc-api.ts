@@ -1,6 +1,6 @@
 /**
- * `POST /onep:v1/rpc/process`: the JSON RPC of the One Platform, as far as its command line reads, writes and describes
- * a device's aliases. One request holds many calls; each has a status of its own.
+ * `POST /onep:v1/rpc/process`: the JSON RPC of the One Platform, as far as its command line uses it to read, write
+ * and describe a device's aliases. One request holds many calls, and each has a status of its own.
  */
 
 import { createHash } from 'node:crypto';
@@ -27,7 +27,7 @@ const RequestSchema = v.object({
 });
 type Call = v.InferOutput<typeof CallSchema>;
 
-/** What a call ends as: `status` is a word of the protocol, `reason` is ours. */
+/** The result of a call: `status` is a word of the protocol, `reason` is our own. */
 type Outcome = { status: 'ok'; result?: unknown } | { status: 'invalid' | 'restricted'; reason: string };
 
 /** A resource by its alias or its id; the empty alias is the device itself. */
@@ -40,7 +40,7 @@ const ReadOptionsSchema = v.object({
 });
 
 export async function serveRpc(context: ApiContext, exchange: Exchange): Promise<Reply> {
-  // The key is in the body: whose it is shows when it has been read.
+  // The key is in the body, so the sender is not known until the body has been read.
   const { timeoutMs, ofStrangers } = context.bodyLimits;
   const limits = { timeoutMs, bodies: ofStrangers };
   const request = decodeRequest(await readBody(exchange, MAX_FORM_BYTES, limits, exchange.address));
@@ -50,7 +50,7 @@ export async function serveRpc(context: ApiContext, exchange: Exchange): Promise
   let length = 0;
   for (const call of request.calls) {
     const outcome = length < MAX_RPC_ANSWER_BYTES ? await carryOut(context, device, call) : TOO_LONG;
-    // A call without an id wants no answer.
+    // A call without an id gets no answer.
     if (call.id === undefined) continue;
     const text = JSON.stringify({ id: call.id, ...renderOutcome(outcome) });
     answers.push(text);
@@ -117,7 +117,7 @@ async function withAlias(
   return work(alias);
 }
 
-/** Empty for the device itself; `undefined` for what it does not have. */
+/** The alias of a resource; empty for the device itself, `undefined` for an alias that it does not have. */
 async function aliasOf(context: ApiContext, device: Device, resource: unknown): Promise<string | undefined> {
   const found = v.safeParse(ResourceSchema, resource);
   if (!found.success) return undefined;
@@ -127,7 +127,7 @@ async function aliasOf(context: ApiContext, device: Device, resource: unknown): 
   return (await context.storage.aliases(device.id)).find((alias) => ridOf(device, alias) === rid);
 }
 
-/** An alias has no row of its own before it is written, so its id is made from what names it. */
+/** An alias has no row of its own before it is written, so its id is derived from its name and the device. */
 function ridOf(device: Device, alias: string): string {
   return createHash('sha1').update(`${device.rid} ${alias}`).digest('hex');
 }
@@ -188,7 +188,7 @@ function deviceInfo(device: Device, aliases: readonly string[]) {
   };
 }
 
-/** `[types, options]` or `[resource, types, options]`: a device has dataports and nothing else. */
+/** `[types, options]` or `[resource, types, options]`. A device has dataports and nothing else. */
 async function listing(context: ApiContext, device: Device, args: readonly unknown[]): Promise<Outcome> {
   const types = v.safeParse(v.array(v.string()), Array.isArray(args[0]) ? args[0] : args[1]);
   if (!types.success) return { status: 'invalid', reason: 'cannot list: expected an array of types' };

@@ -1,4 +1,4 @@
-/** Who waits for a write to a device: long polls of this process. */
+/** The long polls of this process that wait for a write to a device. */
 import type { Clock } from '../../base/clock.ts';
 import { MAX_LONG_POLLS_PER_DEVICE } from '../bounds.ts';
 
@@ -9,11 +9,11 @@ interface Watch {
 }
 
 export interface Watchers {
-  /** `undefined` when the device has too many already. */
+  /** `undefined` if too many already wait for this device. */
   watch(deviceId: number, signal: AbortSignal): Watch | undefined;
-  /** Wakes who waits for one of these devices; for any, without them. */
+  /** Wakes the long polls that wait for one of these devices; all of them, if no devices are given. */
   notify(deviceIds: readonly number[] | undefined): void;
-  /** Nobody waits any more: who does is woken, and who comes finds his time over. */
+  /** Ends all waiting: those that wait are woken, and later ones return at once. */
   end(): void;
 }
 

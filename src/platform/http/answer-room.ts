@@ -1,4 +1,7 @@
-/** Long answers are in memory until their clients have read them: how much of that each sender, and all together, may have. */
+/**
+ * Long answers stay in memory until their clients have read them: limits what each sender, and all together, may have
+ * there.
+ */
 
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
@@ -7,11 +10,12 @@ import { FREE_ANSWER_BYTES, MAX_ANSWERS_BYTES, MAX_ANSWERS_BYTES_PER_SENDER } fr
 
 export interface AnswerRoom {
   /**
-   * Room for an answer until what it returns is called; `undefined` where `sender` has another one, and too much with
-   * this. Where all together have too much, the oldest is cut off: who reads what he asked for is done long before.
+   * Takes room for an answer until the returned function is called; `undefined` if `sender` has another answer, and
+   * both together are too long. If all answers together are too long, the oldest one is cut off: a client that reads
+   * its answer is done long before that.
    */
   hold(sender: string, bytes: number, cutOff: () => void): (() => void) | undefined;
-  /** Resolves when a part of an answer has waited for too long to be read, or early when `signal` aborts. */
+  /** Resolves when a part of an answer has waited too long to be read, or earlier when `signal` aborts. */
   stall(signal: AbortSignal): Promise<void>;
 }
 
@@ -52,7 +56,7 @@ export function createAnswerRoom(stallMs: number, clock: Pick<Clock, 'sleep'>): 
   };
 }
 
-/** Characters that are encoded at once. */
+/** How many characters are encoded at once. */
 const PART_LENGTH = 16 * 1024;
 
 /** Sends a long text as its client reads it; ends the connection where a part is not read in time. */
@@ -85,7 +89,7 @@ async function drained(
   }
 }
 
-/** Never between the two halves of a character. */
+/** The end of a part, never between the two halves of a character. */
 function endOfPart(text: string, start: number): number {
   const end = Math.min(text.length, start + PART_LENGTH);
   const last = text.charCodeAt(end - 1);

@@ -1,4 +1,4 @@
-/** Bodies of forms: read into memory, and so bounded: each by its length, and all of them together. */
+/** Bodies of forms. They are read into memory, so the length of each is bounded, and the total of all. */
 
 import {
   FREE_BODY_BYTES,
@@ -11,9 +11,9 @@ import { createQuota, type Quota } from './quota.ts';
 
 export interface BodyLimits {
   timeoutMs: number;
-  /** Bytes of bodies that are held right now, by sender. */
+  /** Bytes of bodies that are in memory now, by sender. */
   bodies: Quota;
-  /** The same of those who have shown no key, by address. */
+  /** The same for senders that have shown no key, by address. */
   ofStrangers: Quota;
 }
 
@@ -27,8 +27,9 @@ export function createBodyLimits(timeoutMs: number): BodyLimits {
 }
 
 /**
- * The body as text. Refuses more than `limitBytes` with 413, by its declared length before a byte is read, and with 429
- * what does not fit beside the other bodies of `sender` or of all. The room is given back when the request is answered.
+ * The body as text. Refuses with 413 more than `limitBytes`, by the declared length before a byte is read, and with
+ * 429 a body for which there is no room beside the other bodies of `sender` or of all senders. The room is given back
+ * when the request has been answered.
  */
 export async function readBody(
   exchange: Exchange,
@@ -49,7 +50,7 @@ export async function readBody(
 }
 
 function holdRoom(exchange: Exchange, bodies: Quota, sender: string, bytes: number): void {
-  // The usual form always has room: there are only so many connections.
+  // A form of the usual size always has room: the number of connections bounds them.
   if (bytes <= FREE_BODY_BYTES) return;
   const leave = bodies.take(sender, bytes);
   if (leave === undefined)

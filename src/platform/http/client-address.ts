@@ -1,23 +1,23 @@
-/** Whom a request came from: the peer of its connection, or what a proxy that is trusted says of it. */
+/** The client that a request came from: the other end of its connection, or what a trusted proxy says. */
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP, type Socket } from 'node:net';
 import { GweError } from '../../base/errors.ts';
 
 export interface ClientAddresses {
-  /** The client's address as `addressKey` has it: a field of a line of CSV. */
+  /** The client's address in the form of `addressKey`, which fits into a field of CSV. */
   of(request: IncomingMessage): string;
-  /** The proxy at the other end of this connection has said in the PROXY protocol whom it speaks for. */
+  /** Notes what the proxy on this connection has said in the PROXY protocol: the client that it speaks for. */
   remember(connection: Peer, address: string): void;
-  /** Whom a connection is counted for. */
+  /** The client for which a connection is counted. */
   holderOf(connection: Peer): string;
-  /** Is this the address of a proxy that speaks for others? */
+  /** Whether this is the address of a proxy that speaks for others. */
   isProxy(address: string | undefined): boolean;
 }
 
-/** A connection by its other end. TLS wraps the socket, and both have the same. */
+/** A connection, identified by its other end: TLS wraps the socket, and both have the same one. */
 type Peer = Pick<Socket, 'remoteAddress' | 'remotePort' | 'once'>;
 
-/** Entries of X-Forwarded-For that are looked at: a client may send any number. */
+/** How many entries of X-Forwarded-For are looked at: a client may send any number. */
 const MOST_HOPS = 20;
 
 /** `proxies` are addresses or CIDR ranges. Throws USAGE_BAD_VALUE for anything else. */
@@ -43,7 +43,7 @@ export function createClientAddresses(proxies: readonly string[]): ClientAddress
     of(request) {
       const peer = peerOf(request.socket);
       if (!isProxy(peer)) return addressKey(peer);
-      // Each proxy adds whom it was called by at the end: the last that is not ours is the client.
+      // Each proxy appends the address that called it: the last one that is not a proxy of ours is the client.
       const hops = String(request.headers['x-forwarded-for'] ?? '')
         .split(',')
         .map((hop) => plainAddress(hop.trim()));
@@ -69,12 +69,12 @@ function addRange(trusted: BlockList, text: string): void {
   trusted.addSubnet(address, length, version === 4 ? 'ipv4' : 'ipv6');
 }
 
-/** An IPv4 address that a socket for both shows as IPv6 is itself. */
+/** A socket for both versions shows an IPv4 address as an IPv6 one; this gives the IPv4 address. */
 function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
 }
 
-/** Who has one address of IPv6 has 2^64 of them: the first half counts. */
+/** Whoever has one IPv6 address has 2^64 of them, so only the first half of the address counts. */
 export function addressKey(address: string): string {
   if (!address.includes(':') || address.startsWith('::ffff:')) return address;
   const [front = '', back] = address.replace(/%.*$/, '').split('::');

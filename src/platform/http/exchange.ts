@@ -7,27 +7,30 @@ import { type AnswerRoom, sendText } from './answer-room.ts';
 
 export interface Exchange {
   request: IncomingMessage;
-  /** In the log, and for operators in the answer. */
+  /** The request's id in the log, and for operators in the answer. */
   id: string;
-  /** Whom it came from, as `addressKey` has it. */
+  /** The client's address, in the form of `addressKey`. */
   address: string;
   method: string;
-  /** Decoded path segments behind the first slash. */
+  /** Decoded path segments after the first slash. */
   segments: readonly string[];
   /** As sent, without the question mark. */
   query: string;
   /** Aborts when the client has gone or the server closes. */
   signal: AbortSignal;
-  /** Whoever asks has shown a key: that of this device, or an operator's. Its connection is not ended for another one. */
+  /**
+   * Notes that the sender has shown a valid key: this device's, or an operator's. Its connection is then not ended to
+   * make room for another one.
+   */
   admit(device?: string): void;
 }
 
 export interface Reply {
   status: number;
   headers?: Readonly<Record<string, string>>;
-  /** Without its size a stream is sent in chunks. */
+  /** A stream without a size is sent in chunks. */
   body?: string | { stream: Readable; sizeBytes?: number };
-  /** Has the platform's time over plain HTTP too: who waits for news has to know from when on. */
+  /** Sends the platform's time over plain HTTP too: a client that waits for news has to know since when. */
   isDated?: boolean;
 }
 
@@ -48,17 +51,22 @@ export const NO_CONTENT: Reply = { status: 204 };
 /** What management calls without a result answer (one-platform.md §2.4). */
 export const RESET_CONTENT: Reply = { status: 205, headers: { 'content-length': '0' } };
 const PLAIN = 'text/plain; charset=utf-8';
-/** For the rest of a body that nobody wants any more. */
+/** How long the rest of a body that is no longer needed is read. */
 const LINGER_MS = 5000;
 
-/** Where an error says in our words what is wrong: its body is the status line, which old clients compare as a whole. */
+/**
+ * Header of an error with the reason in our words: its body is the status line, which old clients compare as a whole.
+ */
 const REASON_HEADER = 'X-Gwe-Reason';
-/** What a small client reads of an answer, by the buffers of the C and Arduino clients of the protocol. */
+/** How much of an answer a small client reads, by the buffers of the protocol's C and Arduino clients. */
 const SMALL_CLIENT_BYTES = 200;
-/** For people, who send a token. */
+/** The limit for people, who are recognized by the token that they send. */
 const LONGEST_WORDS_BYTES = 1000;
 
-/** The answer to what is refused, as the original platform's, with `text` in a header as far as the client can read. */
+/**
+ * The answer to a refused request, in the form of the original platform, with as much of `text` in a header as the
+ * client can read.
+ */
 export function refusalReply(exchange: Exchange, status: number, text: string): Reply {
   const body = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`.trim();
   const common =
@@ -112,7 +120,10 @@ export function declaredLength(exchange: Exchange): number {
   return Number(header(exchange, 'content-length') ?? 0);
 }
 
-/** Sends the answer. The rest of an unread body is dropped for a while, so that the client gets to read it. */
+/**
+ * Sends the answer. The rest of an unread body is read and dropped for a while, so that the client gets to the
+ * answer.
+ */
 export async function sendReply(
   exchange: Exchange,
   response: ServerResponse,
@@ -123,10 +134,10 @@ export async function sendReply(
   const size = body === undefined ? 0 : typeof body === 'string' ? Buffer.byteLength(body) : body.sizeBytes;
   response.statusCode = reply.status;
   for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(titleCase(name), value);
-  // Clients of 2016 look for a length in every answer, a 204 included.
+  // Clients of 2016 look for a length in every answer, even in a 204.
   if (size !== undefined && (body !== undefined || reply.status === 204))
     response.setHeader('Content-Length', size);
-  // Over TLS a gateway sets its clock by it; elsewhere it costs a small client room.
+  // Over TLS, a gateway sets its clock by the date; elsewhere it takes room that a small client does not have.
   response.sendDate = reply.isDated === true || 'encrypted' in exchange.request.socket;
   leaveOutConnection(exchange.request, response);
   lingerForBody(exchange.request);
@@ -140,13 +151,16 @@ export async function sendReply(
   else response.end(typeof body === 'string' ? body : undefined);
 }
 
-/** HTTP/1.1 keeps a connection without a word (RFC 9112 §9.3), and small clients have no room; the end of one is said. */
+/**
+ * HTTP/1.1 keeps a connection open unless told otherwise (RFC 9112 §9.3), and small clients have no room for the
+ * header: it is sent only when the connection ends.
+ */
 function leaveOutConnection(request: IncomingMessage, response: ServerResponse): void {
   if (response.shouldKeepAlive && request.httpVersion === '1.1' && !response.hasHeader('connection'))
     response.removeHeader('connection');
 }
 
-/** As the original platform wrote names, and as clients of its time compare them. */
+/** Header names as the original platform wrote them, since clients of its time compare them so. */
 function titleCase(name: string): string {
   return name.replace(/(?<=^|-)[a-z]/g, (letter) => letter.toUpperCase());
 }

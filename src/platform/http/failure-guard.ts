@@ -1,16 +1,16 @@
-/** Failures counted by their source, so that guessing is slow. */
+/** Counts failures by their source, so that guessing is slow. */
 import type { Clock } from '../../base/clock.ts';
 import { FAILURE_WINDOW_MS } from '../bounds.ts';
 import { Refusal } from './exchange.ts';
 
 export interface FailureGuard {
-  /** Refuses with 429 while this one has had too many failures. */
+  /** Refuses with 429 while this source has had too many failures. */
   check(who: string): void;
-  /** Counts one more. */
+  /** Counts one more failure of this source. */
   count(who: string): void;
 }
 
-/** Remembered; beyond it the oldest is forgotten. */
+/** How many sources are remembered; beyond that the oldest is forgotten. */
 const MOST_REMEMBERED = 10_000;
 
 interface Failures {
@@ -18,7 +18,7 @@ interface Failures {
   untilMs: number;
 }
 
-/** `doing` and `what` read `cannot manage: too many wrong tokens from this address`. */
+/** `doing` and `what` make up the message: `cannot manage: too many wrong tokens from this address`. */
 export function createFailureGuard(
   most: number,
   words: { doing: string; what: string },

@@ -1,8 +1,8 @@
-/** An answer in JSON that is made as it is sent: neither end has to hold a list of everything. */
+/** An answer in JSON that is made while it is sent, so that neither end has to hold a list of everything. */
 import { Readable } from 'node:stream';
 import type { Reply } from './exchange.ts';
 
-/** Characters gathered before they are sent. */
+/** How many characters are gathered before they are sent. */
 const PART_LENGTH = 64 * 1024;
 
 export function jsonListReply(items: AsyncIterable<unknown>): Reply {
@@ -22,7 +22,7 @@ async function* renderList(items: AsyncIterable<unknown>): AsyncGenerator<string
     if (part.length < PART_LENGTH) continue;
     yield part;
     part = '';
-    // A list of everything waits for everybody else.
+    // A list of everything yields to all other requests.
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
   yield `${part}]`;

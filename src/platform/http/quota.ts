@@ -1,9 +1,11 @@
-/** How much of something all may have together, and each one. */
+/** How much of something all holders may have together, and each of them. */
 
 export interface Quota {
-  /** Takes `amount` for `holder` and returns how to give it back; `undefined` where there is not so much left. */
+  /**
+   * Takes `amount` for `holder`, and returns a function that gives it back; `undefined` if there is not enough left.
+   */
   take(holder: string, amount?: number): (() => void) | undefined;
-  /** By all together. */
+  /** The amount that all holders have together. */
   taken(): number;
 }
 

@@ -4,8 +4,8 @@ import type { ByteRange } from '../storage/content-storage.ts';
 const RANGE = /^\s*bytes\s*=\s*(\d{0,15})\s*-\s*(\d{0,15})\s*$/i;
 
 /**
- * The bytes asked for, cut to the content; `undefined` where the whole is to be sent: no header, one of another unit,
- * several ranges, or nonsense (which RFC 9110 lets a server ignore).
+ * The requested bytes, cut to the size of the content; `undefined` where the whole content is to be sent: without a
+ * header, or with another unit, several ranges, or nonsense (which RFC 9110 lets a server ignore).
  */
 export function parseRange(
   header: string | undefined,

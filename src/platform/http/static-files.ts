@@ -1,4 +1,7 @@
-/** Files of a web page that are in the program itself: compressed, named by their content, and told how to behave. */
+/**
+ * Files of a web page that are part of the program: compressed, identified by their content, and sent with headers
+ * that limit what a page may do.
+ */
 
 import { Readable } from 'node:stream';
 import { gunzipSync } from 'node:zlib';
@@ -8,7 +11,7 @@ interface StaticFile {
   readonly type: string;
   /** The entity tag of the content, quoted. */
   readonly etag: string;
-  /** gzip, in base64: as it lies in the program. */
+  /** The gzip data in base64, as it is stored in the program. */
   readonly gzip: string;
 }
 
@@ -16,8 +19,8 @@ interface StaticFile {
 export type StaticFiles = Readonly<Record<string, StaticFile>>;
 
 /**
- * Nothing comes from elsewhere, nothing runs that is not a file of ours, text cannot become a script, and no other
- * page may show this one in a frame.
+ * Nothing is loaded from elsewhere, nothing runs except our own files, text cannot become a script, and no other page
+ * may show this one in a frame.
  */
 const SAFE: Readonly<Record<string, string>> = {
   'content-security-policy': [
@@ -36,7 +39,7 @@ const SAFE: Readonly<Record<string, string>> = {
   'x-content-type-options': 'nosniff',
 };
 
-/** The answer to a request for one of them; `undefined` where none has this path. */
+/** The answer to a request for one of the files; `undefined` where none has this path. */
 export function serveStaticFile(files: StaticFiles, exchange: Exchange): Reply | undefined {
   const path = exchange.segments.join('/');
   const file = Object.hasOwn(files, path) ? files[path] : undefined;

@@ -1,4 +1,4 @@
-/** A body that becomes content: taken to the storage as it comes, bounded, and never held in memory. */
+/** A body that becomes content: passed to the storage as it arrives, bounded, and never held in memory. */
 import { GweError } from '../../base/errors.ts';
 import { MAX_CONTENT_BYTES } from '../bounds.ts';
 import type { Upload } from '../storage/content-storage.ts';
@@ -8,8 +8,8 @@ import { declaredLength, type Exchange, Refusal } from './exchange.ts';
 const UPLOAD_IDLE_MS = 60_000;
 
 /**
- * Takes a request's body to the disk; `look` sees each piece. Refuses what is over the limit, or finds no room, with 413
- * and 507.
+ * Writes a request's body to the disk; `look` sees each piece. Refuses with 413 what is over the limit, and with 507
+ * what there is no room for.
  */
 export async function receiveUpload(
   storage: Storage,
@@ -19,7 +19,7 @@ export async function receiveUpload(
   if (declaredLength(exchange) > MAX_CONTENT_BYTES) throw tooLarge();
   try {
     exchange.request.setTimeout(UPLOAD_IDLE_MS, () => exchange.request.destroy());
-    // The request itself must outlive a refusal, so that the client can read it.
+    // The request itself must not be destroyed by a refusal, so that the client can read the answer.
     const body = exchange.request.iterator({ destroyOnReturn: false });
     return await storage.receive(look === undefined ? body : looked(body, look), MAX_CONTENT_BYTES);
   } catch (error) {

@@ -1,4 +1,4 @@
-/** The lists of the administration's own calls: in pages, or whole as a stream. */
+/** The lists that gwe's own management calls return: in pages, or whole as a stream. */
 import { decodeForm } from '../../protocol/codec.ts';
 import { formFields } from '../devices/provision-api.ts';
 import { type Exchange, jsonReply, Refusal, type Reply, requireMethod } from '../http/exchange.ts';

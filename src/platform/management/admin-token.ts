@@ -1,4 +1,4 @@
-/** The one token of all management calls: compared in constant time, guesses slowed down by address. */
+/** The one token of all management calls: compared in constant time, with guesses slowed down by address. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import { MAX_TOKEN_FAILURES } from '../bounds.ts';
@@ -7,15 +7,15 @@ import { createFailureGuard } from '../http/failure-guard.ts';
 
 export interface TokenGuard {
   /**
-   * Refuses with 401 without the token, 429 after too many failures from one address. A request with the token is admitted,
-   * whatever others at the same address have tried.
+   * Refuses with 401 a request without the token, and with 429 one from an address with too many failures. A request
+   * with the right token is admitted whatever others at the same address have tried.
    */
   check(exchange: Exchange): void;
-  /** Tells this token from another one, and nothing of it. */
+  /** Identifies this token, and reveals nothing about it. */
   readonly tokenId: string;
 }
 
-/** The digests are compared, so that neither content nor length shows in the time it takes. */
+/** Digests are compared, so that the time taken shows neither content nor length. */
 export function createTokenGuard(token: string, clock: Pick<Clock, 'monotonicMs'>): TokenGuard {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
   const expected = digest(token);

@@ -1,11 +1,11 @@
-/** Whether content may be deleted: what a rollout or a gateway's way back needs stays. */
+/** Whether content may be deleted: what a rollout needs, or a gateway in order to go back, is kept. */
 import { matchArtifactName } from '../../artifact/name.ts';
 import type { Storage } from '../storage/storage.ts';
 
 const MOST_ROLLOUTS = 1000;
 const MOST_NAMED = 3;
 
-/** Who needs it, in words; `undefined` where nobody does. */
+/** What needs the content, in words; `undefined` where nothing does. */
 export async function findContentUse(
   storage: Pick<Storage, 'listRollouts' | 'listGateways'>,
   product: string,

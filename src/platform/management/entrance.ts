@@ -1,29 +1,34 @@
-/** Who may make management calls, and where: the operators' own listener, the names of this machine, the token. */
+/**
+ * Where and by whom management calls may be made: the operators' own listener, the names of this machine, the token.
+ */
 import { isIP } from 'node:net';
 import type { ClientAddresses } from '../http/client-address.ts';
 import { type Exchange, header, Refusal, type Reply } from '../http/exchange.ts';
 import type { TokenGuard } from './admin-token.ts';
 
 export interface Entrance {
-  /** What this listener is for. */
+  /** Whose calls this listener takes. */
   serves: 'devices' | 'operators' | 'all';
-  /** It can be reached from this machine alone. */
+  /** Only this machine itself can reach the listener. */
   isLoopback: boolean;
   guard: TokenGuard;
   addresses: ClientAddresses;
 }
 
-/** Answers the calls of operators that are not v1. */
+/** Answers the calls of operators that do not belong to v1. */
 export type OperatorApi = (entrance: Entrance, exchange: Exchange) => Promise<Reply>;
 
-/** Refuses a management call that does not belong here (404), that a web page made (403) or that has no token (401, 429). */
+/**
+ * Refuses a management call that does not belong here (404), was made by a web page (403), or has no valid token
+ * (401, 429).
+ */
 export function enterManagement(entrance: Entrance, exchange: Exchange): void {
   enterOperators(entrance, exchange);
   entrance.guard.check(exchange);
   exchange.admit();
 }
 
-/** The same without a look at the token. */
+/** The same without checking the token. */
 export function enterOperators(entrance: Entrance, exchange: Exchange): void {
   if (entrance.serves === 'devices')
     throw new Refusal(404, 'cannot manage here: this platform has another address for operators');
@@ -37,8 +42,9 @@ export function enterDevices(entrance: Entrance): void {
 }
 
 /**
- * A browser on the operator's machine carries a stranger's page, which can send requests to this machine, by a name of
- * its own that it has made to mean 127.0.0.1. Such a request has another Host, or an Origin that is not ours.
+ * A browser on the operator's machine may show a stranger's page, which can send requests to this machine under a
+ * host name of its own that it has made to resolve to 127.0.0.1. Such a request has a different Host, or an Origin
+ * that is not ours.
  */
 function checkSource({ isLoopback, addresses }: Entrance, exchange: Exchange): void {
   const host = header(exchange, 'host') ?? '';

@@ -61,7 +61,7 @@ async function manageCreate(context: ApiContext, exchange: Exchange, product: st
 
 async function manageDelete(storage: Storage, product: string, id: string): Promise<Reply> {
   const use = await findContentUse(storage, product, id);
-  // In words: the One Platform refuses no deletion, so no client of it reads this.
+  // Answered in words: the One Platform never refuses a deletion, so none of its clients expects a certain body.
   if (use !== undefined) return textReply(409, `cannot delete content '${id}': ${use}`);
   if (!(await storage.deleteContent(product, id))) {
     throw new Refusal(404, 'cannot delete content: no item has this id');
@@ -83,7 +83,7 @@ async function serveManageItem(
   if (item === undefined) throw new Refusal(404, 'cannot read content: no item has this id');
   const fields = formFields(decodeForm(exchange.query));
   const show = fields.get('show');
-  // Content is given to a product or to nobody: there are no groups that it could be in.
+  // Content belongs to a product and to nothing else: there are no groups that it could be in.
   if (show === 'groups') return NO_CONTENT;
   if (show !== undefined) throw unknownShow(show, 'groups');
   if (fields.get('download') !== 'true') return infoReply(item);

@@ -20,7 +20,7 @@ import type { Storage } from '../storage/storage.ts';
 import { MAX_FIELDS_BYTES, unknownShow } from './manage-api.ts';
 
 const CSV = 'text/csv; charset=utf-8';
-/** A page of a list, as the protocol bounds it. */
+/** The shortest and the longest page of a list that the protocol allows. */
 const [LEAST_PAGE, LONGEST_PAGE] = [5, 1000];
 
 /** `/provision/manage/model/[<model>[/[<sn>]]]` */
@@ -41,7 +41,7 @@ export async function serveManageModel(
     : serveSerial(context, exchange, model, checkName('serial number', serial));
 }
 
-/** Enabling a serial number makes its model, as this platform always has. */
+/** On this platform, enabling a serial number has always created its model. */
 function isEnabling(exchange: Exchange, serial: string): boolean {
   return serial !== '' && exchange.method !== 'DELETE';
 }
@@ -61,7 +61,7 @@ async function serveModels(context: ApiContext, exchange: Exchange): Promise<Rep
   throw new Refusal(409, 'cannot create the model: there is one of this name');
 }
 
-/** A model is a name here: there is no client that it would be cloned from. */
+/** A model is only a name here: there is no client that it would be cloned from. */
 async function serveModel(storage: Storage, exchange: Exchange, model: string): Promise<Reply> {
   requireMethod(exchange, 'GET', 'PUT', 'DELETE');
   if (!(await storage.hasProduct(model)))
@@ -119,7 +119,7 @@ function csvSerials(body: string): Wanted {
   return { isRemoval: false, serials };
 }
 
-/** It is the last field of a line of CSV without quotes. */
+/** It is the last field of a CSV line, and is not quoted. */
 function checkExtra(extra: string): string {
   if (!/\p{Cc}/u.test(extra) && Buffer.byteLength(extra) <= 255) return extra;
   throw new Refusal(400, "cannot use this 'extra': expected at most 255 bytes on one line");
@@ -177,7 +177,7 @@ async function serveSerial(
   return isDisabling ? disable(storage, change) : enable(storage, change, fields);
 }
 
-/** Which serial number is changed, and whence: its log says so. */
+/** Which serial number is changed, and from which address; both go into its log. */
 interface Change {
   product: string;
   serial: string;
@@ -212,7 +212,10 @@ async function disable(storage: Storage, change: Change): Promise<Reply> {
   throw new Refusal(404, 'cannot disable the serial number: it is not known');
 }
 
-/** With an owner it is a new device, which must not take the key of one that works; without, a fresh key is the point. */
+/**
+ * With an owner, it is a new device, which must not take the key of one that works; without, the purpose is a new
+ * key.
+ */
 async function enable(storage: Storage, change: Change, fields: ReadonlyMap<string, string>): Promise<Reply> {
   const from = fields.get('oldsn');
   if (from !== undefined) return remap(storage, { ...change, from });

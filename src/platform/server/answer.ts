@@ -1,4 +1,4 @@
-/** One request becomes an answer, whatever happens on the way; with its id in the log. */
+/** Turns one request into an answer, whatever happens on the way, and logs it with its id. */
 import type * as http from 'node:http';
 import type { Clock } from '../../base/clock.ts';
 import { describeError, GweError } from '../../base/errors.ts';
@@ -28,18 +28,20 @@ interface AnswerContext {
   measures: Measures;
   clock: Clock;
   log: Logger;
-  /** A request's id where it brought none. */
+  /** An id for a request that did not bring one. */
   nextId(): string;
-  /** Keeps the connection of a request from being ended for others. */
+  /** Keeps the connection of a request from being ended to make room for others. */
   places: Pick<Places, 'hold'>;
   answers: AnswerRoom;
-  /** Aborts when the platform is about to end: what is under way is finished, nothing else begins. */
+  /** Aborts when the platform is about to end: requests under way are finished, and nothing new begins. */
   draining: AbortSignal;
-  /** Aborts when it waits no longer. */
+  /** Aborts when the platform no longer waits for them. */
   closing: AbortSignal;
 }
 
-/** Without a reason of ours the runtime makes an exception with a stack for every request. */
+/**
+ * Given as the reason of an abort, because otherwise the runtime makes an exception with a stack for every request.
+ */
 export const ENDED = 'the request has ended';
 
 /** Never rejects: whatever happens becomes an answer, or an ended connection. */
@@ -91,7 +93,7 @@ export async function answer(
 }
 
 interface Caller {
-  /** The device, or where none has shown its key the address. */
+  /** The device, or the address where no key has been shown. */
   name: string;
   isKnown: boolean;
 }
@@ -101,7 +103,7 @@ function untilEnd(signal: AbortSignal, leave: () => void): void {
   else signal.addEventListener('abort', leave, { once: true });
 }
 
-/** Refuses with 429 an answer that would be one too many of those that its sender does not read. */
+/** Refuses an answer with 429 if its sender has too many that it does not read. */
 function holdAnswer({ answers }: AnswerContext, exchange: Exchange, reply: Reply, sender: string): Reply {
   if (typeof reply.body !== 'string') return reply;
   const leave = answers.hold(sender, reply.body.length, () => exchange.request.destroy());
@@ -113,7 +115,7 @@ function holdAnswer({ answers }: AnswerContext, exchange: Exchange, reply: Reply
   return reply;
 }
 
-/** The client's own where it is one that no line of a log is forged by. */
+/** The client's own id, if it consists of characters that cannot forge a line of the log. */
 function requestId(
   { headers }: http.IncomingMessage,
   { nextId }: AnswerContext,
@@ -123,7 +125,7 @@ function requestId(
   return { id: isGiven ? given : nextId(), isGiven };
 }
 
-/** What changes something is told; what only reads would fill the log. */
+/** Calls that change something are logged at info, and those that only read at debug: they would fill the log. */
 function tellCall(
   log: Logger,
   { id, method, address }: Exchange,
@@ -181,13 +183,13 @@ function refuse(
     const reply = refusalReply(exchange, status, message);
     return withId({ ...reply, headers: { ...refusal.headers, ...reply.headers } }, exchange, name);
   }
-  // A client that goes away in mid-body is no fault of the server.
+  // A client that goes away in the middle of a body is not a fault of the server.
   if (request.destroyed && !request.complete) throw error;
   log.error('platform.failed', { request: id, method, route: name }, describeError(error));
   return withId(refusalReply(exchange, 500, 'the platform failed; its log says why'), exchange, name);
 }
 
-/** The database, or the object store: it comes back, and who asks again is served. */
+/** The database or the object store cannot be reached: that passes, and a client that asks again will be served. */
 function refusalOf(error: unknown): Refusal | undefined {
   if (!(error instanceof GweError) || !error.isTransient) return undefined;
   if (error.code === 'PLATFORM_READ_ONLY') return new Refusal(503, error.message, { 'retry-after': '60' });
@@ -209,7 +211,8 @@ const REASONS: Readonly<Record<number, string>> = {
 };
 
 /**
- * Calls of gwe's own say it in the body too; clients of the One Platform compare the whole body with its status line.
+ * For gwe's own calls the id is in the body too; clients of the One Platform compare the whole body with its status
+ * line.
  */
 function withId(reply: Reply, { id }: Exchange, name: RouteName): Reply {
   return name === 'v1' && typeof reply.body === 'string'

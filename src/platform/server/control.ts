@@ -1,6 +1,6 @@
 /**
- * What is done to a platform as a whole is asked of the process that serves it, which alone has its database open: by a
- * socket in its directory, which nobody else may enter.
+ * Commands on a platform as a whole are sent to the process that serves it, since that one alone has the database
+ * open: over a socket in its directory, which nobody else may enter.
  */
 import { closeSync, existsSync, openSync } from 'node:fs';
 import * as http from 'node:http';
@@ -41,7 +41,7 @@ export type ControlCall = v.InferOutput<typeof CallSchema>;
 
 type Result = Readonly<Record<string, string | number>>;
 
-/** `say` tells who asked; `signal` is aborted when he is gone. */
+/** `say` sends a line to the caller; `signal` is aborted when the caller has gone. */
 export type ControlHandler = (
   call: ControlCall,
   progress: { say(text: string): void; signal: AbortSignal },
@@ -61,7 +61,10 @@ const LineSchema = v.union([
 const MAX_CALL_BYTES = 1024 * 1024;
 const NAME = 'control.sock';
 
-/** Listens until `close`. What an earlier process left is replaced: the database is locked, so that there is one at most. */
+/**
+ * Listens until `close`. A socket that an earlier process left is replaced: the database is locked, so at most one
+ * process serves.
+ */
 export async function openControl(
   directory: string,
   handle: ControlHandler,
@@ -69,7 +72,7 @@ export async function openControl(
   const onCall: http.RequestListener = (request, response) => void answer(handle, request, response);
   const server = http.createServer(onCall);
   unlinkIfThere(join(directory, NAME));
-  // Open for as long as the server: it removes its socket by this path.
+  // Kept open as long as the server, which removes its socket by this path.
   const fd = openSync(directory, 'r');
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -86,7 +89,7 @@ export async function openControl(
   };
 }
 
-/** The path of a socket may have 107 bytes; by an open directory it is always short. */
+/** The path of a socket may have at most 107 bytes; by the descriptor of an open directory it is always short. */
 function socketPath(fd: number): string {
   return `/proc/self/fd/${fd}/${NAME}`;
 }
@@ -121,7 +124,7 @@ async function readAll(request: http.IncomingMessage): Promise<string> {
   return text;
 }
 
-/** The result; `undefined` where no process serves this directory. Throws what the call threw there. */
+/** The result; `undefined` where no process serves this directory. Throws what the call threw in that process. */
 export async function askControl(
   directory: string,
   call: ControlCall,

@@ -1,4 +1,4 @@
-/** Whether this process lives (`/healthz`), should be sent requests (`/readyz`), and what it counts (`/metrics`). */
+/** Whether this process lives (`/healthz`) and should be sent requests (`/readyz`), and its metrics (`/metrics`). */
 import type { Clock } from '../../base/clock.ts';
 import { type Exchange, Refusal, type Reply, requireMethod, textReply } from '../http/exchange.ts';
 import { type Entrance, enterManagement, enterOperators } from '../management/entrance.ts';
@@ -18,7 +18,7 @@ interface Context {
 }
 
 const PING_MS = 2000;
-/** Anybody may ask, and the database is asked no more often than that. */
+/** The shortest time between two queries to the database, since anybody may ask. */
 const PING_EVERY_MS = 1000;
 const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
@@ -40,7 +40,8 @@ export function createHealth(context: Context): Health {
       : textReply(503, 'the database does not answer\n');
   };
   const numbers = async (entrance: Entrance, exchange: Exchange): Promise<Reply> => {
-    // Its own listener is closed to strangers; elsewhere names of products are for who has the token.
+    // The operators' own listener is closed to strangers; elsewhere the token is needed, since the metrics name
+    // products.
     if (entrance.serves === 'all') enterManagement(entrance, exchange);
     else enterOperators(entrance, exchange);
     return textReply(200, await measures.render(), METRICS_TYPE);
@@ -69,7 +70,9 @@ async function answersSoon({ storage, clock }: Context): Promise<boolean> {
   return isWell;
 }
 
-/** What a process that is about to end answers operators with: another one, or itself started again, will do it. */
+/**
+ * The answer to operators when a process is about to end: another process, or this one restarted, will take the call.
+ */
 export function refuseWhileDraining(): Refusal {
   return new Refusal(503, 'cannot take this now: the platform is about to end', { 'retry-after': '5' });
 }

@@ -13,17 +13,17 @@ import { readProxyHeader } from './proxy-protocol.ts';
 
 export interface ListenerOptions {
   host: string;
-  /** 0 takes a free one. */
+  /** 0 takes any free port. */
   port: number;
   tls?: { cert: string | Buffer; key: string | Buffer } | undefined;
-  /** 48 bytes: what tickets of TLS sessions are sealed with, so that they outlive this process. */
+  /** 48 bytes with which the tickets of TLS sessions are sealed, so that the tickets outlive this process. */
   ticketKey: Buffer;
   headersTimeoutMs: number;
   maxConnections: number;
-  /** Of one address; a proxy that is trusted has as many as it likes. */
+  /** The limit for one address; a trusted proxy may have any number. */
   maxOfAddress: number;
   addresses: ClientAddresses;
-  /** Receives the reason why a connection was closed. */
+  /** Called with the reason why a connection was closed. */
   refused(reason: string): void;
   /** Called for every TLS handshake. */
   handshaken(isResumed: boolean): void;
@@ -32,24 +32,24 @@ export interface ListenerOptions {
 }
 
 export interface Listener {
-  /** Without a slash at its end. */
+  /** Without a slash at the end. */
   url: string;
   places: Pick<Places, 'taken'>;
-  /** From now on tickets are sealed with this key, and opened by it alone. */
+  /** From now on tickets are sealed with this key, and no other key opens them. */
   setTicketKey(key: Buffer): void;
-  /** Takes no more connections, and ends the idle ones. */
+  /** Accepts no more connections, and ends the idle ones. */
   stop(): void;
-  /** The same, and ends all that are left. */
+  /** The same, and ends all remaining connections. */
   close(): Promise<void>;
 }
 
-/** A whole upload over a slow line; its own idle limit is far below. */
+/** Enough for a whole upload over a slow line; the idle limit of an upload is far shorter. */
 const REQUEST_TIMEOUT_MS = 4 * 3600_000;
 const KEEP_ALIVE_MS = 15_000;
 const BACKLOG = 1024;
 const CLOSE_GRACE_MS = 1000;
 
-/** Listens when it returns. Throws PLATFORM_STATE where the certificate or the port cannot be used. */
+/** Listens by the time it resolves. Throws PLATFORM_STATE where the certificate or the port cannot be used. */
 export async function openListener(
   options: ListenerOptions,
   onRequest: (request: http.IncomingMessage, response: http.ServerResponse, places: Places) => void,
@@ -94,9 +94,9 @@ function createServer(options: ListenerOptions, onRequest: http.RequestListener)
     maxHeaderSize: 16 * 1024,
   };
   const server = makeServer(options, limits, onRequest);
-  // Nothing is silent longer than a long poll may be: a peer that stopped reading is dropped.
+  // No connection is silent for longer than a long poll may take: a peer that stopped reading is dropped.
   server.setTimeout(MAX_LONG_POLL_MS + 30_000);
-  // Those that were ended for others may still be closing when as many come as wait to be taken.
+  // Connections that were ended to make room may still be closing while as many new ones are accepted.
   server.maxConnections = options.maxConnections + BACKLOG;
   return server;
 }
@@ -107,7 +107,7 @@ function makeServer(
   onRequest: http.RequestListener,
 ): http.Server {
   if (tls === undefined) return http.createServer(limits, onRequest);
-  // By default the context is made of the command line, and a session would end with another option.
+  // By default this id is derived from the command line, and sessions would end when an option changes.
   const sessions = { sessionTimeout: TLS_SESSION_SECONDS, ticketKeys: ticketKey, sessionIdContext: 'gwe' };
   try {
     return https.createServer(
@@ -119,7 +119,9 @@ function makeServer(
   }
 }
 
-/** Nobody alone takes all connections, and that there is no room is said. Proxies may say first whom they speak for. */
+/**
+ * Nobody can take all connections, and it is logged when there is no room. Proxies may first say whom they speak for.
+ */
 function admit(server: http.Server, options: ListenerOptions, places: Places): void {
   const { addresses } = options;
   const serve = server.listeners('connection');
@@ -136,7 +138,7 @@ function admit(server: http.Server, options: ListenerOptions, places: Places): v
       return;
     }
     readProxyHeader(socket, options.headersTimeoutMs, (address) => {
-      // One that says it in headers only is counted for nobody: it stands for all that come by it.
+      // A proxy that names its clients only in headers is counted for none of them: the connection stands for many.
       if (address === undefined) {
         if (places.take(socket, undefined)) serveSocket(socket);
       } else {
@@ -147,7 +149,7 @@ function admit(server: http.Server, options: ListenerOptions, places: Places): v
   });
 }
 
-/** One line a minute, with how many connections were closed since the last. */
+/** Logs at most one line a minute, with the number of connections closed since the last line. */
 function createFullLog({
   clock,
   log,

@@ -1,4 +1,7 @@
-/** What the platform counts of itself: the numbers behind `/metrics` (src/platform/README.md, "Health and numbers"). */
+/**
+ * What the platform counts about itself: the metrics behind `/metrics` (src/platform/README.md, "Health and
+ * numbers").
+ */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Clock } from '../../base/clock.ts';
 import { VERSION } from '../../base/version.ts';
@@ -6,7 +9,7 @@ import { createMetrics, type Histogram, type Metrics, type Sample } from '../met
 import type { Figures, Storage } from '../storage/storage.ts';
 import type { RouteName } from './route-name.ts';
 
-/** Connections of one listener. */
+/** The connections of one listener. */
 interface ListenerCount {
   name: string;
   limit: number;
@@ -16,16 +19,16 @@ interface ListenerCount {
 export interface Measures {
   /** One request was answered. */
   answered(route: RouteName, status: number, seconds: number): void;
-  /** Somebody was not let in. */
+  /** A connection or request was refused. */
   refused(reason: string): void;
   /** A TLS handshake is done. */
   handshaken(isResumed: boolean): void;
   committed(writes: number): void;
   watchListener(listener: ListenerCount): void;
   watchLongPolls(waiting: () => number): void;
-  /** `storage`, with how long each of its calls takes. */
+  /** The same storage, with the time of each call measured. */
   measured(storage: Storage): Storage;
-  /** Everything as text; what is kept is counted for it if the last count is old. */
+  /** All metrics as text; stored data is counted for it if the last count is old. */
   render(): Promise<string>;
   close(): void;
 }
@@ -34,7 +37,7 @@ const REQUEST_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2, 10,
 const STORAGE_SECONDS = [0.0005, 0.002, 0.005, 0.02, 0.1, 1, 10];
 const BATCH_SIZES = [1, 2, 4, 8, 16, 32, 64, 128];
 const CHECK_INS: readonly RouteName[] = ['read', 'write', 'long-poll'];
-/** What is kept is counted again after so long, and never takes more than this part of the time. */
+/** Stored data is counted at most once in this time, and counting takes at most this share of the time. */
 const [FIGURES_MS, FIGURES_PART] = [60_000, 0.01];
 
 export function createMeasures(clock: Clock): Measures {
@@ -100,7 +103,7 @@ export function createMeasures(clock: Clock): Measures {
   };
 }
 
-/** The runtime and the process. The delay is of the time since somebody last looked. */
+/** The runtime and the process. The delay is measured since the last look. */
 function watchProcess(metrics: Metrics): { reset(): void; disable(): void } {
   const delay = monitorEventLoopDelay({ resolution: 10 });
   delay.enable();
@@ -124,7 +127,7 @@ function watchProcess(metrics: Metrics): { reset(): void; disable(): void } {
   return delay;
 }
 
-/** Gauges of what is kept: counted at most once a minute, and seldom where it takes long. */
+/** Gauges of stored data: counted at most once a minute, and less often where counting takes long. */
 function createFigures(
   metrics: Metrics,
   clock: Clock,
@@ -155,7 +158,7 @@ function createFigures(
     try {
       found = await storage.figures();
     } catch {
-      // What was counted before says nothing of now.
+      // The earlier count says nothing about now.
       found = undefined;
     }
     const now = clock.monotonicMs();
@@ -171,7 +174,7 @@ function createFigures(
   };
 }
 
-/** The same storage; what it answers later is timed. */
+/** The same storage; the time until each answer is measured. */
 function measureStorage(storage: Storage, seconds: Histogram, clock: Clock): Storage {
   const timed = Object.entries(storage).map(([op, call]: [string, unknown]): [string, unknown] => {
     if (typeof call !== 'function') return [op, call];

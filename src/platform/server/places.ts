@@ -1,37 +1,40 @@
-/** The connections of a listener: how many there may be, and whose ends where one more comes than there is room for. */
+/** The connections of a listener: how many there may be, and which one is ended when there is no room for another. */
 import type { Socket } from 'node:net';
 
 export interface Places {
   /**
-   * Gives the connection a place until it is closed. Where its holder or all together have what they may have, the oldest
-   * connection that serves nobody known is ended for it; where there is none, this one. Nobody is asked whom it is for
-   * before: a proxy's connection (no `holder`) stands for many.
+   * Gives the connection a place until it is closed. If its holder, or all holders together, have as many as allowed,
+   * the oldest connection that serves no known sender is ended to make room; if there is none, the new one is ended.
+   * A proxy's connection (no `holder`) stands for many clients, and is not counted for one of them.
    */
   take(connection: Socket, holder: string | undefined): boolean;
-  /** A request of somebody known is answered on this connection: until what it returns is called, it is not ended for others. */
+  /**
+   * A request of a known sender is being answered on this connection: it is not ended to make room until the returned
+   * function is called.
+   */
   hold(connection: Pick<Socket, 'remoteAddress' | 'remotePort'>): () => void;
   taken(): number;
 }
 
 interface Limits {
   total: number;
-  /** Of one holder. */
+  /** The limit for one holder. */
   each: number;
-  /** Some connection was ended, because of this limit. */
+  /** Called when a connection was ended because of this limit. */
   full(limit: 'address' | 'platform'): void;
 }
 
 interface Holder {
   name: string;
   count: number;
-  /** In the order in which they became idle. */
+  /** The connections that may be ended, in the order in which they became idle. */
   spare: Set<Place>;
 }
 
 interface Place {
   connection: Socket;
   holder: Holder | undefined;
-  /** Requests that are answered on it. */
+  /** How many requests are being answered on it. */
   held: number;
 }
 
@@ -107,7 +110,7 @@ export function createPlaces({ total, each, full }: Limits): Places {
   };
 }
 
-/** TLS wraps a socket, and both have the same other end. */
+/** The other end of a connection: TLS wraps a socket, and both have the same one. */
 function endOf({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string {
   return `${remoteAddress} ${remotePort}`;
 }

@@ -1,14 +1,17 @@
-/** The PROXY protocol, versions 1 and 2: what a proxy says of the client before the client's own bytes (HAProxy's proxy-protocol.txt §2). */
+/**
+ * The PROXY protocol, versions 1 and 2: what a proxy says about the client before the client's own bytes (HAProxy's
+ * proxy-protocol.txt §2).
+ */
 import { isIP, type Socket } from 'node:net';
 
-/** The longest header of version 1, its end included (§2.1); one of version 2 says its own length. */
+/** The longest header of version 1, including its line end (§2.1); a header of version 2 states its own length. */
 const MOST_TEXT_BYTES = 107;
 const MOST_BINARY_BYTES = 16 + 536;
 const SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
 const TEXT_START = Buffer.from('PROXY ');
 
 type ProxyHeader =
-  /** Nothing of the protocol: the bytes are the client's own. */
+  /** No header: the bytes are the client's own. */
   | { kind: 'absent' }
   | { kind: 'incomplete' }
   | { kind: 'broken' }
@@ -22,7 +25,7 @@ function parseProxyHeader(bytes: Buffer): ProxyHeader {
   return { kind: 'absent' };
 }
 
-/** Is it so as far as it has come? */
+/** Whether the bytes begin like this, as far as they have arrived. */
 function startsLike(bytes: Buffer, start: Buffer): boolean {
   const length = Math.min(bytes.length, start.length);
   return bytes.subarray(0, length).equals(start.subarray(0, length));
@@ -44,7 +47,7 @@ function parseBinary(bytes: Buffer): ProxyHeader {
   const sizeBytes = 16 + bytes.readUInt16BE(14);
   if (command >> 4 !== 2 || (command & 15) > 1 || sizeBytes > MOST_BINARY_BYTES) return { kind: 'broken' };
   if (bytes.length < sizeBytes) return { kind: 'incomplete' };
-  // LOCAL: the proxy itself, to see whether somebody answers.
+  // LOCAL: the proxy itself connects, to check whether the platform answers.
   if ((command & 15) === 0) return { kind: 'found', sizeBytes, address: undefined };
   const source = bytes.subarray(16, sizeBytes);
   if (family >> 4 === 1 && source.length >= 12)
@@ -58,8 +61,8 @@ function ipv6(bytes: Buffer): string {
 }
 
 /**
- * Reads the header of a connection from a proxy, if it sends one, and hands the connection on as if it began behind it.
- * One whose header is broken, or does not come in time, is ended.
+ * Reads the header of a connection from a proxy, if it sends one, and hands the connection on as if it began after
+ * it. A connection whose header is broken, or does not arrive in time, is ended.
  */
 export function readProxyHeader(
   socket: Socket,

@@ -1,4 +1,4 @@
-/** Kinds of calls, for numbers and the log: few names, whatever is asked for. */
+/** Kinds of calls, for metrics and the log: only a few names, whatever is requested. */
 import type { Exchange } from '../http/exchange.ts';
 
 export type RouteName =
@@ -15,7 +15,7 @@ export type RouteName =
   | 'health'
   | 'other';
 
-/** What a request of this method and these segments asks for. */
+/** The kind of a request with this method and these segments. */
 export function routeName({
   method,
   segments,

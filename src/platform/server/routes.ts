@@ -1,4 +1,4 @@
-/** Which call a request is. */
+/** Finds the call that a request is for. */
 
 import { type ApiContext, serveAliases, serveRecord, serveRecordOfAlias } from '../devices/device-api.ts';
 import { serveActivate, serveDownload } from '../devices/provision-api.ts';
@@ -16,7 +16,7 @@ import {
 import { serveManageContent } from '../management/manage-api.ts';
 import { serveManageModel } from '../management/model-api.ts';
 
-/** What operators have beside the calls of the protocol. */
+/** What operators have in addition to the calls of the protocol. */
 export interface OperatorParts {
   /** Answers what is below `/gwe/v2`. */
   readonly api?: OperatorApi | undefined;
@@ -54,7 +54,7 @@ export async function route(
   return servePage(entrance, exchange, operators);
 }
 
-/** The console lies beside the calls: `/`, and its own files. */
+/** The console has its paths beside the calls: `/`, and its own files. */
 function servePage(entrance: Entrance, exchange: Exchange, { pages }: OperatorParts): Reply {
   const [area, ...rest] = exchange.segments;
   const isPage = rest.length === 0 ? area === '' : area === 'console';

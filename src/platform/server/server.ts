@@ -35,56 +35,62 @@ import { keepTicking } from './ticking.ts';
 
 interface ListenAddress {
   host: string;
-  /** 0 takes a free one. */
+  /** 0 takes any free port. */
   port: number;
 }
 
 export interface PlatformOptions extends ListenAddress {
-  /** Where everything is kept; made if need be. */
+  /** Where everything is stored; made if there is none. */
   directory: string;
-  /** Where all but content is kept instead of `directory`; several processes may share it, and the directory. */
+  /**
+   * Stores everything except content, in place of `directory`; several processes may share the database and the
+   * directory.
+   */
   database?: { url: string; password?: string | undefined } | undefined;
-  /** Where content is, with a database of that kind, instead of `directory`. */
+  /** Stores content in place of `directory`; only together with `database`. */
   objects?: S3Target | undefined;
-  /** Where operators call, and nobody else; without it they call where devices do. */
+  /** The listener for operators alone; without it operators use the one for devices. */
   admin?: ListenAddress | undefined;
   tls?: { cert: string | Buffer; key: string | Buffer };
   adminToken: string;
   /** Addresses and ranges of proxies whose X-Forwarded-For is believed. */
   trustedProxies?: readonly string[];
-  /** History is kept for so long; without it as long as there is room. */
+  /** How long history is kept; without it, as long as there is room. */
   keepHistorySeconds?: number | undefined;
-  /** Makes what answers operators below `/gwe/v2`. */
+  /** Makes the API for operators below `/gwe/v2`. */
   operatorApi?: (parts: Pick<ApiContext, 'storage' | 'clock' | 'bodyLimits'>) => OperatorApi;
-  /** The files of the web console, where operators call. */
+  /** The files of the web console, served where operators call. */
   operatorPages?: OperatorParts['pages'];
-  /** What goes on beside the requests until `closing`. Never rejects. */
+  /** Runs beside the requests until `closing`. Never rejects. */
   background?: (
     parts: Pick<ApiContext, 'storage' | 'clock'> & { log: Logger },
     closing: AbortSignal,
   ) => Promise<void>;
   clock: Clock;
   log: Logger;
-  /** For the handshake, and for the headers of a request; default 30 s, for the slowest modems. */
+  /** Time limit for the handshake, and for the headers of a request; default 30 s, for the slowest modems. */
   headersTimeoutMs?: number;
-  /** For a form body; default 120 s. */
+  /** Time limit for a form body; default 120 s. */
   bodyTimeoutMs?: number;
-  /** How long requests that are under way may go on when the platform is to end; default 1 s. */
+  /** How long requests under way may go on when the platform ends; default 1 s. */
   drainMs?: number;
 }
 
 interface PlatformServer {
-  /** Without a slash at its end. */
+  /** Without a slash at the end. */
   url: string;
   /** Where operators call: `url`, or a listener of their own. */
   adminUrl: string;
-  /** What an embedded platform can do as a whole; `undefined` where a database server keeps it. */
+  /** The operations on an embedded platform as a whole; `undefined` where a database server stores it. */
   embedded: EmbeddedStorage | undefined;
-  /** Answers long polls, lets what is under way finish for a while, ends connections, closes the database. */
+  /** Answers long polls, gives requests under way some time to finish, ends connections, closes the database. */
   close(): Promise<void>;
 }
 
-/** Listens when it returns. Throws PLATFORM_STATE where the directory, the certificate or the port cannot be used. */
+/**
+ * Listens by the time it resolves. Throws PLATFORM_STATE where the directory, the certificate or the port cannot be
+ * used.
+ */
 export async function createPlatformServer(options: PlatformOptions): Promise<PlatformServer> {
   const { admin, clock, log } = options;
   const addresses = createClientAddresses(options.trustedProxies ?? []);
@@ -145,10 +151,10 @@ async function openStorage(
 interface Life {
   draining: AbortSignal;
   closing: AbortSignal;
-  /** Work that is waited for. */
+  /** Adds work that the end has to wait for. */
   add(work: Promise<void>): void;
   watch(listener: Listener, serves: Entrance['serves']): void;
-  /** Takes no more connections of devices, waits for what is under way, and ends everything. */
+  /** Accepts no more connections of devices, waits for the work under way, and ends everything. */
   end(): Promise<void>;
 }
 
@@ -165,7 +171,7 @@ function createLife(
     keepTicketKey(storage, () => listeners, clock, draining.signal),
     background?.({ storage, clock, log }, draining.signal),
   ];
-  /** A while, for what is under way; what begins meanwhile is short. */
+  /** Waits for a limited time for the work under way; work that begins meanwhile is short. */
   const waitForWork = async (): Promise<void> => {
     const deadlineMs = clock.monotonicMs() + drainMs;
     for (let left = drainMs; active.size > 0 && left > 0; left = deadlineMs - clock.monotonicMs()) {
@@ -179,7 +185,7 @@ function createLife(
     draining.abort(ENDED);
     log.info('platform.drain', { requests: active.size });
     watchers.end();
-    // The operators' own listener goes on telling that this process is not ready.
+    // The operators' own listener goes on, to answer that this process is not ready.
     for (const { listener, serves } of listeners) if (serves !== 'operators') listener.stop();
     await waitForWork();
     closing.abort(ENDED);
@@ -205,7 +211,7 @@ function createLife(
   };
 }
 
-/** Unlike those of any other process, and short. */
+/** Ids that are short, and differ from those of any other process. */
 function createIds(): () => string {
   const prefix = randomBytes(5).toString('hex');
   let count = 0;
@@ -266,7 +272,10 @@ function isLoopback(host: string): boolean {
   return /^(localhost|127(\.\d{1,3}){3}|::1)$/i.test(host);
 }
 
-/** Requests that a client sends ahead on one connection take effect in their order (RFC 9112 §9.3.2). */
+/**
+ * Requests that a client sends on one connection without waiting for the answers take effect in their order (RFC 9112
+ * §9.3.2).
+ */
 function createSocketOrder(): (socket: object, work: () => Promise<void>) => Promise<void> {
   const last = new WeakMap<object, Promise<void>>();
   return (socket, work) => {

@@ -13,7 +13,7 @@ export interface ContentItem {
   hasBlob: boolean;
 }
 
-/** What an uploader says of content. */
+/** What an uploader states about content. */
 export type ContentFacts = Pick<ContentItem, 'contentType' | 'meta'>;
 
 export interface ByteRange {
@@ -22,19 +22,19 @@ export interface ByteRange {
   last: number;
 }
 
-/** The bytes of an upload, safely stored but not yet anybody's content. */
+/** The bytes of an upload: durably stored, but not part of any content yet. */
 export interface Upload {
   sizeBytes: number;
   sha256: string;
-  /** Removes it; does nothing once it has been used. */
+  /** Removes the upload; does nothing once it has been used. */
   discard(): Promise<void>;
 }
 
 export interface OpenContent {
   item: ContentItem;
-  /** At most once. Without a byte where `last` is before `first`. */
+  /** To be called at most once. Yields no bytes if `last` is before `first`. */
   read(range: ByteRange): Readable;
-  /** For who does not read. */
+  /** For a caller that does not read. */
   close(): Promise<void>;
 }
 
@@ -42,9 +42,11 @@ export interface ContentStorage {
   /** By id, in the order of its bytes. */
   listContent(product: string, request: PageRequest): Promise<Page<ContentItem>>;
   findContent(product: string, id: string): Promise<ContentItem | undefined>;
-  /** False if there is one of that id. */
+  /** False if there already is an item of that id. */
   createContent(product: string, id: string, meta: string, isProtected: boolean): Promise<boolean>;
-  /** Takes bytes in; throws and leaves nothing if the source ends early or passes `limitBytes`. */
+  /**
+   * Stores the bytes of an upload; throws and leaves nothing behind if the source ends early or exceeds `limitBytes`.
+   */
   receive(source: AsyncIterable<Uint8Array>, limitBytes: number): Promise<Upload>;
   /** Gives an entry its blob. */
   fillContent(
@@ -55,8 +57,11 @@ export interface ContentStorage {
   ): Promise<'done' | 'unknown' | 'filled'>;
   /** Creates or replaces in one step: a reader sees the old or the new item. `updatedAt` grows. */
   putContent(product: string, id: string, facts: ContentFacts, upload: Upload): Promise<ContentItem>;
-  /** False if there is none. */
+  /** False if there is no such item. */
   deleteContent(product: string, id: string): Promise<boolean>;
-  /** The item and its bytes as of one moment; the stream outlives a replacement. `undefined` without a blob. */
+  /**
+   * The item and its bytes as of one moment; the stream can be read to its end even if the item is replaced.
+   * `undefined` without a blob.
+   */
   openContent(product: string, id: string): Promise<OpenContent | undefined>;
 }

@@ -1,16 +1,16 @@
-/** What rows of devices mean, whatever database they are in. */
+/** The meaning of rows of devices, whatever database they are in. */
 import { createHash } from 'node:crypto';
 import type { Device, DeviceState } from './device-storage.ts';
 
 /** `enabled_at` of a serial number that was added and never enabled. */
 export const NEVER_ENABLED = 0;
 
-/** Only a digest of a key is stored, so that a stolen database gives no access, and look-up time tells nothing. */
+/** Only a digest of a key is stored: a stolen database gives no access, and the time of a look-up reveals nothing. */
 export function hashKey(cik: string): string {
   return createHash('sha256').update(cik).digest('hex');
 }
 
-/** `state` is what the row says; throws for anything that no row may have. */
+/** The state of a row; throws for a value that no row may have. */
 export function toDeviceState(
   state: unknown,
   { enabledAt, isLapsed }: { enabledAt: number; isLapsed: boolean },
@@ -21,7 +21,7 @@ export function toDeviceState(
   throw new Error(`unexpected device state ${JSON.stringify(state)} in the database`);
 }
 
-/** The same for many that are counted together: rows say of themselves whether they are `unused` or `lapsed`. */
+/** The same for rows that are counted together: the query has already decided which are `unused` or `lapsed`. */
 export function countedState({ state, unused, lapsed }: Readonly<Record<string, unknown>>): DeviceState {
   const isTrue = (value: unknown): boolean => value === true || Number(value) === 1;
   return toDeviceState(state, { enabledAt: isTrue(unused) ? NEVER_ENABLED : 1, isLapsed: isTrue(lapsed) });
@@ -29,7 +29,7 @@ export function countedState({ state, unused, lapsed }: Readonly<Record<string, 
 
 type Activatable = Pick<Device, 'state' | 'reactivateUntil'>;
 
-/** Whether an activation takes the device now, and what its log says of it. */
+/** Whether the device may be activated now, and the entry for its log. */
 export function judgeActivation(
   { state, reactivateUntil }: Activatable,
   nowSeconds: number,

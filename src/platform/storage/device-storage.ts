@@ -11,7 +11,7 @@ export interface Device {
   state: DeviceState;
   /** The platform's own 40-digit name of the device; no secret. */
   rid: string;
-  /** Vendor it was activated under; empty before. */
+  /** Vendor that it was activated under; empty before. */
   vendor: string;
   /** Unix seconds. */
   enabledAt: number;
@@ -19,11 +19,11 @@ export interface Device {
   lastWriteAt: number;
   /** Unix seconds of its last request with a good key, to the minute; 0 for never. */
   lastSeenAt: number;
-  /** What its maker noted of the serial number; one line. */
+  /** What its maker noted about the serial number; one line. */
   extra: string;
   /**
-   * Unix seconds until which it may be activated once more, whatever its state: after a restore, by who has a key of
-   * later than the backup. 0 since it was heard with the key that is stored.
+   * Unix seconds until which it may be activated once more, whatever its state. Set by a restore, for devices whose
+   * key is newer than the backup. 0 once the device has used the key that is stored.
    */
   reactivateUntil: number;
 }
@@ -31,14 +31,14 @@ export interface Device {
 export interface ActivationEntry {
   /** Unix seconds. */
   at: number;
-  /** The address that it came from. */
+  /** The address that the call came from. */
   connection: string;
   entry: string;
 }
 
-/** Which devices a list has; what is not given does not matter. */
+/** Which devices a list contains; a field that is not given does not matter. */
 export interface DeviceFilter {
-  /** How the serial number begins. */
+  /** The beginning of the serial number. */
   prefix?: string | undefined;
   state?: DeviceState | undefined;
   /** Last seen before this second, or never. */
@@ -46,13 +46,13 @@ export interface DeviceFilter {
 }
 
 export type ActivationResult =
-  /** `isAgain`: it had a key, and the platform was restored from a backup since. */
+  /** `isAgain`: it had a key before, and the platform has been restored from a backup since. */
   | { kind: 'activated'; cik: string; id: number; isAgain: boolean }
   | { kind: 'unknown' }
-  /** Activated already, disabled, or past its window. */
+  /** It was activated already, is disabled, or its window is over. */
   | { kind: 'refused'; state: DeviceState; id: number };
 
-/** Where a call about a serial number came from; it goes into that number's activation log. */
+/** Where a call about a serial number came from; this goes into that number's activation log. */
 interface LoggedCall {
   product: string;
   serial: string;
@@ -61,37 +61,40 @@ interface LoggedCall {
 
 export interface DeviceStorage {
   /**
-   * Opens a window for activation; makes the product and the device if need be. The old key is dead at once. With
-   * `unlessActivated` it leaves a device that has a key alone.
+   * Opens a window for activation; makes the product and the device if they do not exist. The old key stops working
+   * at once. With `unlessActivated`, a device that has a key is left as it is.
    */
   enableDevice(call: LoggedCall & { unlessActivated: boolean }): Promise<Device | 'activated'>;
   /** False if there is no such device. */
   disableDevice(call: LoggedCall): Promise<boolean>;
-  /** Gives the device `from` the serial number of the call, its key revoked. */
+  /** Gives the device `from` the serial number of the call, and revokes its key. */
   remapDevice(call: LoggedCall & { from: string }): Promise<'done' | 'unknown' | 'taken'>;
   activate(call: LoggedCall & { vendor: string }): Promise<ActivationResult>;
-  /** Oldest first, the newest hundred. */
+  /** The newest hundred entries, oldest first. */
   activationLog(deviceId: number): Promise<ActivationEntry[]>;
 
-  /** The device of this key; it is seen now. That alone may be lost with the last second before a crash. */
+  /**
+   * The device of this key, which is noted as seen now. That note is the only write that may be lost, with the last
+   * second before a crash.
+   */
   authenticate(cik: string): Promise<Device | undefined>;
   findDevice(product: string, serial: string): Promise<Device | undefined>;
-  /** Two at most. */
+  /** At most two. */
   findProductsOfSerial(serial: string): Promise<string[]>;
   /** By serial number, in the order of its bytes. */
   listDevices(product: string, request: PageRequest & DeviceFilter): Promise<Page<Device>>;
-  /** The same by number, as the One Platform's own list has it. */
+  /** The same by offset, as the One Platform's own list has it. */
   pageDevices(product: string, page: { offset: number; limit: number }): Promise<Device[]>;
-  /** All or none. Returns one that is there already. */
+  /** All or none. Returns one that exists already. */
   addDevices(
     product: string,
     devices: readonly { serial: string; extra: string }[],
   ): Promise<string | undefined>;
-  /** All or none, with their values. Returns one that is not there. */
+  /** All or none, with their values. Returns one that does not exist. */
   removeDevices(product: string, serials: readonly string[]): Promise<string | undefined>;
 
   hasProduct(product: string): Promise<boolean>;
   listProducts(request: PageRequest): Promise<Page<string>>;
-  /** False if there is one. */
+  /** False if it exists already. */
   createProduct(product: string): Promise<boolean>;
 }

@@ -1,4 +1,4 @@
-/** What the fleet keeps as text in a column, and what is made of it again. */
+/** Fleet data that is stored as text in a column, and decoded from it. */
 import * as v from 'valibot';
 import { expectedBy, type Knowledge, NOTHING_KNOWN } from '../../fleet/gateway/learn.ts';
 import { isShared } from '../../fleet/gateway/sharing.ts';
@@ -52,7 +52,7 @@ export function encodeKnowledge(knowledge: Knowledge): string {
   return JSON.stringify({ ...knowledge, apps: [...knowledge.apps] });
 }
 
-/** Nothing is known from a row that is not there. */
+/** Without a row, nothing is known. */
 export function decodeKnowledge(text: unknown): Knowledge {
   if (typeof text !== 'string') return NOTHING_KNOWN;
   const { apps, ...rest } = v.parse(KnowledgeSchema, JSON.parse(text));
@@ -132,12 +132,15 @@ export function decodeNames(text: unknown): string[] {
   return v.parse(v.array(v.string()), JSON.parse(String(text)));
 }
 
-/** Assumed of a gateway that has not reported its interval. */
+/** Assumed for a gateway that has not reported its interval. */
 export const DEFAULT_INTERVAL_S = 14_400;
 
 const TagsSchema = v.record(v.string(), v.string());
 
-/** `row`: its `knowledge`, why it is on `hold`, and its `tags` as a JSON object; null where there are none. */
+/**
+ * `row` has its `knowledge`, why it is on `hold`, and its `tags` as a JSON object; null for whatever it does not
+ * have.
+ */
 export function toFleetGateway(device: Device, row: Row, nowS: number): FleetGateway {
   const { id, product, serial, state, lastSeenAt } = device;
   const { apps, traces, intervalS, ...known } = decodeKnowledge(row.knowledge);
@@ -159,7 +162,7 @@ export function toFleetGateway(device: Device, row: Row, nowS: number): FleetGat
   };
 }
 
-/** The event in a row of `fleet_event` with the device's `serial`. */
+/** The event in a row of `fleet_event` that also has the device's `serial`. */
 export function toStoredEvent(row: Row): StoredEvent {
   const of = (name: string): string => String(row[name]);
   return {
@@ -181,7 +184,7 @@ export function toStoredRollout(row: Row): StoredRollout {
   return { product, name, revision: Number(row.revision), rollout: decodeRollout(row.body) };
 }
 
-/** What the rule has done to a rollout, for the audit. */
+/** The audit entry for what the rule has done to a rollout. */
 export function ruleFacts(before: Rollout, { state, reason, since, by, id }: Rollout): AuditFacts {
   const facts = { at: since, actor: by, request: '', action: `rollout.${state}`, target: id };
   return { ...facts, before: before.state, after: reason === '' ? state : `${state}: ${reason}` };

@@ -1,4 +1,4 @@
-/** What a gateway's own request does to the rollouts that it is in, whatever database they are kept in. */
+/** What a gateway's own request changes in the rollouts that it is in, whatever database they are in. */
 import type { FleetEvent, Learnt } from '../../fleet/gateway/learn.ts';
 import { moveMember, type Pair } from '../../fleet/rollout/move.ts';
 import { showCommand } from '../../fleet/rollout/offer.ts';
@@ -12,7 +12,7 @@ export interface StoredPair extends Pair {
 
 export const COMMAND_ALIAS = 'engine_fetch';
 const INTERVAL_ALIAS = 'update_interval';
-/** Nothing else that a gateway writes is looked at, so that most writes cost nothing. */
+/** The aliases that the fleet looks at; writes to any other one cost nothing more. */
 const ALIASES: ReadonlySet<string> = new Set([
   COMMAND_ALIAS,
   INTERVAL_ALIAS,
@@ -26,24 +26,24 @@ export function isWatched(alias: string): boolean {
   return ALIASES.has(alias);
 }
 
-/** Whether what the alias showed before is looked at. */
+/** Whether the value before a write to this alias is needed. */
 export function usesBefore(alias: string): boolean {
   return alias === COMMAND_ALIAS || alias === INTERVAL_ALIAS;
 }
 
 export interface News {
   readonly learnt: Learnt;
-  /** Events that had not been told before: the same again moves nothing. */
+  /** Events that were not known before: one that is reported again changes nothing. */
   readonly fresh: readonly FleetEvent[];
   readonly at: number;
 }
 
-/** Whether a rollout might look at it. */
+/** Whether a rollout might be affected. */
 export function concernsRollouts({ learnt: { status, taken, hasApps } }: News): boolean {
   return status !== undefined || taken !== undefined || hasApps === true;
 }
 
-/** A gateway in a rollout after what it has written. */
+/** A gateway in a rollout, after what the gateway has written. */
 export function applyNews(pair: Pair, { learnt, fresh, at }: News): Pair {
   const { status, taken, hasApps, knowledge } = learnt;
   const isEnd = status?.outcome !== undefined;
@@ -57,14 +57,14 @@ export function applyNews(pair: Pair, { learnt, fresh, at }: News): Pair {
   return next;
 }
 
-/** The `id` of a command's text; empty where there is none. */
+/** The `id` of a command's text; empty if it has none. */
 function idOf(command: string): string {
   return /^\{"id":"([A-Za-z0-9_.:-]{1,80})"/.exec(command)?.[1] ?? '';
 }
 
 /**
- * The pairs in the order in which they decide what is shown: one that is there already is looked at before another may
- * take its place; then the oldest first. `newestFirst`: as they are kept.
+ * The pairs in the order in which they decide what is shown: first one whose command is already shown, before another
+ * may take its place, then the oldest first. `newestFirst`: the order in which they are stored.
  */
 export function inDecidingOrder<T extends Pair>(newestFirst: readonly T[]): T[] {
   const pairs = [...newestFirst].reverse();
@@ -78,11 +78,11 @@ interface Gateway {
   readonly gweVersion: string | undefined;
 }
 
-/** The pair after a reading, and what the alias shows then. */
+/** The pair after the device has read the alias, and what the alias shows then. */
 export function decideOne(pair: Pair, text: string, { at, hold, gweVersion }: Gateway): [Pair, string] {
   const isOurs = text !== '' && idOf(text) === commandId(pair.rollout, pair.member);
   const isOffered = pair.member.state === 'offered';
-  // Somebody has written another command over it.
+  // Somebody has written another command in its place.
   if (isOffered && !isOurs) return [moveMember(pair, { event: 'supersede', at }), text];
   const { pair: next, command } = showCommand(pair, {
     at,
@@ -116,7 +116,7 @@ export function toMember(row: Record<string, unknown>): Member {
   };
 }
 
-/** The device is removed, and is counted nowhere any more. */
+/** The rollout after the device has been removed, which is then not counted anywhere. */
 export function withoutMember({ rollout, member }: Pair): Rollout {
   const waves = rollout.waves.map((wave, index) => {
     if (index !== member.wave) return wave;

@@ -1,4 +1,6 @@
-/** What the fleet keeps: knowledge of gateways, their tags, events, groups, rollouts. The rules are those of `src/fleet`. */
+/**
+ * What the fleet stores: knowledge of gateways, their tags, events, groups, rollouts. The rules are in `src/fleet`.
+ */
 import type { Knowledge } from '../../fleet/gateway/learn.ts';
 import type { GatewayRecord } from '../../fleet/gateway/record.ts';
 import type { AuditEntry, AuditFacts } from '../../fleet/people/audit.ts';
@@ -10,13 +12,13 @@ export interface FleetGateway extends GatewayRecord {
   readonly id: number;
   readonly intervalS: number;
   readonly waiting?: string | undefined;
-  /** Why two machines are thought to use its key. */
+  /** Why two machines are assumed to use its key. */
   readonly sharedWhy?: string | undefined;
   readonly unreadable?: Knowledge['unreadable'];
 }
 
 export interface StoredEvent {
-  /** Growing over all gateways: what `after` of the next page is. */
+  /** Grows over all gateways; it is what `after` of the next page takes. */
   readonly id: number;
   readonly serial: string;
   readonly at: number;
@@ -44,13 +46,13 @@ interface Group {
 
 export type RolloutChanged = StoredRollout | 'unknown' | 'changed' | { readonly refusal: string };
 
-/** The rollout after a change, or one line that says why there is none. */
+/** The rollout after a change, or one line that says why the change is refused. */
 export type Change = (rollout: Rollout) => { readonly rollout: Rollout } | { readonly refusal: string };
 
 export interface FleetStorage {
-  /** Decides now whether a rollout shows this device a command, or takes back one that it has not taken. */
+  /** Decides now whether a rollout shows this device a command, or takes back one that the device has not taken. */
   decideCommand(deviceId: number): Promise<void>;
-  /** By serial number. A page may be short, or empty, where few gateways are chosen: `next` goes on. */
+  /** By serial number. Where few gateways match, a page may be short or empty: `next` continues the list. */
   listGateways(
     product: string,
     request: PageRequest & { chosen?: (gateway: GatewayRecord, nowS: number) => boolean },
@@ -63,23 +65,25 @@ export interface FleetStorage {
     tags: Readonly<Record<string, string | null>>,
     audit: AuditFacts,
   ): Promise<boolean>;
-  /** A reason holds it: no rollout touches it. `undefined` lets it go. False if there is no such gateway. */
+  /**
+   * A reason puts it on hold: then no rollout touches it. `undefined` ends that. False if there is no such gateway.
+   */
   holdGateway(
     product: string,
     serial: string,
     reason: string | undefined,
     audit: AuditFacts,
   ): Promise<boolean>;
-  /** The number of the newest event of all products; 0 without any. */
+  /** The number of the newest event of all products; 0 if there is none. */
   lastEventId(): Promise<number>;
-  /** Oldest first, those after the event of this number; of one gateway, or of the product. */
+  /** Events after the one of this number, oldest first; of one gateway, or of the whole product. */
   listEvents(
     product: string,
     request: { after: number; limit: number; serial?: string | undefined },
   ): Promise<StoredEvent[]>;
   putGroup(product: string, group: Group, audit: AuditFacts): Promise<void>;
   listGroups(product: string): Promise<Group[]>;
-  /** All of it or nothing. `waves`: serial numbers by wave; those that are gone meanwhile are left out. */
+  /** All of it or nothing. `waves`: serial numbers by wave; those of devices removed meanwhile are left out. */
   createRollout(
     stored: Omit<StoredRollout, 'revision'>,
     waves: readonly (readonly string[])[],
@@ -103,8 +107,10 @@ export interface FleetStorage {
   listTokens(): Promise<StoredToken[]>;
   /** False if there is no such token. */
   removeToken(id: string, audit: AuditFacts): Promise<boolean>;
-  /** Entries of greater numbers, in their order. Written with the change that each tells of, in one transaction. */
+  /**
+   * Entries with greater numbers, in order. Each is written in the same transaction as the change that it records.
+   */
   listAudit(after: number, limit: number): Promise<AuditEntry[]>;
-  /** What time alone does: deadlines, ends of waves and soaks. */
+  /** What happens by the passing of time alone: deadlines, ends of waves and soaks. */
   tickRollouts(): Promise<void>;
 }

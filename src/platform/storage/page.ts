@@ -2,14 +2,14 @@
 
 /** A part of a list, in the order of its names. */
 export interface Page<T> {
-  /** At most as many as were asked for; fewer, or none, is not yet the end. */
+  /** At most as many as were asked for; a page with fewer, or with none, need not be the last. */
   items: T[];
-  /** Give it as `after` for what follows; `undefined` at the end of the list. */
+  /** To be given as `after` for the next page; `undefined` at the end of the list. */
   next: string | undefined;
 }
 
 export interface PageRequest {
-  /** Names up to and with it are left out. */
+  /** Only names after this one are listed. */
   after?: string | undefined;
   /** From 1 to MAX_PAGE. */
   limit: number;
@@ -17,7 +17,7 @@ export interface PageRequest {
 
 export const MAX_PAGE = 1000;
 
-/** All items of a list, a page at a time; between two pages others get their turn. */
+/** All items of a list, read a page at a time; between two pages other work gets its turn. */
 export async function* eachItem<T>(page: (request: PageRequest) => Promise<Page<T>>): AsyncGenerator<T> {
   for (let after: string | undefined; ; ) {
     const { items, next } = await page({ after, limit: MAX_PAGE });
@@ -27,14 +27,14 @@ export async function* eachItem<T>(page: (request: PageRequest) => Promise<Page<
   }
 }
 
-/** The same as an array, for what is small. */
+/** The same as an array, for short lists. */
 export async function allItems<T>(page: (request: PageRequest) => Promise<Page<T>>): Promise<T[]> {
   const all: T[] = [];
   for await (const item of eachItem(page)) all.push(item);
   return all;
 }
 
-/** The page made of the `limit` + 1 items that were asked for. */
+/** A page made from `limit` + 1 items. */
 export function toPage<T>(found: readonly T[], limit: number, nameOf: (item: T) => string): Page<T> {
   const items = found.slice(0, limit);
   const last = items.at(-1);

@@ -8,7 +8,9 @@ export interface AliasValue {
   value: string;
   /** Unix seconds of the value. */
   timestamp: number;
-  /** Unix seconds, growing with every write that a reader could tell apart; what `Last-Modified` carries. */
+  /**
+   * Unix seconds, growing with every write that a reader has to tell from the one before; sent as `Last-Modified`.
+   */
   modifiedAt: number;
   /** Grows with every write of this device. */
   sequence: number;
@@ -30,14 +32,14 @@ export interface RecordPoint {
 
 export type NewValues = readonly (readonly [alias: string, value: string])[];
 
-/** What a device asks in one request. */
+/** What a device asks for in one request. */
 export interface CheckIn {
   cik: string;
-  /** Where it came from: two machines that use one key are known by it. */
+  /** Where the request came from: it helps to detect two machines that use one key. */
   address?: string | undefined;
   /** Written first, in one transaction with one timestamp. */
   writes: NewValues;
-  /** Then read; what is found counts as shown to the device from then on. */
+  /** Read after the writes; the values found count as shown to the device from then on. */
   reads: readonly string[];
 }
 
@@ -50,26 +52,26 @@ export type CheckInResult =
 
 export interface ValueStorage {
   /**
-   * Knows the device by its key, notes that it is seen, writes, reads and notes what it was shown, as one call.
+   * Finds the device by its key, notes that it is seen, writes, reads, and notes what it was shown, as one call.
    *
-   * **A command is not lost between the read and the clear.** An empty text that a device writes over a value that an
-   * operator wrote after what the device was last shown of this alias is left out: the device means the older one, and
-   * `reads` shows it the newer. A device that was never shown this alias empties whatever is there.
+   * **A command is not lost between the read and the clear.** An empty text from a device is left out if an operator
+   * has written a value after the one that the device was last shown of this alias: the device means the older value,
+   * and `reads` shows it the newer. A device that was never shown this alias empties whatever is there.
    */
   checkIn(call: CheckIn): Promise<CheckInResult>;
-  /** One transaction, one timestamp; without the rule about what was shown for an operator. */
+  /** In one transaction, with one timestamp; for an operator, without the rule about what was shown. */
   write(deviceId: number, values: NewValues, writer: Writer): Promise<'done' | 'too-much'>;
-  /** Stores the points that clash with none in the same second; returns those that do. */
+  /** Stores the points in whose second there is no other value; returns the remaining ones. */
   record(deviceId: number, points: readonly RecordPoint[]): Promise<RecordPoint[] | 'too-much'>;
-  /** What has a value, in the order asked for. Shows nothing to the device. */
+  /** The aliases that have a value, in the order asked for. Does not count as shown to the device. */
   read(deviceId: number, aliases: readonly string[]): Promise<AliasValue[]>;
   /** These very values are about to be sent to the device. */
   show(deviceId: number, values: readonly AliasValue[]): Promise<void>;
-  /** Names of what has a value, sorted. */
+  /** Names of the aliases that have a value, sorted. */
   aliases(deviceId: number): Promise<string[]>;
   /**
-   * Newest first. How much there is is bounded by number, size and age (bounds.ts); what is beyond goes some time after
-   * the write that pushed it out, and the newest of an alias stays for good.
+   * Newest first. The amount is bounded by number, size and age (bounds.ts); what exceeds the bounds is removed some
+   * time after the write that made it do so, and the newest entry of an alias always stays.
    */
   history(deviceId: number, alias: string, limit: number): Promise<HistoryEntry[]>;
 }

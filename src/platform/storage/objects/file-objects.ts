@@ -1,4 +1,4 @@
-/** Objects as files of a directory, which all replicas have to share. */
+/** Objects as files in a directory that all replicas share. */
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { listDirectory, removeFileDurable } from '../../../base/fs.ts';

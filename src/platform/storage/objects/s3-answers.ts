@@ -1,10 +1,10 @@
-/** What an object store says, in XML, as much of it as is used here. */
+/** The answers of an object store, in XML, as far as they are used here. */
 import { XMLParser } from 'fast-xml-parser';
 import * as v from 'valibot';
 
 const ErrorSchema = v.object({ Error: v.object({ Code: v.string(), Message: v.optional(v.string(), '') }) });
 
-/** `CODE: MESSAGE`; empty for what is no error in XML. */
+/** `CODE: MESSAGE`; empty for anything that is not an error in XML. */
 export function errorOf(text: string): string {
   const found = v.safeParse(ErrorSchema, parse(text));
   if (!found.success) return '';
@@ -63,7 +63,7 @@ export function uploadsOf(text: string): { key: string; id: string; startedAt: n
     }));
 }
 
-/** `undefined` for what is no XML. Entities that a document declares itself are not expanded. */
+/** `undefined` for anything that is not XML. Entities declared by the document itself are not expanded. */
 function parse(text: string): unknown {
   if (/<!(?:DOCTYPE|ENTITY)/i.test(text)) return undefined;
   const parser = new XMLParser({
@@ -74,7 +74,7 @@ function parse(text: string): unknown {
   });
   try {
     const document: unknown = parser.parse(text);
-    // An element without content is read as an empty text.
+    // An element without content is decoded as an empty text.
     return document;
   } catch {
     return undefined;

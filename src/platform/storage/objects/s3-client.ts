@@ -1,4 +1,4 @@
-/** One call of the S3 API: signed, bounded in time, tried again where that may help. */
+/** Makes one call of the S3 API: signed, with a time limit, and tried again where that may help. */
 import { createHash } from 'node:crypto';
 import * as http from 'node:http';
 import * as https from 'node:https';
@@ -9,7 +9,7 @@ import { errorOf } from './s3-answers.ts';
 
 export interface S3Target {
   bucket: string;
-  /** Before the names of all objects: empty, or ends with a slash. */
+  /** Put before the names of all objects: empty, or ends with a slash. */
   prefix: string;
   /** `https://HOST[:PORT]`. */
   endpoint: string;
@@ -23,7 +23,7 @@ export interface S3Target {
 
 export interface S3Call {
   method: 'GET' | 'PUT' | 'POST' | 'DELETE' | 'HEAD';
-  /** Names the object, with the prefix; empty for the bucket itself. */
+  /** The name of the object, with the prefix; empty for the bucket itself. */
   key: string;
   query?: Readonly<Record<string, string>>;
   headers?: Readonly<Record<string, string>>;
@@ -32,18 +32,18 @@ export interface S3Call {
 
 export interface S3Client {
   /**
-   * The answer, its body unread; a 404 is one. Throws PROTOCOL_OFFLINE where the store cannot be reached or fails time
-   * and again, PROTOCOL_REFUSED for what it does not do.
+   * The answer, its body unread; a 404 is an answer too. Throws PROTOCOL_OFFLINE where the store cannot be reached or
+   * keeps failing, PROTOCOL_REFUSED for what it refuses to do.
    */
   send(call: S3Call, signal?: AbortSignal): Promise<http.IncomingMessage>;
-  /** The same with its body, which has to be small. */
+  /** The same, with its body, which has to be small. */
   ask(call: S3Call): Promise<{ status: number; headers: http.IncomingHttpHeaders; text: string }>;
   /** The host of the store, for messages. */
   host: string;
   close(): void;
 }
 
-/** Until the answer begins; a part of an upload has to be sent within it. */
+/** Time until the answer begins; a part of an upload has to be sent within it. */
 const ANSWER_MS = 120_000;
 const MOST_TRIES = 8;
 const [FIRST_PAUSE_MS, LONGEST_PAUSE_MS] = [200, 4000];
@@ -103,7 +103,7 @@ async function untilItWorks<T>(
 interface Outcome<T> {
   result?: T;
   fault?: string;
-  /** The same call may work soon. */
+  /** The same call may succeed soon. */
   mayPass: boolean;
 }
 
@@ -141,7 +141,7 @@ async function sendOnce(
     return await new Promise<http.IncomingMessage>((resolve, reject) => {
       const request = create(url, { method: call.method, headers, agent, ...(signal ? { signal } : {}) });
       request.once('response', resolve);
-      // What comes after the answer has begun is the reader's to see, at its stream.
+      // An error after the answer has begun reaches the reader by its stream.
       request.on('error', reject);
       void clock.sleep(ANSWER_MS, done.signal).then(() => {
         if (!done.signal.aborted) request.destroy(new Error(`no answer within ${ANSWER_MS / 1000} s`));
@@ -163,7 +163,7 @@ async function sign(
   const signed = await new AwsV4Signer({
     method,
     url: url.href,
-    // The store refuses a body that is not the one that was signed.
+    // The store refuses a body that does not match the signed digest.
     headers: {
       ...headers,
       'x-amz-content-sha256': createHash('sha256')

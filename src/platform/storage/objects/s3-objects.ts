@@ -1,4 +1,4 @@
-/** Objects in a bucket of an S3 store: uploads in parts, reads that go on where the store broke off. */
+/** Objects in a bucket of an S3 store: uploads in parts, and reads that continue where the store broke off. */
 import { createHash, type Hash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
@@ -9,11 +9,11 @@ import { type ListedObject, OBJECT_NAME, type ObjectStore } from './object-store
 import { objectsOf, uploadIdOf, uploadsOf } from './s3-answers.ts';
 import { createS3Client, type S3Call, type S3Client, type S3Target } from './s3-client.ts';
 
-/** What one upload holds in memory. 10,000 parts are the most that a store takes: 80 GiB. */
+/** What one upload holds in memory. A store takes at most 10,000 parts: 80 GiB. */
 const PART_BYTES = 8 * 1024 * 1024;
-/** A store that sends nothing for so long, while somebody waits, is asked again. */
+/** A store that sends nothing for this long, while a reader waits, is asked again. */
 const STALL_MS = 30_000;
-/** How many reads in a row may bring no byte. */
+/** How many reads in a row may yield no byte. */
 const MOST_TRIES = 5;
 const PAUSE_MS = 500;
 
@@ -42,7 +42,7 @@ export function createS3Objects(target: S3Target, clock: Clock): ObjectStore {
   };
 }
 
-/** Names the database that the objects belong to: another one would take them for rubbish. */
+/** Names the database that the objects belong to: another database would delete them as unknown. */
 const OWNER = 'gwe-owner';
 
 async function claim(client: S3Client, { bucket, prefix }: S3Target, owner: string): Promise<void> {
@@ -64,7 +64,7 @@ async function claim(client: S3Client, { bucket, prefix }: S3Target, owner: stri
     throw new GweError('PLATFORM_STATE', `cannot use ${where}: it does not exist; create it and start again`);
 }
 
-/** Bytes of the source in parts of one size, but for the last; hashes all of them. */
+/** Bytes of the source in parts of equal size, except the last; hashes all of them. */
 async function* inParts(
   source: AsyncIterable<Uint8Array>,
   limitBytes: number,
@@ -104,7 +104,7 @@ async function putObject(
   let sizeBytes = 0;
   try {
     for await (const part of inParts(source, limitBytes, hash)) {
-      // One part is an object by itself: whether it stays so the next one tells.
+      // A single part becomes an object by itself; only the next part shows whether it stays the only one.
       if (sizeBytes === 0 && part.length < PART_BYTES) first = part;
       else {
         upload ??= await beginUpload(context, key);
@@ -155,7 +155,8 @@ async function beginUpload({ client }: Context, key: string): Promise<PartUpload
       );
       const body = Buffer.from(`<CompleteMultipartUpload>${parts.join('')}</CompleteMultipartUpload>`);
       await client.ask({ method: 'POST', key, query: { uploadId }, body });
-      // The answer may be an error behind a 200, or a 404 to a second try of what worked: the object itself tells.
+      // The answer may be an error behind a 200, or a 404 to a second try after the first succeeded: only the object
+      // itself shows which.
       const { headers } = await client.ask({ method: 'HEAD', key });
       if (Number(headers['content-length'] ?? -1) !== sizeBytes) throw lost(client);
     },
@@ -172,7 +173,7 @@ function lost({ host }: S3Client): GweError {
   );
 }
 
-/** Without a byte where `last` is before `first`. */
+/** Yields no bytes if `last` is before `first`. */
 async function* readRange(
   context: Context,
   name: string,
@@ -196,7 +197,7 @@ async function* readRange(
   }
 }
 
-/** One request; ends it when the reader goes. */
+/** Makes one request, and ends it when the reader stops. */
 async function* readFrom(context: Context, name: string, range: ByteRange): AsyncGenerator<Buffer> {
   const ending = new AbortController();
   const call = {

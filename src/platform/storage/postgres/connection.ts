@@ -1,4 +1,7 @@
-/** The PostgreSQL database as its tables use it: statements by name, transactions, and what writes of other replicas tell. */
+/**
+ * The PostgreSQL database as its tables use it: statements by name, transactions, and notices about writes of other
+ * replicas.
+ */
 import { createHash } from 'node:crypto';
 import pg, { type ConnectionConfig, type Pool } from 'pg';
 import type { Clock } from '../../../base/clock.ts';
@@ -7,14 +10,14 @@ import { isOutage, named, outlast } from './outage.ts';
 
 export type Row = Record<string, unknown>;
 
-/** Runs a statement; `sql` has no value in it. */
+/** Runs a statement; `sql` contains no values. */
 export type Query = (sql: string, ...values: readonly unknown[]) => Promise<Row[]>;
 
 export interface Connection {
   query: Query;
   /**
-   * Carries `work` out in one transaction: durable when this resolves, nothing of it done if it rejects or answers with
-   * a TakenBack. What PostgreSQL asks to be tried again is tried again.
+   * Carries out `work` in one transaction: durable when this resolves, and without effect if it rejects or returns a
+   * TakenBack. A transaction that PostgreSQL asks to repeat is repeated.
    */
   transaction<T>(work: (query: Query) => Promise<T | TakenBack<T>>): Promise<T>;
   /** Rejects at once where the database does not answer. */
@@ -22,7 +25,7 @@ export interface Connection {
   close(): Promise<void>;
 }
 
-/** What a transaction returns to take back all that it did and still have a result. */
+/** Returned by a transaction that undoes all of its work and still has a result. */
 export class TakenBack<T> {
   readonly result: T;
 
@@ -44,7 +47,7 @@ const RETRIED = new Set(['40001', '40P01']);
 interface PostgresTarget {
   /** `postgres://USER@HOST:PORT/DATABASE`. */
   url: string;
-  /** Never a part of the command line. */
+  /** Never given on the command line. */
   password?: string | undefined;
 }
 
@@ -58,13 +61,13 @@ function configOf({ url, password }: PostgresTarget): ConnectionConfig {
   };
 }
 
-/** Connects when it is first used. With a clock it waits for a while where the database is away. */
+/** Connects at its first use. With a clock, waits for a while where the database is away. */
 export function createConnection(
   target: PostgresTarget & { clock?: Pick<Clock, 'sleep' | 'monotonicMs'> | undefined },
 ): Connection {
   const pool = new pg.Pool({ ...configOf(target), max: MOST_CONNECTIONS });
   const { clock } = target;
-  // A connection that is lost while nobody uses it is replaced at the next use.
+  // A connection that is lost while it is idle is replaced at the next use.
   pool.on('error', () => undefined);
   return {
     query: (text, ...values) => outlast(() => queryOnce(pool, text, values), clock),
@@ -76,7 +79,10 @@ export function createConnection(
   };
 }
 
-/** Whether a statement that writes was carried out is not known when the connection is lost: only a SELECT is asked again. */
+/**
+ * When the connection is lost, it is unknown whether a statement that writes was carried out: only a SELECT is
+ * repeated.
+ */
 async function queryOnce(pool: Pool, text: string, values: readonly unknown[]): Promise<Row[]> {
   const { query, release } = await takeClient(pool);
   try {
@@ -91,13 +97,14 @@ async function queryOnce(pool: Pool, text: string, values: readonly unknown[]): 
 
 interface TakenClient {
   query: Query;
-  /** Gives it back; one that is not well is ended. */
+  /** Gives the connection back; a broken one is ended. */
   release(isWell: boolean): void;
 }
 
 async function takeClient(pool: Pool): Promise<TakenClient> {
   const client = await pool.connect();
-  // A connection that is lost tells its statement, and then itself: nobody listening would end the process.
+  // A lost connection fails its statement, and then emits an error itself: without a listener that would end the
+  // process.
   const ignore = (): void => undefined;
   client.on('error', ignore);
   return {
@@ -111,7 +118,7 @@ async function takeClient(pool: Pool): Promise<TakenClient> {
 
 function queryOf(client: Pick<Pool, 'query'>): Query {
   return async (text, ...values) => {
-    // Under a name the server plans it once for each connection.
+    // The server plans a named statement once for each connection.
     const name = createHash('sha1').update(text).digest('base64url');
     return (await client.query({ name, text, values })).rows;
   };
@@ -143,7 +150,7 @@ async function attempt<T>(pool: Pool, work: (query: Query) => Promise<T | TakenB
       () => false,
     );
     release(isWell);
-    // Before the commit nothing of it can be there; whether a commit that was cut off is there nobody knows.
+    // Before the commit, none of it can have been stored; after a commit that was cut off, that is unknown.
     throw isCommitting ? named(error) : error;
   }
 }
@@ -169,7 +176,10 @@ interface Listening {
   close(): Promise<void>;
 }
 
-/** Calls `heard` with what is sent to the channel, and with `undefined` after a time in which something may have been missed. */
+/**
+ * Calls `heard` with what is sent to the channel, and with `undefined` after a time in which notices may have been
+ * missed.
+ */
 export async function listenTo(
   target: PostgresTarget,
   channel: string,

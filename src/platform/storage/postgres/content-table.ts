@@ -1,4 +1,7 @@
-/** Content items: rows in PostgreSQL that refer to objects. The object is whole and durable before its row, and goes after it. */
+/**
+ * Content items: rows in PostgreSQL that refer to objects. The object is whole and durable before its row exists, and
+ * is removed after it.
+ */
 import { randomBytes } from 'node:crypto';
 import { GweError, wrapError } from '../../../base/errors.ts';
 import type { ContentFacts, ContentItem, ContentStorage, Upload } from '../content-storage.ts';
@@ -18,7 +21,7 @@ interface StagedUpload extends Upload {
   blob: string;
 }
 
-/** Content ids are of one product each. */
+/** An item: content ids belong to one product each. */
 interface Place {
   product: string;
   id: string;
@@ -70,7 +73,7 @@ async function receive(
 ): Promise<StagedUpload> {
   const blob = randomBytes(16).toString('hex');
   await announceObject(query, blob);
-  // What cannot be removed now is collected later.
+  // If it cannot be removed now, it is collected later.
   const discard = (): Promise<void> => discardObject(query, objects, blob).catch(() => undefined);
   try {
     return { blob, ...(await objects.put(blob, source, limitBytes)), discard };
@@ -106,7 +109,7 @@ async function createEntry(
   return rows.length > 0;
 }
 
-/** `updated_at` always grows, so that a client with half of the old bytes can tell that they are old. */
+/** `updated_at` always grows, so that a client that has half of the old bytes can notice the change. */
 async function fillEntry(
   { connection }: Context,
   place: Place,

@@ -14,14 +14,14 @@ import { type Connection, NOW, type Query, type Row, TakenBack } from './connect
 
 interface Context {
   connection: Connection;
-  /** Part of a transaction, before these devices are removed. */
+  /** Part of a transaction; called before these devices are removed. */
   forget(query: Query, product: string, serials: readonly string[]): Promise<void>;
   windowSeconds: number;
-  /** The device is seen now. */
+  /** Notes that the device is seen now. */
   see(row: Row): void;
 }
 
-/** What `toDevice` reads; the time comes with the row, so that one clock judges. */
+/** What `toDevice` reads; the time comes with the row, so that all times are of one clock. */
 export const DEVICE_COLUMNS = `device.*, ${NOW} AS now`;
 
 export function createDeviceTable(context: Context): DeviceStorage {
@@ -72,14 +72,14 @@ export function createDeviceTable(context: Context): DeviceStorage {
   };
 }
 
-/** The device is heard with the key that is stored: nobody else is activated in its place. */
+/** The device has used the key that is stored: nobody else can be activated in its place. */
 export async function keepKey(query: Query, row: Row): Promise<void> {
   if (!(Number(row.reactivate_until) > 0)) return;
   const sql = 'UPDATE device SET reactivate_until = 0 WHERE id = $1 AND key_hash = $2';
   await query(sql, row.id, row.key_hash);
 }
 
-/** False if it was there. */
+/** False if the product existed already. */
 export async function ensureProduct(query: Query, product: string): Promise<boolean> {
   const sql = 'INSERT INTO product (name) VALUES ($1) ON CONFLICT DO NOTHING RETURNING name';
   return (await query(sql, product)).length > 0;
@@ -201,7 +201,7 @@ async function remapDevice(
   const found = await lockDevice(query, 0, { product, serial: from });
   if (found === undefined) return 'unknown';
   const { device } = found;
-  // Another transaction may be giving the name away: the second of two waits, and finds it taken.
+  // Another transaction may be giving the name away: the second of the two waits, and then finds it taken.
   await query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', `${product}\n${serial}`);
   if ((await findRows(query, product, serial)).length > 0) return 'taken';
   await query(
@@ -235,7 +235,7 @@ async function activateDevice(
   return { kind: 'activated', cik, id, isAgain };
 }
 
-/** The device in a row with DEVICE_COLUMNS. */
+/** The device in a row that has DEVICE_COLUMNS. */
 export function toDevice(row: Row, windowSeconds: number): Device {
   const enabledAt = Number(row.enabled_at);
   const state: DeviceState = toDeviceState(row.state, {

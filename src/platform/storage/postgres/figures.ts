@@ -1,4 +1,4 @@
-/** What is kept in PostgreSQL, counted. */
+/** Counts what is stored in PostgreSQL. */
 import { countedState } from '../device-rows.ts';
 import { countMembers, MOST_APPS, MOST_ROLLOUTS, silence } from '../fleet-figures.ts';
 import type { Figures } from '../storage.ts';

@@ -1,4 +1,7 @@
-/** What the fleet does in the transaction of a device's own request: it learns from what is written, and decides what is shown. */
+/**
+ * What the fleet does within the transaction of a device's own request: it learns from what is written, and decides
+ * what is shown.
+ */
 import { type FleetEvent, learn, type Written } from '../../../fleet/gateway/learn.ts';
 import { decodeKnowledge, encodeKnowledge } from '../fleet-rows.ts';
 import { applyNews, concernsRollouts, decideOne, inDecidingOrder, type News } from '../fleet-steps.ts';
@@ -6,13 +9,13 @@ import type { Query } from './connection.ts';
 import { pairsOfDevice, writeChange } from './fleet-members.ts';
 
 export interface FleetHooks {
-  /** SQL that is true where a rollout might have something to show to the row of `device`, or to take back. */
+  /** SQL that is true where a rollout might have something to show to the `device` of a row, or to take back. */
   readonly isDueSql: string;
-  /** Part of a transaction that holds the device: it has written these watched values. */
+  /** Part of a transaction that holds the device: the device has written these watched values. */
   written(query: Query, deviceId: number, writes: readonly Written[]): Promise<void>;
   /**
-   * Part of a transaction that holds the device: it is about to read its command. Returns the text to put there, empty to
-   * take one back, and `undefined` to leave what is there.
+   * Part of a transaction that holds the device: the device is about to read its command. Returns the text to put
+   * there, empty to take one back, and `undefined` to leave what is there.
    */
   decide(query: Query, deviceId: number, current: string, at: number): Promise<string | undefined>;
 }
@@ -50,12 +53,12 @@ async function written(query: Query, deviceId: number, writes: readonly Written[
   await tellRollouts(query, deviceId, news.filter(concernsRollouts));
 }
 
-/** Any number that nobody else in the database uses. */
+/** Any number that nothing else in the database uses. */
 const LOCK = 7_146_529_303;
 
 /**
- * Those that were not there. Who adds events has the others wait until they can be seen: so numbers are seen in their
- * order, and whoever asks for what came after one misses none.
+ * Adds events, and returns those that are new. Others that add events wait until these can be seen: so numbers become
+ * visible in their order, and whoever asks for the events after a number misses none.
  */
 async function addEvents(
   query: Query,

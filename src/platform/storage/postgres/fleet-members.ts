@@ -1,8 +1,7 @@
 /**
- * Members of rollouts in PostgreSQL: a row each, written with its rollout's counters in one transaction.
- *
- * Whoever changes a member holds its rollout's row, taken before the member is read: so counters and members are those of
- * this moment. Locks are taken in one order everywhere: a device, rollouts by number, the audit.
+ * Members of rollouts in PostgreSQL: a row each, written in one transaction with the counters of its rollout. Whoever
+ * changes a member holds its rollout's row, taken before the member is read, so counters and members are of the same
+ * moment. Locks are taken in one order everywhere: a device, rollouts by number, the audit.
  */
 import type { MemberState } from '../../../fleet/rollout/member-states.ts';
 import type { Pair } from '../../../fleet/rollout/move.ts';
@@ -43,14 +42,14 @@ export async function writeChange(query: Query, before: StoredPair, after: Pair)
   await writeRolloutChange(query, before.rollout, after.rollout);
 }
 
-/** The same of a rollout alone; what the rule does is told like what people do. */
+/** The same for a rollout alone; what the rule does goes into the audit like what people do. */
 export async function writeRolloutChange(query: Query, before: Rollout, after: Rollout): Promise<void> {
   if (isSame(before, after)) return;
   await writeRollout(query, after);
   if (before.state !== after.state) await addAudit(query, ruleFacts(before, after));
 }
 
-/** Part of a transaction, before the devices are removed: they are counted nowhere any more. */
+/** Part of a transaction, before the devices are removed: from then on they are not counted anywhere. */
 export async function forgetMembers(
   query: Query,
   product: string,

@@ -1,4 +1,4 @@
-/** The tables of the fleet in PostgreSQL. What belongs to a device goes with it. */
+/** The tables of the fleet in PostgreSQL. What belongs to a device is removed with it. */
 export const FLEET_SCHEMA = `
 CREATE TABLE fleet_gateway (
   device bigint PRIMARY KEY REFERENCES device(id) ON DELETE CASCADE,

@@ -1,4 +1,4 @@
-/** The history of values in PostgreSQL: appended to by writes, bounded behind them. */
+/** The history of values in PostgreSQL: writes append to it, and it is cut to its bounds later. */
 import { MAX_HISTORY_BYTES, MAX_HISTORY_BYTES_PER_DEVICE, MAX_HISTORY_ENTRIES } from '../../bounds.ts';
 import type { HistoryEntry, RecordPoint, Writer } from '../value-storage.ts';
 import { NOW, type Query } from './connection.ts';
@@ -6,7 +6,7 @@ import { NOW, type Query } from './connection.ts';
 export interface NewValue {
   alias: string;
   value: string;
-  /** Unix seconds of the value; of a recorded point whatever its device says. */
+  /** Unix seconds of the value; for a recorded point, the time that its device gives. */
   timestamp: number;
   writer: Writer;
   sequence: number;
@@ -35,7 +35,7 @@ export async function addHistory(
   );
 }
 
-/** `TIMESTAMP ALIAS` of those of the points whose second has a value. */
+/** `TIMESTAMP ALIAS` of those points in whose second there is a value already. */
 export async function takenPoints(
   query: Query,
   deviceId: number,
@@ -51,7 +51,7 @@ export async function takenPoints(
   return new Set(rows.map((row) => `${row.timestamp} ${row.alias}`));
 }
 
-/** What is over the bounds is not there, whether it has been removed or not. */
+/** What is over the bounds is never shown, whether it has been removed yet or not. */
 export async function readHistory(
   query: Query,
   deviceId: number,
@@ -75,7 +75,10 @@ export async function readHistory(
   }));
 }
 
-/** Drops what is older than the newest entries that fit the bounds; aliases of one device share what it may have. */
+/**
+ * Drops what is older than the newest entries that fit the bounds; the aliases of a device share the room that it
+ * has.
+ */
 export async function trimHistory(query: Query, deviceId: number, aliases: readonly string[]): Promise<void> {
   await query(
     `DELETE FROM history WHERE id IN (
@@ -91,7 +94,10 @@ export async function trimHistory(query: Query, deviceId: number, aliases: reado
   );
 }
 
-/** Drops up to `most` entries that were written so long ago; the newest of an alias stays. Returns how many went. */
+/**
+ * Drops up to `most` entries that were written so long ago; the newest of an alias stays. Returns how many were
+ * dropped.
+ */
 export async function dropOldHistory(query: Query, ageSeconds: number, most: number): Promise<number> {
   const rows = await query(
     `DELETE FROM history WHERE id IN (

@@ -1,15 +1,18 @@
-/** Work that one replica may do: whoever holds its lease. One that dies loses it when its time is over. */
+/**
+ * Work that only one replica may do at a time: the one that holds its lease. A replica that dies loses the lease when
+ * it runs out.
+ */
 import type { Clock } from '../../../base/clock.ts';
 import { type Connection, NOW, type Query } from './connection.ts';
 
 interface Lease {
   name: string;
-  /** One process. */
+  /** Identifies one process. */
   holder: string;
   seconds: number;
 }
 
-/** False while another holds it. Who holds it already has it for so long again. */
+/** False while another process holds the lease. If this one holds it already, it is renewed for the same time. */
 export async function takeLease(query: Query, { name, holder, seconds }: Lease): Promise<boolean> {
   const rows = await query(
     `INSERT INTO lease (name, holder, until) VALUES ($1, $2, ${NOW} + $3::bigint)
@@ -22,7 +25,7 @@ export async function takeLease(query: Query, { name, holder, seconds }: Lease):
   return rows.length > 0;
 }
 
-/** Lets another have it at once: who stops in good order does not make others wait. */
+/** Releases the lease, so that the others need not wait when a process stops in good order. */
 async function releaseLease(query: Query, { name, holder }: Omit<Lease, 'seconds'>): Promise<void> {
   await query(`UPDATE lease SET until = ${NOW} WHERE name = $1 AND holder = $2`, name, holder);
 }
@@ -33,13 +36,16 @@ export interface Job {
   work(): Promise<void>;
 }
 
-/** Does the job again and again until `signal`, beside other replicas once each time. What fails is tried the next time. */
+/**
+ * Repeats the job until `signal`; of all replicas one does it each time. If it fails, it is tried again the next
+ * time.
+ */
 export async function keepDoing(
   { connection, clock, holder }: { connection: Connection; clock: Pick<Clock, 'sleep'>; holder: string },
   { name, everyMs, work }: Job,
   signal: AbortSignal,
 ): Promise<void> {
-  // Somewhat less, so that its holder finds it free the next time.
+  // Somewhat shorter than the interval, so that its holder finds it free the next time.
   const seconds = Math.floor((everyMs * 0.9) / 1000);
   while (!signal.aborted) {
     const isMine = await takeLease(connection.query, { name, holder, seconds }).catch(() => false);

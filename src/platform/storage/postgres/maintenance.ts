@@ -1,4 +1,7 @@
-/** Work behind the requests: when devices were seen, and history that is over its bounds. What fails is tried with the next. */
+/**
+ * Work beside the requests: notes when devices were seen, and cuts history to its bounds. What fails is tried again
+ * the next time.
+ */
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../../base/clock.ts';
 import {
@@ -16,9 +19,9 @@ import { type Job, keepDoing } from './lease-table.ts';
 import { collectObjects, noteUnknownObjects } from './object-table.ts';
 
 interface Maintenance {
-  /** The device of this row, which has DEVICE_COLUMNS, is seen now. */
+  /** Notes that the device of this row, which has DEVICE_COLUMNS, is seen now. */
   see(row: Row): void;
-  /** Aliases of a device have more history now. */
+  /** These aliases of a device have more history now. */
   grown(deviceId: number, aliases: readonly string[]): void;
   close(): Promise<void>;
 }
@@ -27,7 +30,7 @@ interface Context {
   connection: Connection;
   clock: Pick<Clock, 'sleep' | 'wallMs'>;
   objects: ObjectStore;
-  /** History is kept for so long; `undefined` for ever. */
+  /** How long history is kept; `undefined` for ever. */
   keepHistorySeconds: number | undefined;
 }
 
@@ -70,7 +73,7 @@ interface Later {
   end(): Promise<void>;
 }
 
-/** Runs `work` once, some time after it was asked for, however often. */
+/** Runs `work` once, some time after it was asked for, however often it was. */
 function createLater(
   clock: Pick<Clock, 'sleep'>,
   afterMs: number,
@@ -93,7 +96,7 @@ function createLater(
   };
 }
 
-/** In the order of their numbers: two replicas that wait for each other would both be ended. */
+/** In the order of their numbers: PostgreSQL would end one of two replicas that wait for each other. */
 async function writeSeen(connection: Connection, seen: Set<number>): Promise<void> {
   for (const ids = [...seen]; ids.length > 0; ) {
     const part = ids.splice(0, MOST_SEEN);
@@ -118,7 +121,7 @@ async function trimGrown(
   }
 }
 
-/** What is done once for all replicas. */
+/** Jobs that one replica does for all. */
 function jobsOf(
   { connection: { query }, clock, objects, keepHistorySeconds }: Context,
   signal: AbortSignal,

@@ -1,4 +1,7 @@
-/** A database of before the fleet, until `gwe platform migrate`: nothing is rolled out, and who asks for it is told. */
+/**
+ * A database from before the fleet, until `gwe platform migrate`: nothing is rolled out, and requests for it are
+ * refused with that reason.
+ */
 import { GweError } from '../../../base/errors.ts';
 import type { FleetStorage } from '../fleet-storage.ts';
 import type { RecordStorage } from '../record-storage.ts';

@@ -1,8 +1,8 @@
-/** A database that is away for a while: how that looks, and waiting for it. */
+/** A database that is away for a while: how to recognize that, and waiting for it. */
 import type { Clock } from '../../../base/clock.ts';
 import { describeError, GweError } from '../../../base/errors.ts';
 
-/** A request waits so long for the database before it is refused; its gateway comes again. */
+/** How long a request waits for the database before it is refused; its gateway will try again. */
 const WAIT_MS = 20_000;
 const PAUSE_MS = 250;
 
@@ -20,7 +20,7 @@ const CODES = new Set([
   ],
   ...['57P01', '57P02', '57P03', '53300'],
 ]);
-/** What the driver says by words alone. */
+/** Errors of the driver that have no code. */
 const WORDS =
   /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/;
 
@@ -31,7 +31,7 @@ export function isOutage(error: unknown): boolean {
   return CODES.has(code) || /^08[0-9A-Z]{3}$/.test(code) || WORDS.test(error.message);
 }
 
-/** The same error, or for an outage one that says so. */
+/** The same error, or, for an outage, one that says so. */
 export function named(error: unknown): unknown {
   if (!isOutage(error)) return error;
   const found = describeError(error);
@@ -39,8 +39,8 @@ export function named(error: unknown): unknown {
 }
 
 /**
- * Does `work` again while the database is away, for as long as a request may wait. `work` must have done nothing when
- * it fails so; what it wants not to be done again it throws as `named`.
+ * Repeats `work` while the database is away, for as long as a request may wait. When `work` fails in that way, it
+ * must have done nothing; an error that must not be followed by a repeat is thrown as `named`.
  */
 export async function outlast<T>(
   work: () => Promise<T>,

@@ -33,12 +33,12 @@ export function createPeopleTable({ query, transaction }: Connection): PeopleTab
   };
 }
 
-/** Any number that nobody else in the database uses. */
+/** Any number that nothing else in the database uses. */
 const LOCK = 7_146_529_302;
 
 /**
- * Part of a transaction: that of the change that it tells of. The chain is this transaction's until its end, so it is
- * written last: whoever holds the chain waits for nothing else.
+ * Part of the transaction of the change that it records. The chain stays locked until the end of that transaction, so
+ * the entry is written last: whoever holds the chain waits for nothing else.
  */
 export async function addAudit(query: Query, facts: AuditFacts): Promise<void> {
   await query('SELECT pg_advisory_xact_lock($1)', LOCK);

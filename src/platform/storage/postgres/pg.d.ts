@@ -1,4 +1,4 @@
-/** What of the package `pg` is used here: it brings no types of its own. */
+/** The parts of the package `pg` that are used here: it has no types of its own. */
 declare module 'pg' {
   import type { EventEmitter } from 'node:events';
 
@@ -15,7 +15,7 @@ declare module 'pg' {
     keepAlive?: boolean;
   }
 
-  /** Emits 'error' where the connection is lost, and 'notification' with `{payload?: string}`. */
+  /** Emits 'error' when the connection is lost, and 'notification' with `{payload?: string}`. */
   export class Client extends EventEmitter {
     constructor(config: ConnectionConfig);
     connect(): Promise<void>;
@@ -23,7 +23,7 @@ declare module 'pg' {
     end(): Promise<void>;
   }
 
-  /** A connection that is handed out; `release(error)` ends it instead of keeping it. */
+  /** A connection taken from the pool; `release(error)` ends it instead of returning it. */
   interface PoolClient extends Client {
     release(error?: Error | boolean): void;
   }

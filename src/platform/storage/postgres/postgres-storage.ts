@@ -32,14 +32,14 @@ interface PostgresStorageOptions extends StorageOptions {
   /** `postgres://USER@HOST:PORT/DATABASE`. */
   url: string;
   password?: string | undefined;
-  /** Where content is. */
+  /** The store for content, if it is not in files. */
   objects?: S3Target | undefined;
-  /** Where content is kept, if it is in files. */
+  /** The directory for content, if it is in files. */
   directory: string;
   clock: Clock;
 }
 
-/** The id of the platform, by which an object store knows whose it is. */
+/** The id of the platform, by which an object store shows which database it belongs to. */
 export const OWNER = { name: 'database', sizeBytes: 16, maxAgeSeconds: 2 ** 40 };
 
 /** Makes the tables of an empty database. Throws PLATFORM_STATE where the database cannot be reached or used. */
@@ -94,7 +94,7 @@ export async function openPostgresStorage(options: PostgresStorageOptions): Prom
   }
 }
 
-/** A database of before `gwe platform migrate` knows nothing of what becomes unused. */
+/** A database from before `gwe platform migrate` has no table for objects that become unused. */
 function refuseContent(): Pick<ContentStorage, 'receive' | 'deleteContent'> {
   const refuse = async (): Promise<never> => {
     throw new GweError(
@@ -105,7 +105,7 @@ function refuseContent(): Pick<ContentStorage, 'receive' | 'deleteContent'> {
   return { receive: refuse, deleteContent: refuse };
 }
 
-/** What is told to all replicas where any device may be concerned. */
+/** Sent to all replicas where any device may be concerned. */
 const ANY_DEVICE = 'any';
 
 function createFleet(shared: {

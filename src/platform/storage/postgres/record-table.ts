@@ -21,7 +21,7 @@ export function createRecordTable({ query, transaction }: Connection): RecordSto
     },
     changeRecord: ({ kind, key }, change) =>
       transaction(async (tx) => {
-        // Also of one that is not there yet, of which there is no row to hold.
+        // Also locks a record that does not exist yet, for which there is no row to lock.
         await tx('SELECT pg_advisory_xact_lock(hashtextextended($1, 1))', `${kind}\n${key}`);
         const [row] = await tx(
           `SELECT ${NOW} AS now, (SELECT body FROM fleet_record WHERE kind = $1 AND key = $2 AND ${IS_THERE}) AS body`,

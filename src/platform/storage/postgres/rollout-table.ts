@@ -26,7 +26,9 @@ type RolloutTable = Pick<
 
 interface Context {
   connection: Connection;
-  /** Part of a transaction: whoever waits for a command, at whatever process, may be shown one after it. */
+  /**
+   * Part of a transaction: wakes the long polls of all processes, since any of them may be shown a command after it.
+   */
   tellAll(query: Query): Promise<void>;
 }
 
@@ -72,7 +74,7 @@ export function createRolloutTable(context: Context): RolloutTable {
   };
 }
 
-/** `lock`: how the row is held. */
+/** `lock`: the SQL clause by which the row is locked. */
 async function findRollout(
   query: Query,
   product: string,
@@ -155,9 +157,9 @@ async function retryRollout(query: Query, which: Which, audit: AuditFacts): Prom
 
 const OPEN = "('running', 'soaking', 'paused', 'held', 'aborted')";
 const DUE_STATES = "('waiting', 'offered', 'taken', 'working', 'deferred', 'installed')";
-/** Members are looked at this often: their deadlines are minutes at least. */
+/** How often members are checked: their deadlines are minutes at least. */
 const MEMBERS_EVERY_S = 60;
-/** Members in one transaction. */
+/** How many members are changed in one transaction. */
 const MOST_TOGETHER = 200;
 
 async function tickRollouts(
@@ -172,7 +174,7 @@ async function tickRollouts(
   for (const { id } of rows) {
     if (isMembersTurn) await tickMembers(connection, String(id), now);
     await connection.transaction(async (tx) => {
-      // Another process is at it: then it need not be done here.
+      // If another process is at it, it need not be done here.
       const [row] = await tx('SELECT body FROM fleet_rollout WHERE id = $1 FOR UPDATE SKIP LOCKED', id);
       if (row === undefined) return;
       const before = decodeRollout(row.body);
@@ -184,7 +186,7 @@ async function tickRollouts(
   }
 }
 
-/** Those whose deadline may be over; `tickMember` knows. Nobody else's row is read. */
+/** Members whose deadline may be over; `tickMember` decides. No other rows are read. */
 const MAYBE_DUE = `CASE
   WHEN fleet_member.state IN ('waiting', 'offered') THEN fleet_rollout.state = 'aborted'
     OR fleet_member.code = '${AGENT_OLD}'

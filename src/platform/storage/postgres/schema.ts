@@ -1,4 +1,4 @@
-/** The tables in PostgreSQL, and how an older database gets those of today. */
+/** The tables in PostgreSQL, and how those of an older database are brought up to date. */
 import { GweError } from '../../../base/errors.ts';
 import type { Connection, Query } from './connection.ts';
 import { FLEET_SCHEMA } from './fleet-schema.ts';
@@ -9,7 +9,10 @@ CREATE TABLE lease (name text PRIMARY KEY, holder text NOT NULL, until bigint NO
 ALTER TABLE device ADD COLUMN IF NOT EXISTS reactivate_until bigint NOT NULL DEFAULT 0;
 `;
 
-/** What makes a database of version N - 1 one of N; the first makes an empty one. Each must let the gwe before it go on. */
+/**
+ * Each turns a database of version N - 1 into one of version N; the first starts from an empty one. After each, the
+ * gwe before it must still be able to run.
+ */
 const MIGRATIONS: readonly string[] = [
   `
 CREATE TABLE product (name text COLLATE "C" PRIMARY KEY);
@@ -80,16 +83,19 @@ CREATE TABLE secret (name text PRIMARY KEY, value bytea NOT NULL, made_at bigint
   FLEET_SCHEMA + OBJECT_SCHEMA,
 ];
 
-/** Since this version there are tables of the fleet, of unused objects, and of leases. */
+/** From this version on there are tables for the fleet, for unused objects, and for leases. */
 export const FLEET_VERSION = 2;
 
-/** Is there while a platform is being copied into the database. */
+/** This table exists while a platform is being copied into the database. */
 export const COPY_TABLE = 'gwe_copy';
 
-/** Any number that nobody else in the database uses: one process at a time changes the tables. */
+/** Any number that nothing else in the database uses: it lets one process at a time change the tables. */
 const LOCK = 7_146_529_301;
 
-/** Makes the tables those of today, or of the version `to`. Returns the version before too. Throws PLATFORM_SCHEMA for a newer database. */
+/**
+ * Brings the tables to the current version, or to the version `to`. Also returns the version before. Throws
+ * PLATFORM_SCHEMA for a newer database.
+ */
 export async function migrate(
   connection: Connection,
   to = MIGRATIONS.length,
@@ -106,14 +112,14 @@ export async function migrate(
   });
 }
 
-/** One statement at a time: what is sent under a name is one. */
+/** Runs the statements one at a time: a named statement can only be a single one. */
 async function runAll(query: Query, sql: string): Promise<void> {
   for (const statement of sql.split(';')) if (statement.trim() !== '') await query(statement);
 }
 
 /**
- * Makes the tables of an empty database. Throws PLATFORM_SCHEMA for a newer one, and for one that is more than a step
- * older: while replicas are replaced one by one, the new ones run on the tables of the old. Returns the version.
+ * Makes the tables of an empty database. Throws PLATFORM_SCHEMA for a database that is newer, or more than one
+ * version older: while replicas are replaced one by one, new ones run on the old tables. Returns the version.
  */
 export async function ensureSchema(connection: Connection): Promise<number> {
   const [row] = await connection.query(

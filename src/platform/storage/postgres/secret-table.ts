@@ -1,4 +1,4 @@
-/** Secrets of the platform itself, in PostgreSQL: the same for all replicas. */
+/** Secrets of the platform itself in PostgreSQL, shared by all replicas. */
 import { randomBytes } from 'node:crypto';
 import { NOW, type Query } from './connection.ts';
 

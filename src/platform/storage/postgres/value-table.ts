@@ -1,4 +1,4 @@
-/** Alias values in PostgreSQL: `current` is what a read answers, `history` what was ever written. */
+/** Alias values in PostgreSQL: `current` is what reads return, `history` is everything that was written. */
 import { MAX_ALIASES_PER_DEVICE, MAX_VALUES_BYTES_PER_DEVICE } from '../../bounds.ts';
 import { hashKey } from '../device-rows.ts';
 import { COMMAND_ALIAS, isWatched, usesBefore } from '../fleet-steps.ts';
@@ -22,13 +22,13 @@ interface Context {
   connection: Connection;
   windowSeconds: number;
   see(row: Row): void;
-  /** Aliases of a device have more history now. */
+  /** These aliases of a device have more history now. */
   grown(deviceId: number, aliases: readonly string[]): void;
   tell: WriteListener;
   fleet: FleetHooks;
 }
 
-/** What operators write is told to all replicas: one notice for each transaction. */
+/** Operators' writes are sent to all replicas: one notice for each transaction. */
 export const WRITE_CHANNEL = 'gwe_write';
 
 export function createValueTable(context: Context): ValueStorage & Pick<FleetStorage, 'decideCommand'> {
@@ -81,7 +81,7 @@ function namesOf(values: NewValues): string[] {
   return values.map(([alias]) => alias);
 }
 
-/** Idle, and that is nearly every check-in, it is one statement that writes nothing. */
+/** A check-in with nothing to do, as nearly all are, is one statement that writes nothing. */
 async function checkIn(
   context: Context,
   { cik, writes, reads, address }: CheckIn,
@@ -136,21 +136,21 @@ async function checkIn(
   return result;
 }
 
-/** What a writer's values are told to, and where they come from: an operator's are told to nobody. */
+/** Who learns of a writer's values, and from which address they came: for an operator's values, nobody. */
 type Told = { readonly fleet: FleetHooks; readonly address: string | undefined } | undefined;
 
 function hooksOf({ fleet }: Context, writer: Writer, address?: string): Told {
   return writer === 'device' ? { fleet, address } : undefined;
 }
 
-/** Part of a transaction: what is read then counts as shown to the device. */
+/** Part of a transaction: values that are read count as shown to the device from then on. */
 async function showAll(query: Query, deviceId: number, reads: readonly string[]): Promise<AliasValue[]> {
   const values = await readAll(query, deviceId, reads);
   await markShown(query, deviceId, values);
   return values;
 }
 
-/** Part of a transaction: a rollout's command is put where the device is about to read it, or is taken back. */
+/** Part of a transaction: puts a rollout's command where the device is about to read it, or takes one back. */
 async function decideCommand({ fleet }: Context, query: Query, deviceId: number): Promise<void> {
   const sql = `SELECT ${NOW} AS now, ${fleet.isDueSql} AS is_due FROM device WHERE id = $1 FOR NO KEY UPDATE`;
   const [row] = await query(sql, deviceId);
@@ -172,8 +172,9 @@ interface Stamp {
 }
 
 /**
- * Reserves `count` sequence numbers and moves `modified_at` on: never back, and past what readers have seen. The device
- * is the transaction's until its end, so that what is read after it is what is there. `undefined` if there is none.
+ * Reserves `count` sequence numbers and advances `modified_at`: never back, and past what readers have seen. The
+ * device stays locked until the end of the transaction, so that what is read after it is current. `undefined` if
+ * there is no such device.
  */
 async function stampDevice(
   query: Query,
@@ -234,7 +235,7 @@ async function writeValues(
   return (await isWithinShare(query, stamp.id)) ? 'done' : new TakenBack('too-much');
 }
 
-/** What the aliases show of which that matters, by alias. */
+/** The values before the write, by alias, for those aliases for which they matter. */
 async function textsBefore(
   query: Query,
   deviceId: number,
@@ -244,7 +245,10 @@ async function textsBefore(
   return new Map((await readAll(query, deviceId, aliases)).map(({ alias, value }) => [alias, value]));
 }
 
-/** The places of empty texts by which the device means an older value than an operator's that is there. */
+/**
+ * The indexes of empty texts that are to be left out: the device means an older value than the operator's that is
+ * there now.
+ */
 async function newerThanShown(query: Query, deviceId: number, values: NewValues): Promise<Set<number>> {
   const emptied = values.filter(([, value]) => value === '').map(([alias]) => alias);
   if (emptied.length === 0) return new Set();
@@ -258,13 +262,13 @@ async function newerThanShown(query: Query, deviceId: number, values: NewValues)
   const left = new Set<number>();
   for (const [index, [alias, value]] of values.entries()) {
     if (value === '' && kept.has(alias)) left.add(index);
-    // From here on it is the device's own value.
+    // From here on, the current value is the device's own.
     else kept.delete(alias);
   }
   return left;
 }
 
-/** Where one alias has several values, the last is the current one. */
+/** Where one alias has several new values, the last becomes the current one. */
 async function setCurrent(
   query: Query,
   { id, modifiedAt }: Stamp,
@@ -289,7 +293,7 @@ async function setCurrent(
   );
 }
 
-/** A device that would have more than its share has written nothing. */
+/** False if the device would have more than its share: then the write is undone. */
 async function isWithinShare(query: Query, deviceId: number): Promise<boolean> {
   const [row] = await query(
     'SELECT count(*) AS count, coalesce(sum(length(value)), 0) AS bytes FROM current WHERE device = $1',
@@ -303,8 +307,10 @@ async function show(connection: Connection, deviceId: number, values: readonly A
   await connection.transaction((tx) => markShown(tx, deviceId, values));
 }
 
-/** Part of a transaction. The device first, as in every other: two that wait for each other would both be ended. */
-/** Part of a transaction. */
+/**
+ * Part of a transaction. The device is locked first, as everywhere: PostgreSQL would end one of two transactions that
+ * wait for each other.
+ */
 export async function markShown(
   query: Query,
   deviceId: number,
@@ -327,7 +333,7 @@ export async function markShown(
   );
 }
 
-/** A recorded point becomes what reads answer only if it is newer than that. */
+/** A recorded point becomes the current value only if it is newer than that. */
 async function recordPoints(
   query: Query,
   deviceId: number,

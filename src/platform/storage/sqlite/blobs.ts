@@ -1,4 +1,4 @@
-/** Content bytes as files: a blob has a random name, is complete, and never changes. */
+/** The bytes of content as files: a blob has a random name, is complete, and never changes. */
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, createReadStream, linkSync, openSync } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -17,22 +17,25 @@ import { RESERVED_DISK_BYTES } from '../../bounds.ts';
 import type { OpenContent, Upload } from '../content-storage.ts';
 
 export interface StagedUpload extends Upload {
-  /** Name that the blob will have. */
+  /** The name that the blob will have. */
   blob: string;
 }
 
 export interface BlobStore {
-  /** Under a random name unless one is given. */
+  /** Stores the bytes under a random name unless one is given. */
   receive(source: AsyncIterable<Uint8Array>, limitBytes: number, name?: string): Promise<StagedUpload>;
   /** Moves a received upload among the blobs, durably. Nothing refers to it yet. */
   adopt(upload: Pick<StagedUpload, 'blob'>): void;
-  /** Makes a file a blob too. False where it cannot have a second name there: on another file system, say. */
+  /** Gives a file a second name among the blobs. False where that is not possible: on another file system, say. */
   link(from: string, blob: string): boolean;
   remove(blob: string): void;
   open(blob: string): Omit<OpenContent, 'item'>;
-  /** What is removed stays until the end of it. */
+  /** Until the returned function is called, removed blobs stay. */
   hold(): () => void;
-  /** Removes half uploads, and blobs that `isKnown` does not know: a crash came before the database did. */
+  /**
+   * Removes incomplete uploads, and blobs that `isKnown` does not know, left by a crash before the database was
+   * written.
+   */
   sweep(isKnown: (blob: string) => boolean): number;
 }
 
@@ -129,7 +132,7 @@ async function writeStream(
   return { sizeBytes, sha256: hash.digest('hex') };
 }
 
-/** The file is opened at once, so that a later removal does not reach a reader. */
+/** The file is opened at once, so that a later removal does not affect a reader. */
 function openBlob(path: string): Omit<OpenContent, 'item'> {
   const fd = openSync(path, 'r');
   return {

@@ -1,12 +1,12 @@
 /**
  * The SQLite database as its tables use it: statements compiled once, and writes that arrive together in one commit.
- * A commit that is synced costs 0.1 to several milliseconds of everybody's time, whatever is in it.
+ * A synced commit takes 0.1 to several milliseconds, whatever is in it, and all requests wait for it.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { GweError } from '../../../base/errors.ts';
 import type { AliasValue } from '../value-storage.ts';
 
-/** What a commit's work returns to take back all that it did and still have a result. */
+/** Returned by a commit's work that undoes all it did and still has a result. */
 export class TakenBack<T> {
   readonly result: T;
 
@@ -16,16 +16,16 @@ export class TakenBack<T> {
 }
 
 export interface Connection {
-  /** Compiled at its first use. `sql` has no value in it: what varies is bound. */
+  /** Compiled at its first use. `sql` contains no values: whatever varies is bound. */
   statement(sql: string): StatementSync;
   /**
-   * Carries `work` out in a transaction, which it may share with others' work of the same turn of the event loop.
-   * Resolves once it is durable; rejects, with nothing of it done, if it throws or cannot be stored.
+   * Carries out `work` in a transaction, which it may share with other work of the same turn of the event loop.
+   * Resolves once it is durable; rejects, with none of it done, if it throws or cannot be stored.
    */
   commit<T>(work: () => T | TakenBack<T>): Promise<T>;
-  /** Until its end nothing is written: commits are refused as PLATFORM_READ_ONLY, with these words. */
+  /** Until this is ended nothing is written: commits are refused as PLATFORM_READ_ONLY, with these words. */
   freeze(why: string): Promise<Frozen>;
-  /** What these values that were read would note; false where it has to be written. */
+  /** While frozen, notes in memory that these values were shown; false where it has to be written. */
   noteShown(deviceId: number, values: readonly AliasValue[]): boolean;
   isFrozen(): boolean;
   /** Waits for the commits under way. */
@@ -33,21 +33,21 @@ export interface Connection {
 }
 
 export interface Frozen {
-  /** What devices were shown meanwhile. */
+  /** What devices were shown while frozen. */
   shown(): ReadonlyMap<number, readonly AliasValue[]>;
   end(): void;
 }
 
 interface Queued {
-  /** Returns how to tell the caller once the commit is done. */
+  /** Returns a function that reports the result to the caller once the commit is done. */
   run(): () => void;
   fail(error: unknown): void;
 }
 
-/** In one commit: what a turn of the event loop may take stays in the milliseconds. */
+/** The most writes in one commit, so that a turn of the event loop takes only milliseconds. */
 const MOST_IN_COMMIT = 128;
 
-/** `committed` is told how many were in each commit. */
+/** `committed` is called with the number of writes in each commit. */
 export function createConnection(
   database: DatabaseSync,
   committed: (writes: number) => void = () => undefined,
@@ -89,7 +89,7 @@ export function createConnection(
     async freeze(why) {
       const mine = { why, shown: new Map<number, AliasValue[]>() };
       frozen = mine;
-      // What was asked for before is done.
+      // What was requested before is still written.
       await flushing;
       return {
         shown: () => mine.shown,
@@ -124,7 +124,7 @@ function commitTogether(database: DatabaseSync, batch: readonly Queued[]): void 
   for (const tell of done) tell();
 }
 
-/** What fails alone is taken back alone. Throws where SQLite has ended the whole transaction: on a full disk, say. */
+/** Work that fails is undone alone. Throws where SQLite has ended the whole transaction: on a full disk, say. */
 function carryOut(database: DatabaseSync, one: Queued): () => void {
   database.exec('SAVEPOINT one');
   try {

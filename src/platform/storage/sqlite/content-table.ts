@@ -1,4 +1,7 @@
-/** Content items: rows in SQLite that refer to blob files. The file is whole and durable before its row, and goes after it. */
+/**
+ * Content items: rows in SQLite that refer to blob files. The file is whole and durable before its row exists, and is
+ * removed after it.
+ */
 import type { ContentFacts, ContentItem, ContentStorage, Upload } from '../content-storage.ts';
 import { toPage } from '../page.ts';
 import type { BlobStore, StagedUpload } from './blobs.ts';
@@ -11,7 +14,7 @@ interface Context {
   nowSeconds(): number;
 }
 
-/** Content ids are of one product each. */
+/** An item: content ids belong to one product each. */
 interface Place {
   product: string;
   id: string;
@@ -90,7 +93,7 @@ function createEntry(
   return Number(result.changes) > 0;
 }
 
-/** `updated_at` always grows, so that a client with half of the old bytes can tell that they are old. */
+/** `updated_at` always grows, so that a client that has half of the old bytes can notice the change. */
 async function fillEntry(
   { connection, blobs, nowSeconds }: Context,
   place: Place,

@@ -8,7 +8,7 @@ import { FLEET_SCHEMA, PEOPLE_SCHEMA, RECORD_SCHEMA } from './fleet-schema.ts';
 /** Raised when the tables change; an older gwe refuses a newer file instead of guessing. */
 const SCHEMA_VERSION = 9;
 
-/** In one turn of the event loop: 2 MiB. */
+/** How many pages are copied in one turn of the event loop: 2 MiB. */
 const BACKUP_PAGES = 512;
 
 const SCHEMA = `
@@ -75,7 +75,7 @@ CREATE TABLE content (
 CREATE TABLE secret (name TEXT PRIMARY KEY, value BLOB NOT NULL, made_at INTEGER NOT NULL) STRICT;
 ${FLEET_SCHEMA}${PEOPLE_SCHEMA}${RECORD_SCHEMA}`;
 
-/** What makes a file of version N one of N + 1, by N. */
+/** N -> the statements that turn a file of version N into one of N + 1. */
 const UPGRADES: Readonly<Record<number, string>> = {
   1: 'ALTER TABLE device ADD COLUMN last_seen_at INTEGER NOT NULL DEFAULT 0',
   2: `ALTER TABLE device ADD COLUMN extra TEXT NOT NULL DEFAULT '';
@@ -83,7 +83,7 @@ const UPGRADES: Readonly<Record<number, string>> = {
         device INTEGER NOT NULL REFERENCES device(id), at INTEGER NOT NULL, connection TEXT NOT NULL, entry TEXT NOT NULL
       ) STRICT;
       CREATE INDEX activation_order ON activation (device)`,
-  // How old the history of before is nobody knows, and the time of a recorded point does not say it: it counts from
+  // The age of earlier history is unknown, and the time of a recorded point does not show it, so it is counted from
   // now.
   3: `ALTER TABLE device ADD COLUMN shown_at INTEGER NOT NULL DEFAULT 0;
       ALTER TABLE current ADD COLUMN shown_sequence INTEGER NOT NULL DEFAULT 0;
@@ -103,8 +103,9 @@ export function openDatabase(path: string): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
     database = new Database(path);
-    // FULL: in WAL mode only this syncs the log at every commit, so that what was acknowledged survives a power cut.
-    // EXCLUSIVE: a second platform on the same directory would sweep the first one's uploads; it ends with the process.
+    // FULL: in WAL mode only this syncs the log at every commit, so that acknowledged writes survive a power cut.
+    // EXCLUSIVE: a second platform on the same directory would remove the first one's uploads; the lock ends with the
+    // process.
     database.exec(
       'PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON',
     );
@@ -128,21 +129,21 @@ export function isServed(directory: string): boolean {
     openDatabase(path).close();
     return false;
   } catch (error) {
-    // One that is damaged, or of a newer gwe, is what a backup replaces.
+    // A file that is damaged, or of a newer gwe, is not being served: a restore may replace it.
     return /another platform is running/.test(describeError(error));
   }
 }
 
-/** Copies what the database holds to a file, a few pages at a time, while it is read and written. */
+/** Copies the contents of the database to a file, a few pages at a time, while it is read and written. */
 export async function backUpDatabase(database: DatabaseSync, path: string): Promise<void> {
   await loadSqlite().backup(database, path, { rate: BACKUP_PAGES });
   const copy = new (loadSqlite().DatabaseSync)(path);
-  // One file, which can be read where nothing may be written.
+  // A single file, which can also be read where nothing may be written.
   copy.exec('PRAGMA journal_mode = DELETE');
   copy.close();
 }
 
-/** Opens a backup and changes nothing. Throws PLATFORM_STATE for a file that is damaged or of a newer gwe. */
+/** Opens a backup without changing it. Throws PLATFORM_STATE for a file that is damaged or of a newer gwe. */
 export function openBackedUp(path: string): DatabaseSync {
   const { DatabaseSync: Database } = loadSqlite();
   try {
@@ -168,8 +169,8 @@ function newerSchema(path: string, version: number): GweError {
 }
 
 /**
- * Loaded on demand: the agent never needs it, and the runtime of armv7l does not have it. Not by `import()`, which a
- * single executable need not support.
+ * Loaded on demand: the agent never needs it, and the runtime of armv7l does not have it. Not loaded by `import()`,
+ * which a single executable need not support.
  */
 function loadSqlite(): typeof import('node:sqlite') {
   const getBuiltin: typeof process.getBuiltinModule | undefined = process.getBuiltinModule;

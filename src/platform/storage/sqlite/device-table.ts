@@ -90,7 +90,7 @@ function findDevice(context: Context, product: string, serial: string): Device |
   return row === undefined ? undefined : rowToDevice(row, context);
 }
 
-/** The device is heard with the key that is stored: nobody else is activated in its place. */
+/** The device has used the key that is stored: nobody else can be activated in its place. */
 export async function keepKey(connection: Connection, { id, reactivateUntil }: Device): Promise<void> {
   if (reactivateUntil === 0) return;
   await connection.commit(() =>
@@ -100,7 +100,7 @@ export async function keepKey(connection: Connection, { id, reactivateUntil }: D
   );
 }
 
-/** Part of a commit. False if it was there. */
+/** Part of a commit. False if the product existed already. */
 export function ensureProduct(connection: Connection, product: string): boolean {
   const sql = 'INSERT INTO product (name) VALUES (?) ON CONFLICT DO NOTHING';
   return Number(connection.statement(sql).run(product).changes) > 0;

@@ -1,11 +1,11 @@
-/** What is kept in SQLite, counted: a range of gateways at a time, so that check-ins come between. */
+/** Counts what is stored in SQLite: a range of gateways at a time, so that check-ins are served in between. */
 import { countedState } from '../device-rows.ts';
 import { countMembers, MOST_APPS, MOST_ROLLOUTS, silence } from '../fleet-figures.ts';
 import type { Figures } from '../storage.ts';
 import type { Connection } from './connection.ts';
 
 const MOST_TOGETHER = 1000;
-/** Gateways name versions: what one of them makes up must not fill the memory. */
+/** Gateways choose the names of versions: one that invents many must not fill the memory. */
 const MOST_VERSIONS = 10_000;
 
 type Row = Record<string, unknown>;
@@ -78,7 +78,7 @@ function numberOf(connection: Connection, sql: string): number {
   return Number(connection.statement(sql).get()?.value ?? 0);
 }
 
-/** Counts by names; the greatest first. */
+/** Counts by name, the greatest first. */
 function createTally() {
   const counts = new Map<string, number>();
   return {

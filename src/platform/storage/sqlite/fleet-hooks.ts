@@ -1,4 +1,7 @@
-/** What the fleet does in the transaction of a device's own request: it learns from what is written, and decides what is shown. */
+/**
+ * What the fleet does within the transaction of a device's own request: it learns from what is written, and decides
+ * what is shown.
+ */
 import { type FleetEvent, learn } from '../../../fleet/gateway/learn.ts';
 import { decodeKnowledge, encodeKnowledge } from '../fleet-rows.ts';
 import {
@@ -25,14 +28,14 @@ interface DeviceWrite {
 
 export interface FleetHooks {
   isWatched(alias: string): boolean;
-  /** Whether what the alias showed before is looked at. */
+  /** Whether the value before a write to this alias is needed. */
   usesBefore(alias: string): boolean;
   /** Part of a commit: the device has written this value. */
   written(deviceId: number, write: DeviceWrite): void;
   isDue(deviceId: number, aliases: readonly string[]): boolean;
   /**
-   * Part of a commit: the device is about to read its command. Returns the text to put there, empty to take one back, and
-   * `undefined` to leave what is there.
+   * Part of a commit: the device is about to read its command. Returns the text to put there, empty to take one back,
+   * and `undefined` to leave what is there.
    */
   decide(deviceId: number, current: string, at: number): string | undefined;
 }
@@ -59,7 +62,7 @@ function written(connection: Connection, deviceId: number, write: DeviceWrite): 
   tellRollouts(connection, deviceId, { learnt, fresh, at: write.at });
 }
 
-/** False if it is there already. */
+/** False if the event exists already. */
 function addEvent(connection: Connection, deviceId: number, event: FleetEvent): boolean {
   const { key, at, kind, app = '', version = '', status, text } = event;
   const { outcome = '', code = '', command = '' } = status ?? {};

@@ -10,7 +10,7 @@ import { addAudit } from './people-table.ts';
 const MEMBER_SQL = `SELECT fleet_member.*, device.serial, fleet_rollout.body FROM fleet_member
   JOIN device ON device.id = fleet_member.device JOIN fleet_rollout ON fleet_rollout.id = fleet_member.rollout`;
 
-/** The newest first: what an older one says of the same app has been overtaken. */
+/** The newest ones: what an older rollout says about the same app has been superseded. */
 const MOST_PAIRS = 20;
 
 export function pairsOfDevice(connection: Connection, deviceId: number): StoredPair[] {
@@ -24,13 +24,16 @@ export function hasOpenMember(connection: Connection, deviceId: number): boolean
   return connection.statement(sql).get(deviceId) !== undefined;
 }
 
-/** Part of a commit. Writes what has changed, and reads back what others of the same commit have changed in the rollout. */
+/**
+ * Part of a commit. Writes what has changed, and first reads what other work of the same commit has changed in the
+ * rollout.
+ */
 export function changePair(
   connection: Connection,
   { deviceId, ...before }: StoredPair,
   change: (pair: Pair) => Pair,
 ): Pair {
-  // The counters are those of this moment, not of when the pair was read.
+  // The counters are those of now, not of when the pair was read.
   const row = connection.statement('SELECT body FROM fleet_rollout WHERE id = ?').get(before.rollout.id);
   const now: Pair = { rollout: decodeRollout(row?.body), member: before.member };
   const after = change(now);
@@ -42,7 +45,7 @@ export function changePair(
   return after;
 }
 
-/** Part of a commit: what the rule does is told like what people do. */
+/** Part of a commit: what the rule does goes into the audit like what people do. */
 export function auditRule(connection: Connection, before: Rollout, after: Rollout): void {
   if (before.state === after.state) return;
   addAudit(connection, ruleFacts(before, after));
@@ -53,7 +56,7 @@ export function pairsInState(connection: Connection, id: string, state: MemberSt
   return connection.statement(sql).all(id, state).map(toPair);
 }
 
-/** Part of a commit: the device is removed, and is counted nowhere any more. */
+/** Part of a commit: the device is removed, and from then on is not counted anywhere. */
 export function forgetMembers(connection: Connection, deviceId: number): void {
   const rows = connection.statement(`${MEMBER_SQL} WHERE fleet_member.device = ?`).all(deviceId);
   for (const row of rows) writeRollout(connection, withoutMember(toPair(row)));

@@ -1,4 +1,4 @@
-/** The tables of the fleet. What belongs to a device goes with it. */
+/** The tables of the fleet. What belongs to a device is removed with it. */
 export const FLEET_SCHEMA = `
 CREATE TABLE fleet_gateway (
   device INTEGER PRIMARY KEY REFERENCES device(id) ON DELETE CASCADE,
@@ -59,7 +59,7 @@ CREATE TABLE fleet_member (
 CREATE INDEX fleet_member_device ON fleet_member (device, state);
 `;
 
-/** Held gateways, and small records. */
+/** Gateways on hold, and small records. */
 export const RECORD_SCHEMA = `
 CREATE TABLE fleet_hold (
   device INTEGER PRIMARY KEY REFERENCES device(id) ON DELETE CASCADE,

@@ -24,14 +24,14 @@ interface Context {
   toDevice(row: Record<string, unknown>): Device;
 }
 
-/** Rows looked at for one page: others' requests come between two of these. */
+/** How many rows are looked at for one page: other requests are served between two pages. */
 const MOST_LOOKED_AT = 400;
 
 export function createGatewayTable(context: Context): GatewayTable {
   const { connection } = context;
   return {
     async listGateways(product, request) {
-      // Whoever reads one page after the other lets check-ins come between.
+      // Lets check-ins be served between one page and the next.
       await new Promise<void>((resolve) => setImmediate(resolve));
       return listGateways(context, product, request);
     },

@@ -1,4 +1,4 @@
-/** The history of values in SQLite: appended to by writes, bounded behind them. */
+/** The history of values in SQLite: writes append to it, and it is cut to its bounds later. */
 import { MAX_HISTORY_BYTES, MAX_HISTORY_BYTES_PER_DEVICE, MAX_HISTORY_ENTRIES } from '../../bounds.ts';
 import type { HistoryEntry, RecordPoint, Writer } from '../value-storage.ts';
 import type { Connection } from './connection.ts';
@@ -6,7 +6,7 @@ import type { Connection } from './connection.ts';
 export interface NewValue {
   alias: string;
   value: string;
-  /** Unix seconds of the value; of a recorded point whatever its device says. */
+  /** Unix seconds of the value; for a recorded point, the time that its device gives. */
   timestamp: number;
   writer: Writer;
 }
@@ -38,7 +38,7 @@ export function hasPoint(connection: Connection, deviceId: number, point: Record
   return connection.statement(sql).get(deviceId, point.alias, point.timestamp) !== undefined;
 }
 
-/** What is over the bounds is not there, whether it has been removed or not. */
+/** What is over the bounds is never shown, whether it has been removed yet or not. */
 export function readHistory(
   connection: Connection,
   deviceId: number,
@@ -63,10 +63,12 @@ export function readHistory(
   }));
 }
 
-/** Part of a commit: drops what is older than the newest entries that fit the bounds; the index alone answers which. */
+/**
+ * Part of a commit: drops what is older than the newest entries that fit the bounds; the query needs only the index.
+ */
 export function trimHistory(connection: Connection, deviceId: number, aliases: Iterable<string>): void {
   const row = connection.statement('SELECT count(*) AS count FROM current WHERE device = ?').get(deviceId);
-  // Shared by the aliases that a device has: many of them keep less each.
+  // Shared by all aliases of the device, so that each of many keeps less.
   const share = Math.floor(MAX_HISTORY_BYTES_PER_DEVICE / Math.max(1, Number(row?.count)));
   const trim = connection.statement(
     `DELETE FROM history WHERE rowid IN (
@@ -80,8 +82,8 @@ export function trimHistory(connection: Connection, deviceId: number, aliases: I
 }
 
 /**
- * Part of a commit: drops of the rows behind `after` what was written before `cutoff`, `most` rows at a time. The newest
- * of an alias stays. Returns where to go on, or `undefined` where nothing older is left.
+ * Part of a commit: of the rows after `after`, drops those that were written before `cutoff`, at most `most` rows at
+ * a time. The newest of an alias stays. Returns where to continue, or `undefined` where nothing older is left.
  */
 export function dropOldHistory(
   connection: Connection,

@@ -1,11 +1,11 @@
-/** Work behind the writes: history that is over its bounds goes, a little at a time. */
+/** Work beside the writes: cuts history to its bounds, a little at a time. */
 import type { Clock } from '../../../base/clock.ts';
 import { HISTORY_AGE_EVERY_MS, HISTORY_TRIM_MS } from '../../bounds.ts';
 import type { Connection } from './connection.ts';
 import { dropOldHistory, trimHistory } from './history-table.ts';
 
 export interface Maintenance {
-  /** Aliases of a device have more history now. */
+  /** These aliases of a device have more history now. */
   grown(deviceId: number, aliases: Iterable<string>): void;
   close(): Promise<void>;
 }
@@ -14,11 +14,11 @@ interface Context {
   connection: Connection;
   clock: Pick<Clock, 'sleep'>;
   nowSeconds(): number;
-  /** History is kept for so long; `undefined` for ever. */
+  /** How long history is kept; `undefined` for ever. */
   keepHistorySeconds: number | undefined;
 }
 
-/** Devices in one commit, and rows of old history. */
+/** The most devices, and the most rows of old history, in one commit. */
 const [MOST_DEVICES, MOST_ROWS] = [64, 500];
 
 export function createMaintenance(context: Context): Maintenance {
@@ -47,7 +47,7 @@ export function createMaintenance(context: Context): Maintenance {
   };
 }
 
-/** What cannot be trimmed now is with the next write of its alias. */
+/** What cannot be trimmed now is trimmed with the next write of its alias. */
 async function trimGrown(
   connection: Connection,
   grown: Map<number, Set<string>>,
@@ -62,7 +62,7 @@ async function trimGrown(
   }
 }
 
-/** Looks at the age of what is kept at the start and every few hours after it. */
+/** Drops old history at the start, and every few hours after it. */
 async function ageHistory(context: Context, signal: AbortSignal): Promise<void> {
   const { connection, clock, keepHistorySeconds } = context;
   while (keepHistorySeconds !== undefined && !signal.aborted) {

@@ -34,7 +34,7 @@ export function createPeopleTable(connection: Connection): PeopleTable {
   };
 }
 
-/** Part of a commit: that of the change that it tells of. */
+/** Part of the commit of the change that it records. */
 export function addAudit(connection: Connection, facts: AuditFacts): void {
   const row = connection.statement('SELECT * FROM fleet_audit ORDER BY number DESC LIMIT 1').get();
   const entry = chainEntry(row === undefined ? NO_ENTRY : toEntry(row), facts);

@@ -1,4 +1,6 @@
-/** The directory of a platform is its own: values, keys' digests and the admin token are nobody else's to read. */
+/**
+ * The directory of a platform is private: nobody else may read the values, the digests of keys or the admin token.
+ */
 import { chmodSync, closeSync, existsSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { GweError } from '../../../base/errors.ts';
@@ -8,8 +10,9 @@ const OF_OTHERS = 0o077;
 const DATABASE_FILES = ['platform.db', 'platform.db-wal', 'platform.db-shm', 'admin-token'];
 
 /**
- * Makes the directory (0700); one that is there and empty becomes so. Files that are open to others inside of it are
- * closed. Throws PLATFORM_STATE for a directory with something in it that others may enter: who knows who has.
+ * Makes the directory (0700); an existing empty one gets that mode. Files in it that others may read are closed to
+ * them. Throws PLATFORM_STATE for a directory that is not empty and that others may enter: somebody may have read it
+ * already.
  */
 export function ensurePrivateDirectory(directory: string): void {
   ensureDirectory(directory, 0o700);
@@ -27,6 +30,6 @@ export function ensurePrivateDirectory(directory: string): void {
     const path = join(directory, name);
     if (existsSync(path) && (statSync(path).mode & OF_OTHERS) !== 0) chmodSync(path, 0o600);
   }
-  // SQLite would make it by the umask, and its other files after it.
+  // SQLite would create it by the umask, and its other files with the same mode.
   closeSync(openSync(join(directory, 'platform.db'), 'a', 0o600));
 }

@@ -1,4 +1,4 @@
-/** A directory whose platform has moved to another database, and one that a backup takes the place of. */
+/** A directory whose platform has moved to another database, and one whose platform is replaced by a backup. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { GweError } from '../../../base/errors.ts';
@@ -7,7 +7,7 @@ import { removeTree } from '../../../base/remove-tree.ts';
 
 const MOVED = 'moved';
 
-/** From now on nothing starts on this directory by mistake. */
+/** From now on no platform is started on this directory by mistake. */
 export function markMoved(directory: string, to: string): void {
   writeFileDurable(join(directory, MOVED), `${to}\n`, 0o600);
 }
@@ -23,16 +23,18 @@ export function refuseMoved(directory: string): void {
   );
 }
 
-/** Where a backup is put before it takes the place of what is there. */
+/** Where a backup is put before it replaces what is there. */
 export const RESTORED = 'restored';
 const READY = 'ready';
 
-/** All of the backup is in RESTORED, durably: what follows is done, or done by the next start. */
+/**
+ * All of the backup is in RESTORED, durably: from here on the restore is completed, at the latest by the next start.
+ */
 export function markReady(directory: string, before: string): void {
   writeFileDurable(join(directory, RESTORED, READY), `${before}\n`, 0o600);
 }
 
-/** Puts a backup in place, and what was there into the directory that was named for it. What is not ready goes. */
+/** Puts a backup in place, and what was there into the directory named for it. An incomplete backup is removed. */
 export function finishRestore(directory: string): void {
   const from = join(directory, RESTORED);
   const before = readTextBounded(join(from, READY), 4096)?.trim();
@@ -42,7 +44,7 @@ export function finishRestore(directory: string): void {
   }
   const old = join(directory, before);
   ensureDirectory(old, 0o700);
-  // The log of the old database must never meet the new file.
+  // The log of the old database must never be applied to the new file.
   if (existsSync(join(from, 'platform.db')))
     for (const name of ['platform.db-wal', 'platform.db-shm', MOVED]) moveAway(directory, old, name);
   for (const name of ['content', 'platform.db']) {

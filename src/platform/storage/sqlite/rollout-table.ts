@@ -56,7 +56,7 @@ export function createRolloutTable(context: Context): RolloutTable {
         .map(toStoredRollout),
     async changeRollout(which, change, audit) {
       const result = await connection.commit(() => changeRollout(connection, which, change, audit));
-      // Whoever waits for a command may be shown one now.
+      // Those that wait for a command may be shown one now.
       tell(undefined);
       return result;
     },
@@ -159,7 +159,7 @@ function retryRollout(connection: Connection, which: Which, audit: AuditFacts): 
 }
 
 const OPEN = "('running', 'soaking', 'paused', 'held', 'aborted')";
-/** Members in one commit. */
+/** How many members are changed in one commit. */
 const MOST_TOGETHER = 200;
 const DUE_STATES = "('waiting', 'offered', 'taken', 'working', 'deferred', 'installed')";
 
@@ -188,10 +188,10 @@ async function tickRollouts(context: Context, isMembersTurn: boolean): Promise<v
   }
 }
 
-/** Members are looked at this often: their deadlines are minutes at least. */
+/** How often members are checked: their deadlines are minutes at least. */
 const MEMBERS_EVERY_S = 60;
 
-/** Those whose deadline may be over; `tickMember` knows. Nobody else's row is read. */
+/** Members whose deadline may be over; `tickMember` decides. No other rows are read. */
 const MAYBE_DUE = `CASE
   WHEN fleet_member.state IN ('waiting', 'offered') THEN fleet_rollout.state = 'aborted'
     OR fleet_member.code = '${AGENT_OLD}'

@@ -9,9 +9,9 @@ import type { Connection } from './connection.ts';
 const MOST_TOGETHER = 500;
 
 export interface SeenDevices {
-  /** The device is seen now; `storedAt` is what its row says. */
+  /** Notes that the device is seen now; `storedAt` is the time in its row. */
   note(deviceId: number, storedAt: number): void;
-  /** What is known beyond `storedAt`, which its row says. */
+  /** The latest time known; `storedAt` is the time in its row. */
   lastSeenAt(deviceId: number, storedAt: number): number;
   /** Writes what is known now. */
   flush(): Promise<void>;
@@ -26,7 +26,7 @@ export function createSeenDevices(
   const pending = new Map<number, number>();
   const closing = new AbortController();
   let flushing: Promise<void> | undefined;
-  /** A few at a time: others' writes come between. */
+  /** Writes a few at a time, with other writes in between. */
   const write = async (): Promise<void> => {
     for (const batch = [...pending]; batch.length > 0; ) {
       const part = batch.splice(0, MOST_TOGETHER);
@@ -40,7 +40,7 @@ export function createSeenDevices(
   const flush = async (): Promise<void> => {
     await clock.sleep(SEEN_FLUSH_MS, closing.signal);
     flushing = undefined;
-    // Nothing acknowledged depends on it: what cannot be written now is written with the next.
+    // Nothing that was acknowledged depends on it: what cannot be written now is written the next time.
     if (!closing.signal.aborted) await write().catch(() => undefined);
   };
   const lastSeenAt = (deviceId: number, storedAt: number): number => pending.get(deviceId) ?? storedAt;
@@ -48,7 +48,8 @@ export function createSeenDevices(
     note(deviceId, storedAt) {
       const now = nowSeconds();
       const seenForS = now - lastSeenAt(deviceId, storedAt);
-      // A developer's gateway asks every second: each time would help nobody. A clock that was set back shows too.
+      // A developer's gateway asks every second, and noting each time would help nobody. A clock that was set back is
+      // noted at once.
       if (seenForS >= 0 && seenForS < SEEN_EVERY_S) return;
       pending.set(deviceId, now);
       flushing ??= flush();

@@ -33,12 +33,12 @@ export interface EmbeddedStorage extends Storage {
     database: DatabaseSync;
     directory: string;
     freeze: Connection['freeze'];
-    /** Content that is replaced or deleted stays until what this returns is called. */
+    /** Until the returned function is called, replaced or deleted content stays. */
     holdContent(): () => void;
   };
 }
 
-/** Opens or makes the directory (0700) and removes what a crash left half done. Throws PLATFORM_STATE. */
+/** Opens or makes the directory (0700), and removes what a crash left incomplete. Throws PLATFORM_STATE. */
 export async function openSqliteStorage(options: SqliteStorageOptions): Promise<EmbeddedStorage> {
   const {
     directory,

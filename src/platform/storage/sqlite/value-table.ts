@@ -1,4 +1,4 @@
-/** Alias values in SQLite: `current` is what a read answers, `history` what was ever written. */
+/** Alias values in SQLite: `current` is what reads return, `history` is everything that was written. */
 import { MAX_ALIASES_PER_DEVICE, MAX_VALUES_BYTES_PER_DEVICE } from '../../bounds.ts';
 import type { Device } from '../device-storage.ts';
 import type { FleetStorage } from '../fleet-storage.ts';
@@ -23,7 +23,7 @@ interface Context {
   maintenance: Pick<Maintenance, 'grown'>;
   nowSeconds(): number;
   findByKey(cik: string): Device | undefined;
-  /** The device of a row is seen now. */
+  /** Notes that the device of a row is seen now. */
   see(device: Device): void;
   tell: WriteListener;
   fleet: FleetHooks;
@@ -76,7 +76,7 @@ function namesOf(values: NewValues): string[] {
   return values.map(([alias]) => alias);
 }
 
-/** What is idle, and that is nearly every check-in, reads and writes nothing. */
+/** A check-in with nothing to do, as nearly all are, only reads. */
 async function checkIn(
   context: Context,
   { cik, writes, reads, address }: CheckIn,
@@ -96,7 +96,7 @@ async function checkIn(
     return { kind: 'done', device, values };
   }
   const result = await connection.commit<CheckInResult>(() => {
-    // The key may have been revoked since, by a write that shares this commit.
+    // The key may have been revoked meanwhile, by a write that shares this commit.
     if (context.findByKey(cik)?.id !== device.id) return { kind: 'unknown' };
     const stored = writeValues(context, device.id, writes, { writer: 'device', address });
     if (stored !== 'done') return new TakenBack<CheckInResult>({ kind: 'too-much' });
@@ -138,7 +138,7 @@ function writeValues(
   return isWithinShare(connection, deviceId) ? 'done' : new TakenBack('too-much');
 }
 
-/** Part of a commit: a rollout's command is put where the device is about to read it, or is taken back. */
+/** Part of a commit: puts a rollout's command where the device is about to read it, or takes one back. */
 function decideCommand(context: Context, deviceId: number): void {
   const { connection, fleet, nowSeconds } = context;
   const before = currentText(connection, deviceId, 'engine_fetch');
@@ -154,14 +154,14 @@ function currentText(connection: Connection, deviceId: number, alias: string): s
   return readAll(connection, deviceId, [alias])[0]?.value ?? '';
 }
 
-/** Does the device mean an older value than an operator's that is there? */
+/** Whether the device means an older value than the operator's that is there now. */
 function isNewerThanShown(connection: Connection, deviceId: number, alias: string): boolean {
   const sql = `SELECT 1 FROM current WHERE device = ? AND alias = ? AND writer = 'operator' AND length(value) > 0
     AND shown_sequence > 0 AND shown_sequence < sequence`;
   return connection.statement(sql).get(deviceId, alias) !== undefined;
 }
 
-/** Reserves `count` sequence numbers and moves `modified_at` on: never back, and past what readers have seen. */
+/** Reserves `count` sequence numbers and advances `modified_at`: never back, and past what readers have seen. */
 function stampDevice(
   connection: Connection,
   deviceId: number,
@@ -178,7 +178,7 @@ function stampDevice(
   return { modifiedAt: Number(row.modified_at), firstSequence: Number(row.sequence) - count + 1 };
 }
 
-/** A device that would have more than its share has written nothing. */
+/** False if the device would have more than its share: then the write is undone. */
 function isWithinShare(connection: Connection, deviceId: number): boolean {
   const row = connection
     .statement('SELECT count(*) AS count, sum(length(value)) AS bytes FROM current WHERE device = ?')
@@ -222,7 +222,7 @@ function markShown(connection: Connection, deviceId: number, values: readonly Al
     .run(Math.max(...fresh.map(({ modifiedAt }) => modifiedAt)), deviceId);
 }
 
-/** A recorded point becomes what reads answer only if it is newer than that. */
+/** A recorded point becomes the current value only if it is newer than that. */
 function recordPoints(
   { connection, nowSeconds }: Context,
   deviceId: number,

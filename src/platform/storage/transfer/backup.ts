@@ -1,4 +1,4 @@
-/** A backup of a platform while it serves: of an embedded one by its own process, of one in PostgreSQL by any. */
+/** Backs up a platform while it serves: an embedded one by its own process, one in PostgreSQL by any process. */
 import { createReadStream, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { GweError } from '../../../base/errors.ts';
@@ -15,7 +15,7 @@ import { type BackupFile, type BackupManifest, describeFile, writeManifest } fro
 import { createPostgresSource, readTables } from './postgres-rows.ts';
 import { insertRows, tablesOf } from './sqlite-rows.ts';
 
-/** Into a new directory, or an empty one. Content becomes a second name of its file where that can be. */
+/** Writes into a new or empty directory. Content is linked there as a second name of its file where possible. */
 export async function backUpEmbedded(
   { database, directory, holdContent }: EmbeddedStorage['inside'],
   to: string,
@@ -35,7 +35,7 @@ export async function backUpEmbedded(
   }
 }
 
-/** The same of a platform in PostgreSQL; `directory` is where its content is if not in an S3 store. */
+/** The same for a platform in PostgreSQL; `directory` is where its content is, if not in an S3 store. */
 export async function backUpPostgres(
   source: CopyTarget & { directory: string },
   to: string,
@@ -118,7 +118,7 @@ async function takeIn(
   blobs.adopt({ blob: name });
 }
 
-/** The bytes that the database names, then the manifest. */
+/** Adds the content that the database names, and then the manifest. */
 async function addContent(
   to: string,
   { clock, say, signal }: Progress,

@@ -1,7 +1,7 @@
 /**
- * An embedded platform becomes one in PostgreSQL: its content first, while it goes on, then its rows, while it is read
- * only, then a comparison of both. The next copy continues one that was interrupted, and no replica starts on a database
- * that holds part of a copy.
+ * Turns an embedded platform into one in PostgreSQL: copies its content first, while it goes on, then its rows, while
+ * it is read-only, and then compares both. The next copy continues one that was interrupted, and no replica starts on
+ * a database that holds part of a copy.
  */
 import { createReadStream, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -35,9 +35,9 @@ import { createSqliteSource } from './sqlite-rows.ts';
 
 interface CopySource {
   database: DatabaseSync;
-  /** Where `content` is. */
+  /** The directory that contains `content`. */
   directory: string;
-  /** Identifies the platform for as long as it lives, wherever its data is kept. */
+  /** Identifies the platform for as long as it exists, wherever its data is stored. */
   id: string;
   /** From now on nothing is written. */
   freeze(): Promise<Frozen>;
@@ -46,13 +46,13 @@ interface CopySource {
 export interface CopyTarget {
   url: string;
   password?: string | undefined;
-  /** Without one the content stays where it is, and replicas are given that directory. */
+  /** Without it the content stays where it is, and replicas are given that directory. */
   objects?: S3Target | undefined;
 }
 
 export interface Progress {
   clock: Clock;
-  /** One line for who waits. */
+  /** Prints one line about the progress. */
   say(text: string): void;
   signal: AbortSignal;
 }
@@ -63,7 +63,9 @@ interface Copied {
   content: number;
 }
 
-/** Throws PLATFORM_STATE where the target cannot be used or does not agree in the end; the source then goes on as before. */
+/**
+ * Throws PLATFORM_STATE where the target cannot be used, or differs in the end; the source then goes on as before.
+ */
 export async function copyPlatform(
   source: CopySource,
   target: CopyTarget,
@@ -83,7 +85,7 @@ export async function copyPlatform(
     const content = objects === undefined ? 0 : await copyContent(source, objects, progress);
     const rows = await copyRowsVerified(connection, source, progress);
     await finish(connection, frozen, source.id);
-    // It stays as it is: the other one is the platform now.
+    // Stays frozen: the copy is the platform now.
     frozen = undefined;
     return { ...rows, content };
   } finally {
@@ -95,7 +97,10 @@ export async function copyPlatform(
 
 const CONTENT = 'SELECT blob, size FROM content WHERE blob IS NOT NULL ORDER BY blob';
 
-/** The names are random and their bytes never change: what is there whole is there. Returns how many there are. */
+/**
+ * Blobs have random names and never change, so one that is there in full size need not be copied. Returns how many
+ * there are.
+ */
 async function copyContent(
   { database, directory }: CopySource,
   objects: ObjectStore,
@@ -111,7 +116,7 @@ async function copyContent(
   for (const [index, { blob }] of missing.entries()) {
     signal.throwIfAborted();
     const path = join(directory, 'content', blob);
-    // It may have been replaced since.
+    // The blob may have been replaced meanwhile.
     if (statSync(path, { throwIfNoEntry: false }) === undefined) continue;
     await objects.put(blob, createReadStream(path), MAX_CONTENT_BYTES);
     say(`content: ${index + 1} of ${missing.length} copied, ${wanted.length - missing.length} were there`);
@@ -119,7 +124,7 @@ async function copyContent(
   return wanted.length;
 }
 
-/** The target is empty, or the beginning of a copy of this very platform. */
+/** Checks that the target is empty, or holds the beginning of a copy of this very platform. */
 async function begin(connection: Connection, { id }: CopySource): Promise<void> {
   await connection.transaction(async (query) => {
     const [row] = await query(`SELECT to_regclass('${COPY_TABLE}') IS NOT NULL AS is_there`);
@@ -153,7 +158,7 @@ async function copyRowsVerified(
     const difference = await compare(connection, source, known, shapes);
     if (typeof difference !== 'string') return difference;
     if (isAgain) throw new GweError('PLATFORM_STATE', `cannot copy: ${difference}`);
-    // An earlier copy ended, and the platform was written to since.
+    // An earlier copy has ended, and the platform was written to since.
     progress.say(`${difference}: copying the rows again`);
     await connection.transaction(async (query) => {
       await query(`TRUNCATE ${shapes.map(({ name }) => name).join(', ')}`);
@@ -162,7 +167,7 @@ async function copyRowsVerified(
   }
 }
 
-/** Throws where a column would be lost. */
+/** Throws where the target has no column for one of the source. */
 function fitTables(tables: readonly TableShape[], known: PostgresTables): TableShape[] {
   for (const { name, columns } of tables)
     for (const column of columns)
@@ -195,7 +200,7 @@ async function copyTable(
   if (copied > 0) say(`${shape.name}: ${copied} rows`);
 }
 
-/** What differs, or what both have. */
+/** The first difference, or, if there is none, the numbers of devices and rows. */
 async function compare(
   connection: Connection,
   { database }: CopySource,
@@ -217,7 +222,7 @@ async function compare(
   return { devices, rows };
 }
 
-/** What devices were shown since the rows were read goes with them; then the copy is a platform. */
+/** Also copies what devices were shown since the rows were read; after that the copy is a platform. */
 async function finish(connection: Connection, frozen: Frozen, id: string): Promise<void> {
   await connection.transaction(async (query: Query) => {
     await query(

@@ -1,6 +1,6 @@
 /**
- * A backup is a directory that a platform could be served from, `platform.db` and the files of its content, whatever the
- * platform was kept in; and `manifest.json`, written last, with the digest of each file.
+ * A backup is a directory that a platform could be served from, with `platform.db` and the files of its content,
+ * whatever database the platform was in; and `manifest.json`, written last, with the digest of each file.
  */
 import { createHash } from 'node:crypto';
 import { createReadStream, statSync } from 'node:fs';
@@ -25,7 +25,7 @@ const ManifestSchema = v.object({
   version: v.literal(1),
   /** Unix seconds. */
   madeAt: v.number(),
-  /** The database first. */
+  /** The database comes first. */
   files: v.array(FileSchema),
 });
 
@@ -67,7 +67,10 @@ export async function describeFile(directory: string, name: string): Promise<Bac
   return { name, sizeBytes, sha256: hash.digest('hex') };
 }
 
-/** Reads all of it: every file has its digest, the database is whole, and all content that it names is there. */
+/**
+ * Reads the whole backup: checks the digest of each file, that the database is intact, and that all content it names
+ * is there.
+ */
 export async function verifyBackup(directory: string, signal: AbortSignal): Promise<BackupManifest> {
   const manifest = readManifest(directory);
   const sizes = new Map(manifest.files.map(({ name, sizeBytes }) => [name, sizeBytes]));

@@ -1,8 +1,8 @@
-/** Rows of the tables in PostgreSQL, read as of one moment, and written. */
+/** Reads rows of the tables in PostgreSQL as of one moment, and writes them. */
 import type { Row as PostgresRow, Query } from '../postgres/connection.ts';
 import { type Batch, ROWS_IN_BATCH, type Row, type RowSource, type TableShape, type Value } from './rows.ts';
 
-/** A column's type, and whether the database numbers it by itself. */
+/** A column's type, and whether the database assigns its numbers. */
 interface Column {
   name: string;
   type: string;
@@ -29,7 +29,7 @@ export async function readTables(query: Query): Promise<PostgresTables> {
   return tables;
 }
 
-/** `query` is of a transaction that sees one moment; `shapes` says which tables and columns. */
+/** `query` belongs to a transaction that sees one moment; `shapes` are the tables and columns to read. */
 export function createPostgresSource(query: Query, known: PostgresTables, shapes: TableShape[]): RowSource {
   return { tables: async () => shapes, read: (table) => readTable(query, known, table) };
 }
@@ -37,7 +37,7 @@ export function createPostgresSource(query: Query, known: PostgresTables, shapes
 async function* readTable(query: Query, known: PostgresTables, table: TableShape): AsyncGenerator<Batch> {
   const { name, columns } = table;
   const numbered = known.get(name)?.find(({ isNumbered }) => isNumbered);
-  // A statement is kept under its text: one cursor for each table, since each has other columns.
+  // Statements are prepared by their text, and each table has other columns: so each has a cursor of its own name.
   const cursor = quote(`gwe ${name}`);
   const order = numbered === undefined ? '' : ` ORDER BY ${quote(numbered.name)}`;
   await query(
@@ -82,7 +82,7 @@ export async function insertRows(
   );
 }
 
-/** After rows were written with numbers of their own, the next number is above them. */
+/** After rows were written with their own numbers, the next assigned number is above them. */
 export async function setNumbers(query: Query, known: PostgresTables): Promise<void> {
   for (const [table, columns] of known)
     for (const { name, isNumbered } of columns)

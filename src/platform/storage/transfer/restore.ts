@@ -1,4 +1,7 @@
-/** A backup becomes a platform again, embedded or in PostgreSQL. Rollouts wait; gateways whose keys it does not know may come back. */
+/**
+ * Turns a backup into a platform again, embedded or in PostgreSQL. Rollouts are paused; gateways with keys that it
+ * does not know may activate again.
+ */
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { GweError } from '../../../base/errors.ts';
@@ -18,7 +21,7 @@ import type { Storage } from '../storage.ts';
 import { type CopyTarget, copyPlatform, type Progress } from './copy.ts';
 import { type BackupManifest, pathOf, verifyBackup } from './manifest.ts';
 
-/** Who may activate again, though the backup says that he has a key. */
+/** Which devices may activate again although the backup says that they have a key. */
 export interface Reactivation {
   seconds: number;
   /** `undefined` for all. */
@@ -33,8 +36,8 @@ interface Restored {
 }
 
 /**
- * Puts the backup beside what is in the directory; the next to open it finds it in its place, and what was there in
- * `before-TIME`. Nothing is changed where it throws.
+ * Puts the backup beside what is in the directory; the next process that opens the directory puts it in place, and
+ * moves what was there to `before-TIME`. If this throws, nothing has changed.
  */
 export async function restoreEmbedded(
   from: string,
@@ -86,7 +89,7 @@ async function takeFiles(
 }
 
 const REACTIVATE = `UPDATE device SET reactivate_until = `;
-/** One that an operator disabled stays so, and one that was never enabled. */
+/** Devices that an operator disabled, or that were never enabled, stay so. */
 const WHO = ` WHERE state IN ('activated', 'notactivated') AND enabled_at <> 0`;
 
 function reactivateInSqlite(
@@ -149,7 +152,7 @@ async function reactivateInPostgres(
   }
 }
 
-/** What gateways did since is not known: a person looks, and resumes. */
+/** What gateways did since the backup is not known, so a person has to check and resume. */
 async function pauseRollouts(storage: Storage, { clock }: Progress): Promise<number> {
   const at = Math.floor(clock.wallMs() / 1000);
   let paused = 0;

@@ -1,7 +1,7 @@
-/** Rows as both databases understand them: what a copy from one to the other moves, and how it is compared. */
+/** Rows in a form that both databases understand: for copying from one to the other, and for comparing. */
 import { createHash } from 'node:crypto';
 
-/** Truth is 0 or 1. */
+/** Booleans are 0 or 1. */
 export type Value = string | number | Uint8Array | null;
 
 export type Row = readonly Value[];
@@ -13,21 +13,24 @@ export interface TableShape {
 
 export interface Batch {
   rows: Row[];
-  /** Where the next one begins. */
+  /** Where the next batch begins. */
   next: number;
 }
 
-/** Tables come after those that they refer to. */
+/** Each table comes after those that it refers to. */
 export interface RowSource {
   tables(): Promise<TableShape[]>;
-  /** Rows of one moment, in the order in which they were written, from one that `next` named on. */
+  /**
+   * Rows as of one moment, in the order in which they were written, beginning at `from`, which an earlier `next`
+   * named.
+   */
   read(table: TableShape, from: number): AsyncIterable<Batch>;
 }
 
-/** In one batch: a turn of the event loop is milliseconds. */
+/** Rows in one batch, so that a turn of the event loop takes only milliseconds. */
 export const ROWS_IN_BATCH = 1000;
 
-/** How many rows there are, and a sum of their digests: the same in whatever order they come. */
+/** How many rows there are, and a sum of their digests, which does not depend on their order. */
 export interface TableDigest {
   rows: number;
   sum: string;

@@ -1,4 +1,4 @@
-/** Rows of the SQLite file of a platform, read while it serves, and written to a fresh one. */
+/** Reads rows of a platform's SQLite file while it serves, and writes them to a new one. */
 import type { DatabaseSync } from 'node:sqlite';
 import { type Batch, ROWS_IN_BATCH, type Row, type RowSource, type TableShape, type Value } from './rows.ts';
 
@@ -9,7 +9,7 @@ export function createSqliteSource(database: DatabaseSync): RowSource {
   };
 }
 
-/** In the order in which they were made, and they refer to older ones only. */
+/** Tables in the order in which they were made; each refers only to older ones. */
 export function tablesOf(database: DatabaseSync): TableShape[] {
   const names = database
     .prepare(
@@ -40,7 +40,7 @@ async function* readTable(
     if (found.length === 0) return;
     after = Number(found.at(-1)?.['row number']);
     yield { rows: found.map((row) => columns.map((column) => toValue(row[column]))), next: after };
-    // Between two batches others get their turn.
+    // Between two batches other work gets its turn.
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
 }
@@ -48,7 +48,7 @@ async function* readTable(
 function toValue(value: unknown): Value {
   if (value === null || value === undefined) return null;
   if (value instanceof Uint8Array || typeof value === 'number') return value;
-  // PostgreSQL takes no NUL in a text.
+  // PostgreSQL accepts no NUL in a text.
   if (typeof value === 'string') return value.replaceAll('\0', '\ufffd');
   return Number(value);
 }
