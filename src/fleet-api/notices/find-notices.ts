@@ -38,8 +38,16 @@ export async function findLoops(
   }
 }
 
-/** So many gateways are named one by one in a notice. */
+/** How many gateways a notice names one by one. */
 const MOST_NAMED = 50;
+/** A silence that lasts longer is reported once more; the records of removed gateways go with it. */
+const REPORTED_S = 366 * 86_400;
+
+export interface FoundSilence {
+  notice: Notice;
+  /** To be called once the notice is stored: before that, whatever goes wrong would lose the silence for good. */
+  markReported(): Promise<void>;
+}
 
 /** Gateways whose silence has not been reported to this target; all those found at once are in one notice. */
 export async function findSilent(
@@ -47,39 +55,45 @@ export async function findSilent(
   product: string,
   target: Target,
   at: number,
-): Promise<Notice | undefined> {
+): Promise<FoundSilence | undefined> {
   const isSilent = ({ lastSeenAt }: GatewayRecord): boolean =>
     lastSeenAt > 0 && at - lastSeenAt > target.silentAfterS;
-  const serials: string[] = [];
-  let count = 0;
+  const found = new Map<string, number>();
   for (let after: string | undefined; ; ) {
     const page = await storage.listGateways(product, { after, limit: 1000, chosen: isSilent });
-    for (const { serial, lastSeenAt } of page.items) {
-      if (!(await isFresh(storage, `${target.id}/${product}/${serial}`, lastSeenAt))) continue;
-      count += 1;
-      if (serials.length < MOST_NAMED) serials.push(serial);
-    }
+    for (const { serial, lastSeenAt } of page.items)
+      if ((await storage.findRecord('told', keyOf(target, product, serial))) !== String(lastSeenAt))
+        found.set(serial, lastSeenAt);
     if (page.next === undefined) break;
     after = page.next;
   }
-  if (count === 0) return undefined;
-  const noun = count === 1 ? 'gateway is' : 'gateways are';
-  const title = `${count} ${noun} silent for more than ${Math.round(target.silentAfterS / 3600)} h`;
-  const text = [
-    title,
-    ...serials,
-    ...(count > serials.length ? [`and ${count - serials.length} more`] : []),
-  ].join('\n');
-  return { key: `silent:${product}:${at}`, kind: 'silent', product, at, title, text };
+  if (found.size === 0) return undefined;
+  const notice = silenceNotice([...found.keys()], target, { product, at });
+  return {
+    notice,
+    async markReported() {
+      for (const [serial, lastSeenAt] of found)
+        await storage.changeRecord({ kind: 'told', key: keyOf(target, product, serial) }, (_, nowS) => ({
+          result: undefined,
+          put: { body: String(lastSeenAt), endsAt: nowS + REPORTED_S },
+        }));
+    },
+  };
 }
 
-/** Whether this silence has not been reported yet; if so, it is noted as reported. */
-async function isFresh(storage: Storage, key: string, lastSeenAt: number): Promise<boolean> {
-  if ((await storage.findRecord('told', key)) === String(lastSeenAt)) return false;
-  return storage.changeRecord({ kind: 'told', key }, () => ({
-    result: true,
-    put: { body: String(lastSeenAt) },
-  }));
+const keyOf = (target: Target, product: string, serial: string): string =>
+  `${target.id}/${product}/${serial}`;
+
+function silenceNotice(
+  serials: readonly string[],
+  target: Target,
+  { product, at }: { product: string; at: number },
+): Notice {
+  const noun = serials.length === 1 ? 'gateway is' : 'gateways are';
+  const title = `${serials.length} ${noun} silent for more than ${Math.round(target.silentAfterS / 3600)} h`;
+  const rest = serials.length - MOST_NAMED;
+  const text = [title, ...serials.slice(0, MOST_NAMED), ...(rest > 0 ? [`and ${rest} more`] : [])].join('\n');
+  return { key: `silent:${product}:${at}`, kind: 'silent', product, at, title, text };
 }
 
 const DAY_S = 86_400;

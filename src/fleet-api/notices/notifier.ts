@@ -113,7 +113,9 @@ async function findAll(
     for (const notice of notices) await enqueue(storage, here, notice);
     for (const target of here.filter(({ kinds }) => isSilentTime && kinds.includes('silent'))) {
       const silent = await findSilent(storage, product, target, at);
-      if (silent !== undefined) await enqueue(storage, [target], silent);
+      if (silent === undefined) continue;
+      await enqueue(storage, [target], silent.notice);
+      await silent.markReported();
     }
   }
   for (const notice of certificateEndsAt === undefined ? [] : findCertificate(certificateEndsAt, at))

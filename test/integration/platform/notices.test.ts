@@ -137,6 +137,33 @@ test('silence, crash loops and the end of the certificate reach those whom they 
   assert.equal(texts().filter((text) => /certificate of the platform ends/.test(text)).length, 2, 'to both');
 });
 
+test('a silence whose notice could not be stored is reported at the next look', async (t) => {
+  const { storage, now, context } = await openRig(t);
+  const { url, received } = await receiver(t, []);
+  await storage.changeRecord({ kind: 'target', key: 't1' }, () => ({
+    result: 0,
+    put: { body: JSON.stringify(targetOf(url)) },
+  }));
+  await storage.enableDevice({ product: 'p', serial: 'gw-1', connection: '', unlessActivated: false });
+  const active = await storage.activate({ product: 'p', serial: 'gw-1', vendor: 'p', connection: '' });
+  assert.ok(active.kind === 'activated');
+  await storage.checkIn({ cik: active.cik, writes: [], reads: ['a'] });
+  now.s += 4000;
+  const failing = Object.create(storage, {
+    changeRecord: {
+      value: (which: { kind: string; key: string }, change: Parameters<typeof storage.changeRecord>[1]) =>
+        which.kind === 'delivery'
+          ? Promise.reject(new Error('the disk is full'))
+          : storage.changeRecord(which, change),
+    },
+  });
+  await assert.rejects(notifyOnce({ ...context, storage: failing }, { allowsLocal: true }), /disk is full/);
+  assert.equal(received.length, 0);
+  now.s += 4000;
+  await notifyOnce(context, { allowsLocal: true });
+  assert.match(received[0]?.body ?? '', /1 gateway is silent/);
+});
+
 test('a webhook goes neither to this machine nor to its link, by whatever name or spelling', async (t) => {
   const { url, received } = await receiver(t, []);
   const { port } = new URL(url);
