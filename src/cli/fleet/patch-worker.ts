@@ -1,4 +1,4 @@
-/** `gwe platform worker`: makes the patches that a platform asks for, on whatever machine has time and memory for it. */
+/** `gwe platform worker`: makes the patches that a platform asks for, on any machine with time and memory for it. */
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir, totalmem } from 'node:os';

@@ -28,7 +28,7 @@ export interface PlatformClient {
   call(method: string, path: string, body?: string): Promise<ClientReply>;
   /** PUTs a file; the time limit starts anew with each byte that is sent. */
   upload(path: string, file: UploadFile): Promise<ClientReply>;
-  /** GETs an endless answer, a piece at a time; the time limit starts anew with each byte. `undefined` unless refused. */
+  /** GETs an endless answer piece by piece; each byte restarts the time limit. `undefined` unless refused. */
   stream(
     path: string,
     headers: Readonly<Record<string, string>>,

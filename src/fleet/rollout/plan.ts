@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import type { GatewayRecord } from '../gateway/record.ts';
 import type { Artifact, Member } from './rollout.ts';
 
-/** How many gateways a wave and all before it have together: a number, or a share of all. */
+/** How many gateways a wave adds to those before it (`count`), or which share of all it reaches (`share`). */
 export type WaveSize = { readonly count: number } | { readonly share: number };
 
 export const DEFAULT_WAVES: readonly WaveSize[] = [
