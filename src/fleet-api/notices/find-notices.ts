@@ -43,7 +43,7 @@ const MOST_NAMED = 50;
 /** A silence that lasts longer is reported once more; the records of removed gateways go with it. */
 const REPORTED_S = 366 * 86_400;
 
-export interface FoundSilence {
+interface FoundSilence {
   notice: Notice;
   /** To be called once the notice is stored: before that, whatever goes wrong would lose the silence for good. */
   markReported(): Promise<void>;
