@@ -60,7 +60,7 @@ export interface ConfigChanges {
  */
 export interface SupervisorClient {
   /** Where supervisord is asked: the path of its socket, or a URL. */
-  readonly address?: string;
+  readonly address: string;
   getApiVersion(): Promise<string>;
   /** The version of supervisord itself: `4.2.5`. */
   getVersion(): Promise<string>;

@@ -46,7 +46,7 @@ export function endMarked(marked: Marked, clock: Clock): Promise<number> {
 }
 
 /** Processes with supervisord's mark of `app`, of the user `owner`, except those that supervisord itself manages. */
-export function findMarked({ app, owner, address = '' }: Marked): ProcessStat[] {
+export function findMarked({ app, owner, address }: Marked): ProcessStat[] {
   if (owner === undefined) return [];
   return livingProcesses().filter(
     ({ pid }) => !isOurs(pid) && ownerOf(pid) === owner && groupNameOf(pid, address) === app,
@@ -57,7 +57,7 @@ export function findMarked({ app, owner, address = '' }: Marked): ProcessStat[] 
 interface Marked {
   app: string;
   owner: number | undefined;
-  address?: string | undefined;
+  address: string;
 }
 
 async function endAll(find: () => ProcessStat[], clock: Clock): Promise<number> {

@@ -50,6 +50,8 @@ export function createFakeSupervisor(confDirectory: string): FakeSupervisor {
     group.statename = 'STOPPED';
   };
   fake.client = {
+    // No process of this machine says that it was started by it, and so none is ended as what it left.
+    address: '/nonexistent/fake-supervisor.sock',
     getApiVersion: () => call('getApiVersion', () => '3.0'),
     getState: () => call('getState', () => 'RUNNING'),
     getPid: () => call('getPid', () => process.pid),
