@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openConsoleRig, runningHello } from '../helpers/console-rig.ts';
+import { eventually } from '../helpers/eventually.ts';
 import { makeIndexed, newKey } from '../helpers/indexed.ts';
 
 test('content is uploaded in pieces that are checked, shows who signed it, and is deleted unless it runs', async (t) => {
@@ -34,7 +35,7 @@ test('content is uploaded in pieces that are checked, shows who signed it, and i
 
   await t.test('it leads to its rollout', async () => {
     await page.getByRole('link', { name: 'Roll out' }).click();
-    assert.equal(await page.getByLabel('What to install').inputValue(), 'hello.v2.tar.gz');
+    await eventually(() => page.getByLabel('What to install').inputValue(), /^hello\.v2\.tar\.gz$/);
     await page.goBack();
   });
 

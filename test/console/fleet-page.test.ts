@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openConsoleRig, runningHello } from '../helpers/console-rig.ts';
+import { eventually } from '../helpers/eventually.ts';
 import { makeTarball } from '../helpers/tarball.ts';
+import { until } from '../helpers/until.ts';
 
 test('a person signs in, sees what needs somebody first, and pauses a rollout', async (t) => {
   const { page, platform, gateway, call, open, faults } = await openConsoleRig(t);
@@ -18,8 +20,8 @@ test('a person signs in, sees what needs somebody first, and pauses a rollout', 
   await open();
 
   await t.test('a wrong token is refused in words, and the right one opens the fleet', async () => {
-    assert.match(page.url(), /#\/p\/fleet$/);
-    assert.equal(await page.title(), 'Fleet - p - gwe');
+    await page.waitForURL(/#\/p\/fleet$/);
+    await eventually(() => page.title(), /^Fleet - p - gwe$/);
     const cookies = await page.context().cookies();
     const [session] = cookies.filter(({ name }) => name === 'gwe_session');
     assert.deepEqual([session?.httpOnly, session?.sameSite], [true, 'Strict']);
@@ -29,10 +31,9 @@ test('a person signs in, sees what needs somebody first, and pauses a rollout', 
   await t.test('what fails stands above the counts', async () => {
     const needs = page.getByRole('region', { name: 'What needs you' });
     await needs.getByText('app hello 1 is FATAL').waitFor();
-    const heard = await page.getByRole('region', { name: 'Gateways' }).innerText();
-    assert.match(heard, /4\s+known/);
-    assert.match(heard, /3\s+heard as expected/);
-    assert.match(heard, /1\s+never heard/);
+    const heard = page.getByRole('region', { name: 'Gateways' });
+    for (const line of [/4\s+known/, /3\s+heard as expected/, /1\s+never heard/])
+      await eventually(() => heard.innerText(), line);
   });
 
   await t.test('a rollout that begins meanwhile appears, and is paused after a question', async () => {
@@ -41,7 +42,7 @@ test('a person signs in, sees what needs somebody first, and pauses a rollout', 
     const { id } = await call('POST', '/products/p/rollouts', spec);
     await page.getByRole('button', { name: 'Pause hello 2' }).click();
     const dialog = page.getByRole('dialog');
-    assert.match(await dialog.innerText(), /Pause hello 2\? 2 gateways will not be shown the command/);
+    await eventually(() => dialog.innerText(), /Pause hello 2\? 2 gateways will not be shown the command/);
     await dialog.getByRole('button', { name: 'Pause' }).click();
     await page.getByText('Paused: hello 2').waitFor();
     assert.equal((await call('GET', `/products/p/rollouts/${id}`)).state, 'paused');
@@ -52,7 +53,7 @@ test('a person signs in, sees what needs somebody first, and pauses a rollout', 
     await page.getByRole('button', { name: 'Abort hello 2' }).click();
     const dialog = page.getByRole('dialog');
     const abort = dialog.getByRole('button', { name: 'Abort' });
-    assert.equal(await abort.isDisabled(), true);
+    await until(() => abort.isDisabled());
     await dialog.getByLabel('Type 2, the number of gateways').fill('3');
     assert.equal(await abort.isDisabled(), true);
     await page.keyboard.press('Escape');

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { openConsoleRig, runningHello } from '../helpers/console-rig.ts';
+import { eventually } from '../helpers/eventually.ts';
 import { makeTarball } from '../helpers/tarball.ts';
+import { until } from '../helpers/until.ts';
 
 test('gateways are found by a filter whose mistakes are shown at their place, tagged, and saved', async (t) => {
   const { page, platform, gateway, call, open, faults } = await openConsoleRig(t);
@@ -20,18 +22,18 @@ test('gateways are found by a filter whose mistakes are shown at their place, ta
     await page.getByRole('button', { name: 'Show' }).click();
     const problem = page.getByRole('alert').filter({ hasText: 'expected' });
     assert.equal(await problem.locator('mark').innerText(), '<');
-    assert.match(await problem.innerText(), /Found '<', expected a version/);
-    assert.equal(await filter.getAttribute('aria-invalid'), 'true');
+    await eventually(() => problem.innerText(), /Found '<', expected a version/);
+    await until(async () => (await filter.getAttribute('aria-invalid')) === 'true');
   });
 
   await t.test('a right one is a place in the address, from which Back leads to the one before', async () => {
     await filter.fill('app.hello=2');
     await page.keyboard.press('Enter');
     await page.getByText('2 gateways', { exact: true }).waitFor();
-    assert.match(page.url(), /#\/p\/gateways\?filter=app\.hello%3D2$/);
+    await page.waitForURL(/#\/p\/gateways\?filter=app\.hello%3D2$/);
     await page.goBack();
     await page.getByText('3 gateways', { exact: true }).waitFor();
-    assert.equal(await filter.inputValue(), '');
+    await eventually(() => filter.inputValue(), /^$/);
     await page.goForward();
     await page.getByText('2 gateways', { exact: true }).waitFor();
   });
@@ -94,11 +96,11 @@ test('gateways are found by a filter whose mistakes are shown at their place, ta
 
   await t.test('one of them has a page: what it is, its apps with their way back, its tags', async () => {
     await page.getByRole('link', { name: 'gw-2' }).click();
-    assert.match(page.url(), /#\/p\/gateways\/gw-2$/);
+    await page.waitForURL(/#\/p\/gateways\/gw-2$/);
     await page.getByRole('cell', { name: 'RUNNING' }).waitFor();
-    const facts = await page.getByRole('region', { name: 'What it is' }).innerText();
-    assert.match(facts, /Next check-in\s+in \d+ min \(every 1 h\)/);
-    assert.match(facts, /Machine\s+linux-arm64/);
+    const facts = page.getByRole('region', { name: 'What it is' });
+    await eventually(() => facts.innerText(), /Next check-in\s+in \d+ min \(every 1 h\)/);
+    await eventually(() => facts.innerText(), /Machine\s+linux-arm64/);
     await page.getByRole('button', { name: 'Remove site' }).click();
     await page.getByText('site=berlin').waitFor({ state: 'detached' });
     assert.deepEqual((await call('GET', '/products/p/devices/gw-2')).tags, {});

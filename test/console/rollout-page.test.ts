@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openConsoleRig, runningHello } from '../helpers/console-rig.ts';
 import { makeTarball } from '../helpers/tarball.ts';
+import { until } from '../helpers/until.ts';
 
 const FAILED = {
   name: 'hello',
@@ -35,14 +36,14 @@ test('a rollout is tried, begun, watched as it fails, and not changed behind som
   await t.test('a change after the dry run wants another one; the start wants the number typed', async () => {
     const start = page.getByRole('button', { name: 'Start' });
     await page.getByLabel('Name, for people').fill('second hello');
-    assert.equal(await start.isDisabled(), true);
+    await until(() => start.isDisabled());
     await page.getByRole('button', { name: 'Dry run' }).click();
     await start.click({ trial: true });
     await start.click();
     await page.getByLabel('Type 2, the number').fill('2');
     await page.getByRole('dialog').getByRole('button', { name: 'Start' }).click();
     await page.getByRole('heading', { name: /second hello/ }).waitFor();
-    assert.match(page.url(), /#\/p\/rollouts\/r\w+$/);
+    await page.waitForURL(/#\/p\/rollouts\/r\w+$/);
   });
 
   await t.test('what fails stands by its code with its first lines', async () => {
