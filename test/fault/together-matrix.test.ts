@@ -167,7 +167,8 @@ describe('the power goes at each change of the disk', () => {
       next: 0,
       ...scenario.command,
     } as const;
-    createCommandStore(world.context.layout.command).write({ current: command });
+    const commands = createCommandStore(world.context.layout.command);
+    commands.write({ current: command });
     const found: string[] = [];
     const notBetween = (active: string[]): void => {
       const isWhole = new Set(active).size === 1 || active.join() === scenario.expected.join();
@@ -181,9 +182,10 @@ describe('the power goes at each change of the disk', () => {
     world.clock.isStopped = true;
     world.supervisor.fault = undefined;
     const isOver = fault.hits === 0;
+    // Once in any case: a start clears away what the one before had begun to write.
     for (
       let starts = 0;
-      starts < MOST_STARTS && createCommandStore(world.context.layout.command).read().current !== undefined;
+      starts === 0 || (starts < MOST_STARTS && commands.read().current !== undefined);
       starts++
     ) {
       // Whose it was is dead.

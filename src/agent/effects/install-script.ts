@@ -20,14 +20,12 @@ import type { AgentContext } from '../run/context.ts';
 import {
   type Earlier,
   findEarlier,
+  MOST_CUT_OFF_RUNS,
   runTask,
   type ScriptEnding,
   type ScriptTask,
   TRANSACTION_VARIABLE,
 } from './script-run.ts';
-
-/** Starts of an install.sh of a program that may be cut off by the gateway going down. */
-const MOST_CUT_OFF_RUNS = 2;
 
 export interface ScriptRun {
   /** The transaction that it is run for, as the journal has it. */
@@ -71,9 +69,7 @@ export async function runInstaller(
     assertStartable(join(run.directory, name), `./${name}`);
   const ending = await runTask(context, task, earlier);
   const output = keepOutput(context, run, name, ending);
-  const result = judge(name, run, ending, output);
-  if (earlier.kind !== 'cut-off') return result;
-  return { ...result, notes: [`${name} was interrupted, and run again`, ...result.notes] };
+  return judge(name, run, ending, output);
 }
 
 /**

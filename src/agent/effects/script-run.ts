@@ -47,6 +47,8 @@ export type Earlier =
   /** It did not come to its end, in this boot or by the end of another one. */
   | { kind: 'cut-off'; script: ScriptRecord; isOfThisBoot: boolean };
 
+/** A script that was cut off is begun again up to so many starts. */
+export const MOST_CUT_OFF_RUNS = 2;
 const GRACE_MS = 5000;
 const POLL_MS = 200;
 /** A daemon may hold the pipe forever; what the script itself printed has long been read by then. */
@@ -78,12 +80,20 @@ export async function runTask(
   task: ScriptTask,
   earlier: Earlier,
 ): Promise<ScriptEnding> {
-  if (earlier.kind === 'running' || earlier.kind === 'ended') {
-    const ending = await takeResult(context, task, earlier.script, undefined);
-    return { ...ending, notes: [`${task.name} outlived gwe: gwe waited for its end`, ...ending.notes] };
-  }
-  if (earlier.kind === 'cut-off') await endScript(context, task.transaction.id, earlier.script, false);
-  const started = await begin(context, task, earlier.kind === 'none' ? 0 : earlier.script.runs);
+  if (earlier.kind === 'none') return runOnce(context, task, 0);
+  const { script } = earlier;
+  if (earlier.kind !== 'cut-off') {
+    const ending = await takeResult(context, task, script, undefined);
+    // It may not have begun: gwe ended, or its disk failed, between the journal and the word to begin.
+    if (ending.end.kind !== 'lost' || script.runs >= MOST_CUT_OFF_RUNS)
+      return { ...ending, notes: [`${task.name} outlived gwe: gwe waited for its end`, ...ending.notes] };
+  } else await endScript(context, task.transaction.id, script, false);
+  const ending = await runOnce(context, task, script.runs);
+  return { ...ending, notes: [`${task.name} was interrupted, and run again`, ...ending.notes] };
+}
+
+async function runOnce(context: ScriptContext, task: ScriptTask, runsBefore: number): Promise<ScriptEnding> {
+  const started = await begin(context, task, runsBefore);
   return takeResult(context, task, started.script, started.exited);
 }
 
