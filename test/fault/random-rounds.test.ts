@@ -3,8 +3,6 @@
  * the other. After each of them everything must be true. GWE_FAULTS=full: 2,000 rounds, otherwise 8. Every round has
  * a seed, and says it when it fails: GWE_SEED=<seed> GWE_ROUNDS=1 runs that one alone.
  */
-import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -13,22 +11,29 @@ import { createOutbox } from '../../src/store/outbox.ts';
 import {
   appEntries,
   appTarball,
-  COMMAND,
   type Entries,
   FULL,
   installCommand,
   installScript,
   leftovers,
   overlaps,
-  printTotals,
 } from '../helpers/fault-rig.ts';
 import { noise } from '../helpers/fault-updates.ts';
-import { createGateway, type Gateway } from '../helpers/gateway.ts';
+import type { Gateway } from '../helpers/gateway.ts';
 import { makeIndexed } from '../helpers/indexed.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import { createRandom, pick } from '../helpers/random.ts';
-import { killScript, pretendReboot, RESTARTS, takeReboot } from '../helpers/restarting-scripts.ts';
-import { type Supervisord, startSupervisord } from '../helpers/supervisord.ts';
+import { pretendReboot, RESTARTS, takeReboot } from '../helpers/restarting-scripts.ts';
+import {
+  closeRoundGateway,
+  endAll,
+  openRoundGateway,
+  type RoundGateway,
+  type Run,
+  runOnce,
+  runRounds,
+} from '../helpers/round-rig.ts';
+import { startSupervisord } from '../helpers/supervisord.ts';
 import { until } from '../helpers/until.ts';
 
 const ROUNDS = Number(process.env.GWE_ROUNDS ?? (FULL ? 2000 : 8));
@@ -57,9 +62,7 @@ type Cut = (typeof CUTS)[number];
 const NEIGHBOURS = ['well', 'well', 'well', 'broken', 'breaks'] as const;
 type Neighbour = (typeof NEIGHBOURS)[number];
 
-interface Worker {
-  gateway: Gateway;
-  supervisord: Supervisord;
+interface Worker extends RoundGateway {
   /** The newest artifact that was installed; commanded again by `again`. */
   last: { version: string; kind: Kind } | undefined;
 }
@@ -115,43 +118,20 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
   before(async () => {
     platform = await startPlatform();
     workers = await Promise.all(
-      Array.from({ length: WORKERS }, async (_, index) => {
-        const gateway = await createGateway(platform, {
-          command: COMMAND,
-          serial: `gw-${index}`,
-          settings: { settle_time: 0, start_deadline: 15, http_timeout: 20 },
-        });
-        const worker = { gateway, supervisord: await startSupervisord(gateway.root), last: undefined };
-        // A key is given out once: one that a power cut loses on its way has to be enabled again by a person.
-        assert.equal(await once(worker).ended, 0, 'the gateway has its key');
-        return worker;
-      }),
+      Array.from({ length: WORKERS }, async (_, index) => ({
+        ...(await openRoundGateway(platform, index, {})),
+        last: undefined,
+      })),
     );
   });
   after(async () => {
-    for (const { gateway, supervisord } of workers) {
-      await supervisord.stop();
-      await gateway.remove();
-    }
+    for (const worker of workers) await closeRoundGateway(worker);
     await platform.close();
   });
 
-  /** Starts `gwe --once`; `ended` resolves to its status. */
-  function once({ gateway }: Worker): { child: ChildProcess; ended: Promise<number | null>; log(): string } {
-    const [program = '', ...first] = COMMAND;
-    const env = { PATH: process.env.PATH ?? '', HOME: gateway.root, GWE_ROOT: gateway.root };
-    const child = spawn(program, [...first, '--once'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
-    let log = '';
-    child.stderr?.on('data', (chunk: Buffer) => {
-      log += chunk.toString('utf8');
-    });
-    const ended = new Promise<number | null>((resolve) => child.once('close', (status) => resolve(status)));
-    return { child, ended, log: () => log };
-  }
-
   async function cutShort(worker: Worker, cut: Cut, random: () => number, logs: string[]): Promise<void> {
     for (let left = cut === 'none' ? 0 : cut === 'kill twice' ? 2 : 1; left > 0; left--) {
-      const run = once(worker);
+      const run = runOnce(worker);
       await Promise.race([delay(50 + random() * 1500), run.ended]);
       if (cut === 'supervisord') await losePower(worker, run);
       else run.child.kill(cut === 'stop' ? 'SIGTERM' : 'SIGKILL');
@@ -164,36 +144,18 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
   /** True where install.sh wanted it: gwe, it and supervisord are gone, and come back in another boot. */
   async function rebootIfAsked(worker: Worker): Promise<boolean> {
     if (!takeReboot(worker.gateway.root)) return false;
-    await endPrograms(worker);
+    await endAll(worker, ['one']);
     pretendReboot(worker.gateway.root);
     worker.supervisord = await startSupervisord(worker.gateway.root);
     return true;
   }
 
-  async function endPrograms(worker: Worker): Promise<void> {
-    const program = await worker.supervisord.processInfo('one');
-    killScript(worker.gateway.root);
-    await worker.supervisord.kill();
-    if (program !== undefined && program.pid > 0) kill(program.pid);
-  }
-
   /** The whole gateway goes down: gwe, supervisord and its programs. Then supervisord is back. */
-  async function losePower(
-    worker: Worker,
-    run: { child: ChildProcess; ended: Promise<number | null> },
-  ): Promise<void> {
+  async function losePower(worker: Worker, run: Run): Promise<void> {
     run.child.kill('SIGKILL');
-    await endPrograms(worker);
+    await endAll(worker, ['one']);
     await run.ended;
     worker.supervisord = await startSupervisord(worker.gateway.root);
-  }
-
-  function kill(pid: number): void {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch {
-      // It was gone already.
-    }
   }
 
   /** A stop by install.sh is a clean end, with the update in its middle. */
@@ -233,7 +195,7 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
     const logs: string[] = [];
     await cutShort(worker, cut, random, logs);
     for (let tries = 0; tries < MOST_STARTS; tries++) {
-      const run = once(worker);
+      const run = runOnce(worker);
       const status = await run.ended;
       logs.push(run.log());
       if (!(await rebootIfAsked(worker)) && status === 0 && isAtRest(gateway)) break;
@@ -305,25 +267,6 @@ describe(`random rounds (GWE_SEED=${SEED})`, () => {
   }
 
   test(`${ROUNDS} rounds of install, update, bad update and cut`, async () => {
-    const startedMs = performance.now();
-    const violations: string[] = [];
-    let next = 0;
-    await Promise.all(
-      workers.map(async (worker) => {
-        while (next < ROUNDS && violations.length < 20) {
-          const seed = SEED + next++;
-          violations.push(...(await round(worker, seed)));
-        }
-      }),
-    );
-    const done = [...counts.values()].reduce((sum, count) => sum + count, 0);
-    printTotals(
-      `random-rounds, GWE_SEED=${SEED}`,
-      startedMs,
-      violations.length,
-      `${done} rounds of ${counts.size} combinations`,
-    );
-    assert.deepEqual(violations, []);
-    assert.equal(done, ROUNDS);
+    await runRounds({ name: 'random-rounds', seed: SEED, count: ROUNDS, workers, counts, round });
   });
 });

@@ -3,28 +3,24 @@
  * supervisord, one round on the remains of the other: afterwards both are new or both are as before, and told so.
  * GWE_FAULTS=full: 400 rounds, otherwise 6. GWE_SEED=<seed> GWE_ROUNDS=1 runs one alone.
  */
-import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createOutbox } from '../../src/store/outbox.ts';
-import {
-  activeVersion,
-  appTarball,
-  COMMAND,
-  FULL,
-  installScript,
-  leftovers,
-  overlaps,
-  printTotals,
-} from '../helpers/fault-rig.ts';
-import { createGateway, type Gateway } from '../helpers/gateway.ts';
+import { activeVersion, appTarball, FULL, installScript, leftovers, overlaps } from '../helpers/fault-rig.ts';
+import type { Gateway } from '../helpers/gateway.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import { createRandom, pick } from '../helpers/random.ts';
-import { killScript } from '../helpers/restarting-scripts.ts';
-import { type Supervisord, startSupervisord } from '../helpers/supervisord.ts';
+import {
+  closeRoundGateway,
+  endAll,
+  openRoundGateway,
+  type RoundGateway,
+  runOnce,
+  runRounds,
+} from '../helpers/round-rig.ts';
+import { startSupervisord } from '../helpers/supervisord.ts';
 import { until } from '../helpers/until.ts';
 
 const ROUNDS = Number(process.env.GWE_ROUNDS ?? (FULL ? 400 : 6));
@@ -37,17 +33,9 @@ type Kind = (typeof KINDS)[number];
 const CUTS = ['none', 'kill', 'kill twice', 'stop', 'power'] as const;
 type Cut = (typeof CUTS)[number];
 
-interface Worker {
-  readonly gateway: Gateway;
-  supervisord: Supervisord;
+interface Worker extends RoundGateway {
   /** What both are after the last round; nothing before the first. */
   version: string | undefined;
-}
-
-interface Run {
-  readonly child: ChildProcess;
-  readonly ended: Promise<number | null>;
-  log(): string;
 }
 
 function artifact(version: string, kind: Kind): Buffer {
@@ -67,42 +55,20 @@ describe(`rounds of two apps together (GWE_SEED=${SEED})`, () => {
   before(async () => {
     platform = await startPlatform();
     workers = await Promise.all(
-      Array.from({ length: WORKERS }, async (_, index) => {
-        const gateway = await createGateway(platform, {
-          command: COMMAND,
-          serial: `gw-${index}`,
-          settings: { settle_time: 0, start_deadline: 15, http_timeout: 20, watch_window: 0 },
-        });
-        const worker = { gateway, supervisord: await startSupervisord(gateway.root), version: undefined };
-        assert.equal(await once(worker).ended, 0, 'the gateway has its key');
-        return worker;
-      }),
+      Array.from({ length: WORKERS }, async (_, index) => ({
+        ...(await openRoundGateway(platform, index, { watch_window: 0 })),
+        version: undefined,
+      })),
     );
   });
   after(async () => {
-    for (const { gateway, supervisord } of workers) {
-      await supervisord.stop();
-      await gateway.remove();
-    }
+    for (const worker of workers) await closeRoundGateway(worker);
     await platform.close();
   });
 
-  /** Starts `gwe --once`; `ended` resolves to its status. */
-  function once({ gateway }: Pick<Worker, 'gateway'>): Run {
-    const [program = '', ...first] = COMMAND;
-    const env = { PATH: process.env.PATH ?? '', HOME: gateway.root, GWE_ROOT: gateway.root };
-    const child = spawn(program, [...first, '--once'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
-    let log = '';
-    child.stderr?.on('data', (chunk: Buffer) => {
-      log += chunk.toString('utf8');
-    });
-    const ended = new Promise<number | null>((resolve) => child.once('close', (status) => resolve(status)));
-    return { child, ended, log: () => log };
-  }
-
   async function cutShort(worker: Worker, cut: Cut, random: () => number, logs: string[]): Promise<void> {
     for (let left = cut === 'none' ? 0 : cut === 'kill twice' ? 2 : 1; left > 0; left--) {
-      const run = once(worker);
+      const run = runOnce(worker);
       await Promise.race([delay(50 + random() * 2500), run.ended]);
       run.child.kill(cut === 'stop' ? 'SIGTERM' : 'SIGKILL');
       if (cut === 'power') await losePower(worker);
@@ -111,21 +77,9 @@ describe(`rounds of two apps together (GWE_SEED=${SEED})`, () => {
     }
   }
 
-  /** install.sh, supervisord and its programs are gone with gwe. Then supervisord is back. */
   async function losePower(worker: Worker): Promise<void> {
-    const programs = await Promise.all(APPS.map((app) => worker.supervisord.processInfo(app)));
-    killScript(worker.gateway.root);
-    await worker.supervisord.kill();
-    for (const program of programs) if (program !== undefined && program.pid > 0) kill(program.pid);
+    await endAll(worker, APPS);
     worker.supervisord = await startSupervisord(worker.gateway.root);
-  }
-
-  function kill(pid: number): void {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch {
-      // It was gone already.
-    }
   }
 
   /** A stop is a clean end, with the command in its middle. */
@@ -151,7 +105,7 @@ describe(`rounds of two apps together (GWE_SEED=${SEED})`, () => {
     const logs: string[] = [];
     await cutShort(worker, cut, random, logs);
     for (let tries = 0; tries < MOST_STARTS; tries++) {
-      const run = once(worker);
+      const run = runOnce(worker);
       const status = await run.ended;
       logs.push(run.log());
       if (status === 0 && isAtRest(worker.gateway)) break;
@@ -211,19 +165,6 @@ describe(`rounds of two apps together (GWE_SEED=${SEED})`, () => {
   }
 
   test(`${ROUNDS} rounds of two apps, both or none`, async () => {
-    const startedMs = performance.now();
-    const violations: string[] = [];
-    let next = 0;
-    await Promise.all(
-      workers.map(async (worker) => {
-        while (next < ROUNDS && violations.length < 20)
-          violations.push(...(await round(worker, SEED + next++)));
-      }),
-    );
-    const done = [...counts.values()].reduce((sum, count) => sum + count, 0);
-    const what = `${done} rounds of ${counts.size} combinations`;
-    printTotals(`together-rounds, GWE_SEED=${SEED}`, startedMs, violations.length, what);
-    assert.deepEqual(violations, []);
-    assert.equal(done, ROUNDS);
+    await runRounds({ name: 'together-rounds', seed: SEED, count: ROUNDS, workers, counts, round });
   });
 });
