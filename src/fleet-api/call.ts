@@ -18,7 +18,7 @@ export interface FleetContext {
   /** Streams of events, counted by who reads them. */
   readonly streams: Quota;
   readonly recent: Recent;
-  /** Seals secrets that have to be read again; without it no second factor can be set up. */
+  /** Seals secrets that have to be read again; without it no second factor and no webhook can be added. */
   readonly sealer: Sealer | undefined;
   /** A provider of identities, where there is one. */
   readonly signOn?: SignOn | undefined;

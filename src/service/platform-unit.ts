@@ -24,6 +24,7 @@ export function isPlatformUnit(text: string): boolean {
 export function renderPlatformUnit(unit: PlatformUnit): string {
   const words = [
     ...['platform', 'serve', '--data', `/var/lib/${STATE}`].map(quote),
+    ...sealKey(unit),
     ...unit.options.flatMap(([name, value]) =>
       value === undefined ? [`--${name}`] : [`--${name}`, quote(value)],
     ),
@@ -54,6 +55,12 @@ export function renderPlatformUnit(unit: PlatformUnit): string {
     'WantedBy=multi-user.target',
     '',
   ].join('\n');
+}
+
+/** What is handed over lies where nothing can be written: beside such a token no key could be made. */
+function sealKey({ files }: PlatformUnit): string[] {
+  const isMissing = files.has('token-file') && !files.has('seal-key-file');
+  return isMissing ? ['--seal-key-file', `/var/lib/${STATE}/seal-key`] : [];
 }
 
 /** DynamicUser brings ProtectSystem=strict, PrivateTmp, RemoveIPC, NoNewPrivileges and RestrictSUIDSGID by itself. */

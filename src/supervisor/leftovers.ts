@@ -1,5 +1,5 @@
 /** What a program of supervisord leaves running when it ends: gwe ends that before it starts anything in its place. */
-import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import type { Clock } from '../base/clock.ts';
 import { systemCode } from '../base/errors.ts';
 import { type ProcessStat, readProcessStat } from '../base/process.ts';
@@ -49,7 +49,8 @@ export function endMarked(marked: Marked, clock: Clock): Promise<number> {
 export function findMarked({ app, owner, address }: Marked): ProcessStat[] {
   if (owner === undefined) return [];
   return livingProcesses().filter(
-    ({ pid }) => !isOurs(pid) && ownerOf(pid) === owner && groupNameOf(pid, address) === app,
+    ({ pid }) =>
+      !isOurs(pid) && ownerOf(pid) === owner && isOfThisContainer(pid) && groupNameOf(pid, address) === app,
   );
 }
 
@@ -95,6 +96,23 @@ function isOurs(pid: number): boolean {
 
 function isSupervisord(pid: number): boolean {
   return /(?:^|[/\0])supervisord(?:\0|$)/.test(readProc(pid, 'cmdline'));
+}
+
+/**
+ * Seen from the machine, a program in a container may have the same mark, from the supervisord there: it is left alone.
+ * A process whose namespace cannot be read counts as one of a container.
+ */
+function isOfThisContainer(pid: number): boolean {
+  return pidNamespaceOf(pid) === pidNamespaceOf('self');
+}
+
+/** `undefined` also where the kernel has no such namespaces. */
+function pidNamespaceOf(pid: number | 'self'): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/pid`);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whom a process was started for by supervisord: what it says to its own children, and they pass on to theirs. */

@@ -1,7 +1,14 @@
 /** Parts of the fleet's suite: tokens, the audit, and the small records of the platform itself. */
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { type TestContext, test } from 'node:test';
+import { createSystemClock } from '../../src/base/clock.ts';
+import { createLogger } from '../../src/base/log.ts';
 import { verifyAudit } from '../../src/fleet/people/audit.ts';
+import { createSealer, SEAL_KEY_BYTES, type Sealer } from '../../src/fleet/people/seal.ts';
+import { enqueue, listDeliveries, listTargets, notifyOnce } from '../../src/fleet-api/notices/notifier.ts';
 import type { Storage } from '../../src/platform/storage/storage.ts';
 import { START_S } from './rollout-parts.ts';
 
@@ -83,4 +90,59 @@ export function recordTests(open: OpenFleet): void {
     assert.deepEqual(verifyAudit(entries), entries.at(-1));
     assert.deepEqual(await storage.listAudit(1, 1), entries.slice(1));
   });
+
+  test('the secret of a webhook that was kept in the clear is sealed at the next look, and signs as before', async (t) => {
+    const { storage } = await open(t);
+    const sealer = createSealer(Buffer.alloc(SEAL_KEY_BYTES, 7));
+    const { received, url } = await webhook(t);
+    const common = { product: '*', kinds: ['backup-failed'], silentAfterS: 60, secret: 's3cret' };
+    for (const [id, to] of [
+      ['t1', url],
+      ['t2', 'mailto:ann@example.com'],
+    ] as const)
+      await storage.changeRecord({ kind: 'target', key: id }, () => ({
+        result: 0,
+        put: { body: JSON.stringify({ ...common, id, url: to }) },
+      }));
+    const notice = { key: 'k', kind: 'backup-failed', product: '*', at: 1, title: 'x', text: 'x' } as const;
+    const [target] = await listTargets(storage);
+    assert.ok(target !== undefined);
+    await enqueue(storage, [target], notice);
+    const clock = createSystemClock();
+    const log = createLogger({ level: 'error', format: 'text', clock, write: () => undefined });
+    const look = (sealer: Sealer) => notifyOnce({ storage, clock, log }, { allowsLocal: true, sealer });
+    await look(sealer);
+    const stored = (await storage.listRecords('target', { limit: 9 })).items.map(({ body }) => body);
+    assert.match(stored[0] ?? '', /"secret":"sealed1\./);
+    assert.match(stored[1] ?? '', /"secret":""/);
+    assert.doesNotMatch(stored.join(), /s3cret/);
+    await enqueue(storage, await listTargets(storage), { ...notice, key: 'again' });
+    await look(sealer);
+    assert.equal(received.length, 2);
+    for (const { signature, body } of received) {
+      const [, at = '', mac = ''] = /^t=(\d+),v1=(.+)$/.exec(signature) ?? [];
+      assert.equal(mac, createHmac('sha256', 's3cret').update(`${at}.${body}`).digest('hex'));
+    }
+    await enqueue(storage, await listTargets(storage), { ...notice, key: 'with another key' });
+    await look(createSealer(Buffer.alloc(SEAL_KEY_BYTES, 8)));
+    assert.equal(received.length, 2, 'nothing goes out that nobody could check');
+    const errors = (await listDeliveries(storage)).map(({ delivery }) => delivery.error);
+    assert.ok(
+      errors.some((error) => /cannot sign: it is sealed with key .* remove it and add it/.test(error)),
+    );
+  });
+}
+
+async function webhook(t: TestContext) {
+  const received: { signature: string; body: string }[] = [];
+  const server = createServer(async (request, response) => {
+    let body = '';
+    for await (const chunk of request) body += String(chunk);
+    received.push({ signature: String(request.headers['x-gwe-signature']), body });
+    response.end();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const address = server.address();
+  return { received, url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}/hook` };
 }

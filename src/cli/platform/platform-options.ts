@@ -1,10 +1,11 @@
 /** Options that several platform commands share, and the client made from them. */
 
 import { statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { GweError } from '../../base/errors.ts';
 import { readTextBounded } from '../../base/fs.ts';
 import { LIST_OPTIONS } from '../output/listing.ts';
-import type { CommandCall, OptionSpec } from '../shell/command.ts';
+import type { CommandCall, CommandIo, OptionSpec } from '../shell/command.ts';
 import { JSON_OPTION } from '../shell/options.ts';
 import { readLastServed } from './last-served.ts';
 import { type ClientReply, createPlatformClient, firstLine, type PlatformClient } from './platform-client.ts';
@@ -109,7 +110,9 @@ export function readToken(path: string): string {
 }
 
 /** Whoever can read the token can act as the operator. Throws CONFIG_INVALID for a file that others can read. */
-export function refuseOpenFile(path: string, what: string): void {
+export function refuseOpenFile(io: CommandIo, path: string, what: string): void {
+  // systemd's own directory is closed to others, and what its files grant by a list shows as rights of their group.
+  if (dirname(path) === io.env.CREDENTIALS_DIRECTORY) return;
   const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0;
   if ((mode & 0o077) === 0) return;
   throw new GweError(

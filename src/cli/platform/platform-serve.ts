@@ -68,6 +68,12 @@ export const platformServe: CommandSpec = {
       default: 'DIR/admin-token, made if need be',
     },
     {
+      name: 'seal-key-file',
+      value: 'FILE',
+      help: 'file with the key that seals secrets; made if need be',
+      default: 'seal-key beside the token',
+    },
+    {
       name: 'drain',
       value: 'SECONDS',
       help: 'at SIGTERM, how long requests that are under way may go on',
@@ -106,7 +112,7 @@ async function serve(call: CommandCall): Promise<number> {
     adminToken: readToken(tokenFile),
     operatorApi: ({ bodyLimits, ...context }) => createFleetApi({ ...context, signOn, sealer }, bodyLimits),
     operatorPages: consoleFiles,
-    background: (parts, closing) => keepNotifying(parts, notices, closing),
+    background: (parts, closing) => keepNotifying(parts, { ...notices, sealer }, closing),
     clock,
     log: logOf(call),
     drainMs: drainSeconds(call) * 1000,
@@ -201,7 +207,7 @@ function readTls(call: CommandCall): { cert: string; key: string } | undefined {
 function placeToken(call: CommandCall, directory: string): string {
   const given = call.options.text('token-file');
   if (given !== undefined) {
-    refuseOpenFile(given, 'token');
+    refuseOpenFile(call.io, given, 'token');
     return absolutePath(call.io, given);
   }
   const path = join(directory, 'admin-token');

@@ -13,6 +13,7 @@ import {
 } from '../call.ts';
 import { DELIVERY_KIND, deliveryKey, NOTICE_KINDS, type Notice, TARGET_KIND, type Target } from './notice.ts';
 import { enqueue, listDeliveries, listTargets } from './notifier.ts';
+import { sealTarget } from './target-secrets.ts';
 
 const HOUR_S = 3600;
 const MOST_TARGETS = 200;
@@ -102,20 +103,22 @@ async function listAll({ storage }: FleetContext): Promise<Answer> {
   return { body: { targets } };
 }
 
-async function addTarget({ storage }: FleetContext, request: Request): Promise<Answer> {
+async function addTarget({ storage, sealer }: FleetContext, request: Request): Promise<Answer> {
   const { product, url, kinds, silentAfterS = 24 * HOUR_S } = bodyOf(TARGET, request.body);
   if ((await listTargets(storage)).length >= MOST_TARGETS)
     throw new Refusal(409, `cannot tell more than ${MOST_TARGETS}: remove one first`);
   const id = randomBytes(4).toString('hex');
-  const secret = randomBytes(24).toString('base64url');
+  const isMail = url.startsWith('mailto:');
+  const secret = isMail ? '' : randomBytes(24).toString('base64url');
   const target: Target = { id, product, url, kinds, silentAfterS, secret };
   const { secret: _, ...shown } = target;
+  const kept = JSON.stringify(sealTarget(sealer, target));
   await storage.changeRecord({ kind: TARGET_KIND, key: id }, () => ({
     result: undefined,
-    put: { body: JSON.stringify(target) },
+    put: { body: kept },
     audit: { ...request.audit('target.add', id), after: JSON.stringify(shown) },
   }));
-  return { status: 201, body: url.startsWith('mailto:') ? shown : target, again: shown };
+  return { status: 201, body: isMail ? shown : target, again: shown };
 }
 
 async function testTarget({ storage }: FleetContext, request: Request): Promise<Answer> {

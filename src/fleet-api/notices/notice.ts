@@ -19,7 +19,7 @@ export interface Notice {
 }
 
 export const TARGET_KIND = 'target';
-export const TargetSchema = v.object({
+const TargetSchema = v.object({
   id: v.string(),
   /** `*` for all. */
   product: v.string(),
@@ -27,10 +27,14 @@ export const TargetSchema = v.object({
   url: v.string(),
   kinds: v.array(v.picklist(NOTICE_KINDS)),
   silentAfterS: v.number(),
-  /** The secret that bodies are signed with. */
+  /** The secret that bodies are signed with, sealed; empty for mail. */
   secret: v.string(),
 });
 export type Target = v.InferOutput<typeof TargetSchema>;
+
+export function decodeTarget(body: string): Target {
+  return v.parse(TargetSchema, JSON.parse(body));
+}
 
 export function wants(target: Target, { kind, product }: Pick<Notice, 'kind' | 'product'>): boolean {
   return (

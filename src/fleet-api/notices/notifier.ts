@@ -13,15 +13,16 @@ import {
   DELIVERY_KIND,
   type Delivery,
   DeliverySchema,
+  decodeTarget,
   deliveryKey,
   KEPT_S,
   type Notice,
   TARGET_KIND,
   type Target,
-  TargetSchema,
   wants,
 } from './notice.ts';
 import { sendNotice, type Ways } from './send.ts';
+import { sealOldTargets } from './target-secrets.ts';
 
 export interface NotifierOptions extends Ways {
   /** Unix seconds of the end of the platform's own certificate. */
@@ -78,6 +79,7 @@ export async function notifyOnce(context: Context, options: NotifierOptions): Pr
   const { storage, clock } = context;
   const targets = await listTargets(storage);
   if (targets.length === 0) return;
+  await sealOldTargets(storage, options.sealer, targets);
   const nowS = Math.floor(clock.wallMs() / 1000);
   if (await isTime(storage, 'find', FIND_EVERY_S)) await findAll(context, options, targets, nowS);
   await sendDue(context, options, targets);
@@ -85,7 +87,7 @@ export async function notifyOnce(context: Context, options: NotifierOptions): Pr
 
 export async function listTargets(storage: Pick<RecordStorage, 'listRecords'>): Promise<Target[]> {
   const records = await allItems((page) => storage.listRecords(TARGET_KIND, page));
-  return records.map(({ body }) => v.parse(TargetSchema, JSON.parse(body)));
+  return records.map(({ body }) => decodeTarget(body));
 }
 
 function isTime(storage: Storage, what: string, everyS: number): Promise<boolean> {

@@ -2,8 +2,10 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { GweError } from '../../base/errors.ts';
+import type { Sealer } from '../../fleet/people/seal.ts';
 import { lookupOutside, refuseLocalHost } from './addresses.ts';
 import { type Notice, signBody, type Target } from './notice.ts';
+import { openTargetSecret } from './target-secrets.ts';
 
 interface Mail {
   /** `smtp://HOST:PORT`, or `smtps://HOST:PORT`; with the name of the user in it, if there is one. */
@@ -18,6 +20,8 @@ export interface Ways {
   /** Webhooks may go to this machine and to its own link. */
   readonly allowsLocal: boolean;
   readonly ca?: string | undefined;
+  /** Opens the secrets of webhooks. */
+  readonly sealer?: Sealer | undefined;
 }
 
 /** For the whole notice: a target that is too slow is tried again later. */
@@ -29,7 +33,7 @@ export async function sendNotice(ways: Ways, target: Target, notice: Notice): Pr
   else await callWebhook(ways, target, notice);
 }
 
-async function callWebhook({ allowsLocal, ca }: Ways, target: Target, notice: Notice): Promise<void> {
+async function callWebhook({ allowsLocal, ca, sealer }: Ways, target: Target, notice: Notice): Promise<void> {
   const url = new URL(target.url);
   if (!allowsLocal) refuseLocalHost(url.hostname);
   const { key, ...rest } = notice;
@@ -38,7 +42,7 @@ async function callWebhook({ allowsLocal, ca }: Ways, target: Target, notice: No
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(body),
     'user-agent': 'gwe',
-    'x-gwe-signature': signBody(target.secret, body, Math.floor(notice.at)),
+    'x-gwe-signature': signBody(openTargetSecret(sealer, target), body, Math.floor(notice.at)),
   };
   const options = {
     method: 'POST',

@@ -1,6 +1,15 @@
 /** Secrets of second factors: none is kept in the clear, and the key that opens them lies beside the token. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -132,10 +141,15 @@ test('without a key none can be begun', async (t) => {
 
 /** Serves until it listens. */
 async function serve(...options: string[]): Promise<string> {
+  return serveWith({}, ...options);
+}
+
+async function serveWith(env: Record<string, string>, ...options: string[]): Promise<string> {
   const listening = new AbortController();
   const { stderr } = await runPlatformCli(
     ['platform', 'serve', '--listen', '127.0.0.1:0', '--log-level', 'error', ...options],
     {
+      env,
       signal: listening.signal,
       onStdout: () => listening.abort(),
     },
@@ -165,4 +179,18 @@ test('a platform makes its key once, beside its token, for itself alone to read'
   chmodSync(path, 0o600);
   writeFileSync(path, 'short');
   await assert.rejects(serve('--data', dir), /cannot use seal key '.*': found 5 characters, expected 64/);
+});
+
+test('as a service, a platform takes a token that it cannot write beside, and makes its key where it is told', async (t) => {
+  const scratch = scratchOf(t);
+  const [given, dir] = [join(scratch, 'credentials'), join(scratch, 'data')];
+  mkdirSync(given);
+  // As systemd hands it over where its file system has lists of rights.
+  writeFileSync(join(given, 'token-file'), 'x'.repeat(32), { mode: 0o440 });
+  const options = ['--data', dir, '--token-file', join(given, 'token-file')];
+  await assert.rejects(serve(...options), /cannot use token file .*: found mode 440, expected 600/);
+  const key = join(dir, 'seal-key');
+  await serveWith({ CREDENTIALS_DIRECTORY: given }, ...options, '--seal-key-file', key);
+  assert.match(readFileSync(key, 'utf8'), /^[0-9a-f]{64}\n$/);
+  assert.deepEqual(readdirSync(given), ['token-file']);
 });

@@ -31,6 +31,18 @@ test('a unit has what it was given, quoted for systemd, and files of root as cre
   assert.match(other, /^PrivateUsers=yes$/m);
 });
 
+test('a service with a token from elsewhere keeps its seal key in its own directory, unless that is given too', () => {
+  const withFiles = (...names: string[]): string =>
+    renderPlatformUnit({ ...UNIT, files: new Map(names.map((name) => [name, `/etc/gwe/${name}`])) });
+  const own =
+    /^ExecStart=.* --seal-key-file \/var\/lib\/gwe-platform\/seal-key .*--token-file %d\/token-file$/m;
+  assert.match(withFiles('token-file'), own);
+  const given = withFiles('token-file', 'seal-key-file');
+  assert.match(given, /^LoadCredential=seal-key-file:\/etc\/gwe\/seal-key-file$/m);
+  assert.match(given, /--seal-key-file %d\/seal-key-file$/m);
+  assert.doesNotMatch(given, /gwe-platform\/seal-key/);
+});
+
 /** The checks of systemd itself where it is installed; elsewhere each line is at least a setting or a heading. */
 test('systemd understands the unit, and finds little that it could do to the machine', () => {
   const directory = mkdtempSync(join(tmpdir(), 'gwe-unit-'));
