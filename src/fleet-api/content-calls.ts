@@ -2,10 +2,7 @@
  * The content area of a product, for people: what can be installed, who signed it, and uploads, which count only when
  * complete.
  */
-import { readIndexBytes } from '../artifact/chunks/index-bytes.ts';
-import { DEFAULT_LIMITS } from '../artifact/limits.ts';
 import { matchArtifactName } from '../artifact/name.ts';
-import { GweError } from '../base/errors.ts';
 import { Refusal } from '../platform/http/exchange.ts';
 import { checkName, safeContentType } from '../platform/http/names.ts';
 import { findContentUse } from '../platform/management/content-use.ts';
@@ -19,11 +16,9 @@ import {
   nameOf,
   type Request,
 } from './call.ts';
+import { indexOf, MOST_HEAD_BYTES, readIndex } from './tarball-index.ts';
 
 const ITEM = '/products/{product}/content/{item}';
-/** The longest index that is looked at; gateways fetch a tarball with a longer index as a whole. */
-const MOST_HEAD_BYTES = 2 * 1024 * 1024;
-const FIRST_HEAD_BYTES = 64 * 1024;
 
 export const contentCalls: readonly ApiCall[] = [
   {
@@ -75,7 +70,7 @@ function showItem({ id, contentType, sizeBytes, updatedAt, meta, hasBlob }: Cont
 
 async function showContent(context: FleetContext, request: Request): Promise<Answer> {
   const item = await findItem(context, request);
-  const signed = item.hasBlob ? await readSigned(context, nameOf(request, 'product'), item) : undefined;
+  const signed = item.hasBlob ? await readIndex(context, nameOf(request, 'product'), item) : undefined;
   return { body: { ...showItem(item), index: signed ?? null } };
 }
 
@@ -83,51 +78,6 @@ async function findItem({ storage }: FleetContext, request: Request): Promise<Co
   const item = await storage.findContent(nameOf(request, 'product'), nameOf(request, 'item'));
   if (item === undefined) throw new Refusal(404, 'no such content');
   return item;
-}
-
-interface Signed {
-  readonly digest: string;
-  readonly signatures: readonly string[];
-  readonly architectures: readonly string[];
-  readonly release?: number | undefined;
-}
-
-/** What the tarball says about itself: nothing is verified here, since a gateway does that with its own keys. */
-async function readSigned(
-  { storage }: FleetContext,
-  product: string,
-  { id, sizeBytes }: ContentItem,
-): Promise<Signed | undefined> {
-  for (let wantedBytes = FIRST_HEAD_BYTES; ; ) {
-    const bytes = Math.min(wantedBytes, MOST_HEAD_BYTES, sizeBytes);
-    const open = bytes === 0 ? undefined : await storage.openContent(product, id);
-    if (open === undefined) return undefined;
-    const pieces: Buffer[] = [];
-    for await (const piece of open.read({ first: 0, last: bytes - 1 })) pieces.push(Buffer.from(piece));
-    const found = signedOf(Buffer.concat(pieces), sizeBytes);
-    if (typeof found !== 'number') return found;
-    if (found <= bytes || bytes === MOST_HEAD_BYTES) return undefined;
-    wantedBytes = found;
-  }
-}
-
-/**
- * `undefined` for a tarball that says nothing about itself; a number where that many bytes of it are needed to find
- * out.
- */
-function signedOf(head: Buffer, sizeBytes: number): Signed | number | undefined {
-  try {
-    const found = readIndexBytes(head, sizeBytes, DEFAULT_LIMITS);
-    if (found.kind === 'part') return found.wantedBytes;
-    if (found.index === undefined) return undefined;
-    const { digest, signatures, manifest } = found.index;
-    const { architectures = [], release } = manifest;
-    return { digest, signatures: signatures.map(({ keyid }) => keyid), architectures, release };
-  } catch (error) {
-    // Anything may be uploaded; it is for the gateways to refuse what they cannot use.
-    if (error instanceof GweError) return undefined;
-    throw error;
-  }
 }
 
 async function putContent({ storage }: FleetContext, request: Request): Promise<Answer> {
@@ -149,7 +99,7 @@ async function putContent({ storage }: FleetContext, request: Request): Promise<
         422,
         `cannot keep '${id}': received sha256 ${sha256}, expected ${expected.slice(0, 64)}`,
       );
-    const signed = signedOf(Buffer.concat(pieces), sizeBytes);
+    const signed = indexOf(Buffer.concat(pieces), sizeBytes);
     const manifest = typeof signed === 'object' ? ` MANIFEST-SHA256:${signed.digest}` : '';
     const facts = {
       contentType: safeContentType(request.header('content-type')),

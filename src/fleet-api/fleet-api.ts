@@ -25,13 +25,16 @@ import { operatorCalls } from './people/operator-calls.ts';
 import { signOnCalls } from './people/sign-on-calls.ts';
 import { tokenCalls } from './people/token-calls.ts';
 import { createRecent } from './recent.ts';
+import { releaseCalls } from './release-calls.ts';
 import { reportCalls } from './report-calls.ts';
 import { rolloutCalls } from './rollout-calls.ts';
 import { sessionCalls } from './session-calls.ts';
+import { undoCalls } from './undo-calls.ts';
 
 export const API_CALLS: readonly ApiCall[] = [
   ...gatewayCalls,
   ...rolloutCalls,
+  ...undoCalls,
   ...patchCalls,
   ...tokenCalls,
   ...sessionCalls,
@@ -40,6 +43,7 @@ export const API_CALLS: readonly ApiCall[] = [
   ...signOnCalls,
   ...csvCalls,
   ...contentCalls,
+  ...releaseCalls,
   ...commandCalls,
   ...logCalls,
   ...reportCalls,

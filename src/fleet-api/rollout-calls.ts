@@ -1,6 +1,5 @@
 /** Rollouts: the dry run, the start, and what people do with a rollout that is under way. */
 import * as v from 'valibot';
-import { renderArtifactName } from '../artifact/name.ts';
 import { needsApproval } from '../fleet/people/roles.ts';
 import {
   abort,
@@ -12,10 +11,9 @@ import {
   resume,
   submit,
 } from '../fleet/rollout/operate.ts';
-import { planUndo } from '../fleet/rollout/plan.ts';
 import { type Member, noCounts, type Rollout } from '../fleet/rollout/rollout.ts';
 import { Refusal } from '../platform/http/exchange.ts';
-import type { FleetGateway, RolloutChanged, StoredRollout } from '../platform/storage/fleet-storage.ts';
+import type { RolloutChanged, StoredRollout } from '../platform/storage/fleet-storage.ts';
 import {
   type Answer,
   type ApiCall,
@@ -26,7 +24,6 @@ import {
   nameOf,
   type Request,
 } from './call.ts';
-import { eachGateway } from './gateway-calls.ts';
 import { showJob } from './patches/patch-calls.ts';
 import { askForPatches, jobsOf } from './patches/patch-jobs.ts';
 import { beginIfPrepared, hasOpenPatches } from './patches/prepare.ts';
@@ -35,7 +32,7 @@ import { Reasons, showRollout } from './rollout-view.ts';
 
 const REASON = v.object({ reason: v.optional(lineOf(300)) });
 
-const ROLLOUT = '/products/{product}/rollouts/{rollout}';
+export const ROLLOUT = '/products/{product}/rollouts/{rollout}';
 
 export const rolloutCalls: readonly ApiCall[] = [
   {
@@ -97,13 +94,6 @@ export const rolloutCalls: readonly ApiCall[] = [
       return changed(await storage.retryRollout(product, id, request.audit('rollout.retry', id)), request);
     },
   },
-  {
-    method: 'POST',
-    path: `${ROLLOUT}/undo`,
-    permission: 'rollout.undo',
-    summary: 'Roll each gateway that has it back to the version that it had',
-    run: undoRollout,
-  },
 ];
 
 type Acting = (rollout: Rollout, act: { by: string; at: number; reason?: string }) => Result;
@@ -130,7 +120,7 @@ function act(verb: string, permission: ApiCall['permission'], summary: string, r
   };
 }
 
-function changed(result: RolloutChanged, request: Request): Answer {
+export function changed(result: RolloutChanged, request: Request): Answer {
   if (result === 'unknown') throw new Refusal(404, 'no such rollout');
   if (result === 'changed')
     throw new Refusal(412, 'cannot change the rollout: it has changed since it was read');
@@ -140,6 +130,8 @@ function changed(result: RolloutChanged, request: Request): Answer {
 
 async function startRollout(context: FleetContext, request: Request): Promise<Answer> {
   const spec = bodyOf(SPEC, request.body);
+  if (spec.signed !== undefined && spec.signed.until <= request.at)
+    throw new Refusal(422, 'cannot start the rollout: the signature of its command has ended; sign it again');
   const planned = await planOf(context, request, spec);
   if (planned.plan.waves.flat().length === 0) {
     const why = [...planned.plan.excluded]
@@ -155,7 +147,7 @@ async function startRollout(context: FleetContext, request: Request): Promise<An
   return { status: 201, body: showRollout(stored, request.at), revision: stored.revision };
 }
 
-async function createRollout(
+export async function createRollout(
   { storage }: FleetContext,
   request: Request,
   { spec, planned, waits }: { spec: Spec; planned: Planned; waits: boolean },
@@ -196,13 +188,13 @@ function must(result: Result): Rollout {
   return result.rollout;
 }
 
-async function findRollout({ storage }: FleetContext, request: Request): Promise<StoredRollout> {
+export async function findRollout({ storage }: FleetContext, request: Request): Promise<StoredRollout> {
   const stored = await storage.findRollout(nameOf(request, 'product'), nameOf(request, 'rollout'));
   if (stored === undefined) throw new Refusal(404, 'no such rollout');
   return stored;
 }
 
-async function eachMember(
+export async function eachMember(
   { storage }: FleetContext,
   id: string,
   take: (member: Member) => void,
@@ -229,53 +221,4 @@ async function listMembers(context: FleetContext, request: Request): Promise<Ans
   const page = { after: request.query.get('after') ?? undefined, limit: limitOf(request.query) };
   const { items, next } = await context.storage.listMembers(rollout.id, page);
   return { body: { members: items, next: next ?? null } };
-}
-
-/**
- * Starts one rollout for each version that gateways go back to, with all gateways at once: the version is known to be
- * bad, so there are no waves.
- */
-async function undoRollout(context: FleetContext, request: Request): Promise<Answer> {
-  const { rollout, name } = await findRollout(context, request);
-  const product = nameOf(request, 'product');
-  const ended = await context.storage.changeRollout(
-    { product, id: rollout.id },
-    (now) =>
-      now.state === 'done'
-        ? { rollout: now }
-        : abort(now, { by: request.actor.name, at: request.at, reason: 'undone' }),
-    request.audit('rollout.undo', rollout.id),
-  );
-  changed(ended, request);
-  const members: Member[] = [];
-  await eachMember(context, rollout.id, (member) => members.push(member));
-  const previous = new Map<string, FleetGateway>();
-  await eachGateway(
-    context,
-    product,
-    () => true,
-    (gateway) => previous.set(gateway.serial, gateway),
-  );
-  const { steps, unknown } = planUndo(
-    rollout.artifacts,
-    members,
-    (serial, app) => previous.get(serial)?.apps.get(app)?.previous,
-  );
-  const rollouts: unknown[] = [];
-  for (const { artifacts, serials } of steps) {
-    const ids = artifacts.map(({ app, version }) => renderArtifactName({ name: app, version }));
-    const spec: Spec = {
-      name: `undo of ${name}`.slice(0, 128),
-      artifacts: ids,
-      serials: [...serials],
-      waves: [{ share: 1 }],
-      soakS: 0,
-    };
-    const planned = await planOf(context, request, spec);
-    if (planned.plan.waves.flat().length === 0) continue;
-    rollouts.push(
-      showRollout(await createRollout(context, request, { spec, planned, waits: false }), request.at),
-    );
-  }
-  return { status: 201, body: { rollouts, unknown } };
 }

@@ -13,6 +13,7 @@ import type { FleetGateway } from '../platform/storage/fleet-storage.ts';
 import type { Page } from '../platform/storage/page.ts';
 import { type FleetContext, nameOf, type Request } from './call.ts';
 import { chosenOf, eachGateway } from './gateway-calls.ts';
+import { createReleaseJudge } from './release-list.ts';
 
 const SHARE = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 const COUNT = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1_000_000));
@@ -24,7 +25,7 @@ const WAVES = v.pipe(
   v.maxLength(20),
 );
 
-const SIGNED = v.object({
+export const SIGNED = v.object({
   by: v.pipe(v.string(), v.maxLength(64)),
   counter: v.pipe(v.number(), v.integer(), v.minValue(1)),
   for: v.pipe(v.string(), v.maxLength(16)),
@@ -72,6 +73,8 @@ export interface Planned {
   readonly versions: ReadonlyMap<string, ReadonlyMap<string, number>>;
   /** Serial numbers of the gateways in it whose agent does not know what the command says. */
   readonly heldBack: readonly string[];
+  /** How the release list of the product concerns it. */
+  readonly releases: Record<string, unknown> | undefined;
 }
 
 /** Which gateways would be in the rollout, and in which wave. Refuses an artifact that is not in the content area. */
@@ -89,7 +92,8 @@ export async function planOf(context: FleetContext, request: Request, spec: Spec
   const waves: readonly WaveSize[] = spec.waves ?? DEFAULT_WAVES;
   const fetchOf = (gateway: GatewayRecord): Fetch => fetchFor(gateway, artifacts, { sizes, patches });
   const policy = policyOf(spec, artifacts);
-  const plan = planRollout(gateways, { artifacts, waves, id, at: request.at, fetchOf });
+  const { refusalOf, summarize } = await createReleaseJudge(context, product, { artifacts, at: request.at });
+  const plan = planRollout(gateways, { artifacts, waves, id, at: request.at, refusalOf, fetchOf });
   const serials = new Set(plan.waves.flat());
   const included = gateways.filter(({ serial }) => serials.has(serial));
   return {
@@ -99,6 +103,7 @@ export async function planOf(context: FleetContext, request: Request, spec: Spec
     durationS: durationOf(plan.waves, gateways, policy),
     heldBack: heldBackOf(included, policy),
     versions: versionsOf(included),
+    releases: summarize(gateways),
   };
 }
 
@@ -207,7 +212,13 @@ async function findArtifacts(
   return { artifacts, sizes };
 }
 
-export function showPlan({ artifacts, plan, durationS, heldBack }: Planned): Record<string, unknown> {
+export function showPlan({
+  artifacts,
+  plan,
+  durationS,
+  heldBack,
+  releases,
+}: Planned): Record<string, unknown> {
   return {
     artifacts: artifacts.map(({ app, version }) => renderArtifactName({ name: app, version })),
     gateways: plan.waves.flat().length,
@@ -222,6 +233,7 @@ export function showPlan({ artifacts, plan, durationS, heldBack }: Planned): Rec
     ways: Object.fromEntries(plan.ways),
     heldBack: { gateways: heldBack.length, first: heldBack.slice(0, 10) },
     lowestBudgetBytes: plan.lowestBudgetBytes ?? null,
+    releases: releases ?? null,
   };
 }
 

@@ -108,17 +108,22 @@ export interface Listing {
   versions: Readonly<Record<string, string>>;
   by?: readonly KeyPair[];
   product?: string;
+  /** Now, unless it says otherwise. */
+  issuedS?: number;
   expiresS?: number;
+  /** For gateways of this CPU alone. */
+  target?: 'x64' | 'arm64' | 'armv7l';
 }
 
 /** The bytes of a release list. */
 export async function listReleases({ release, versions, by = [], ...more }: Listing): Promise<Buffer> {
-  const issued = Math.floor(Date.now() / 1000);
-  const { product = 'p1', expiresS: expires = issued + 30 * DAY_S } = more;
+  const { product = 'p1', issuedS: issued = Math.floor(Date.now() / 1000), target } = more;
+  const { expiresS: expires = issued + 30 * DAY_S } = more;
+  const ofTarget = target === undefined ? {} : { target };
   const apps: Record<string, { version: string; digest: string }[]> = {};
   for (const [id, digest] of Object.entries(versions)) {
     const [app = '', version = ''] = id.split('.v');
-    apps[app] = [...(apps[app] ?? []), { version, digest }];
+    apps[app] = [...(apps[app] ?? []), { version, digest, ...ofTarget }];
   }
   let bytes = renderReleaseList({ product, release, issued, expires, apps });
   for (const { privateKey } of by)

@@ -110,6 +110,8 @@ export interface ReleaseState {
   release?: number;
   /** Unix seconds. */
   expires?: number;
+  /** Where it installs what is new past that. */
+  stale_ok?: true;
 }
 
 /** For the reports and `gwe doctor`; `undefined` where no list is wanted. */
@@ -118,5 +120,7 @@ export function releaseState(context: Places & Times): ReleaseState | undefined 
   const seen = presentList(context);
   if (seen === undefined) return { state: 'missing' };
   const { release, expires } = seen.list;
-  return { state: isStale(context, seen) ? 'stale' : 'fresh', release, expires };
+  const state = isStale(context, seen) ? 'stale' : 'fresh';
+  const isLenient = !context.settings().requireFreshReleases;
+  return { state, release, expires, ...(isLenient ? { stale_ok: true } : {}) };
 }

@@ -134,24 +134,31 @@ export function listRefusal(
   return `${good.length} of the keys with 'powers: releases' have signed it, expected ${needed}`;
 }
 
-/** Throws ARTIFACT_UNLISTED unless the list has this very artifact, for this CPU. */
-export function assertListed(
-  list: ReleaseList,
-  { manifest, digest }: { manifest: Pick<Manifest, 'name' | 'version' | 'release'>; digest: string },
-  architecture: string,
-): void {
+interface Listed {
+  manifest: Pick<Manifest, 'name' | 'version' | 'release'>;
+  /** Of the manifest. */
+  digest: string;
+}
+
+/** Whether the list has this very artifact, for this CPU. */
+export function isListed(list: ReleaseList, { manifest, digest }: Listed, architecture: string): boolean {
   const { name, version, release } = manifest;
   const apps = new Map(Object.entries(list.apps));
-  const isListed = (apps.get(name) ?? []).some(
+  return (apps.get(name) ?? []).some(
     (one) =>
       one.version === version &&
       one.digest === digest &&
       (one.target === undefined || one.target === architecture) &&
       (one.release === undefined || one.release === release),
   );
-  if (isListed) return;
+}
+
+/** Throws ARTIFACT_UNLISTED unless the list has this very artifact, for this CPU. */
+export function assertListed(list: ReleaseList, listed: Listed, architecture: string): void {
+  if (isListed(list, listed, architecture)) return;
+  const { name, version } = listed.manifest;
   throw new GweError(
     'ARTIFACT_UNLISTED',
-    `cannot install '${name}' ${version} (${digest.slice(0, 8)}): release list ${list.release} does not name it, expected a version that it names`,
+    `cannot install '${name}' ${version} (${listed.digest.slice(0, 8)}): release list ${list.release} does not name it, expected a version that it names`,
   );
 }

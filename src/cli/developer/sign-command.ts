@@ -52,7 +52,7 @@ export const signCommandCommand: CommandSpec = {
     const [product = '', text = ''] = call.positionals;
     const serial = call.options.text('serial');
     const to = { product, ...(serial === undefined ? {} : { serial }) };
-    const signed = await signText(call, 'key', to, text);
+    const signed = await signText(call, 'key', to, { text });
     if (signed === undefined)
       throw new GweError('USAGE_MISSING', 'cannot sign the command: --key FILE is missing');
     if (call.options.has('json')) printDocument(call.io, { ...to, command: signed });
@@ -62,14 +62,14 @@ export const signCommandCommand: CommandSpec = {
 };
 
 /**
- * The command with a signature by the key of `keyOption`; `undefined` without that option. Throws USAGE_BAD_VALUE for a
- * text that is no command.
+ * The command with a signature by the key of `keyOption`; `undefined` without that option. `until` is used where no
+ * --until is given. Throws USAGE_BAD_VALUE for a text that is no command.
  */
 export async function signText(
   call: CommandCall,
   keyOption: string,
   to: Addressee,
-  text: string,
+  { text, until: usualUntil }: { text: string; until?: string },
 ): Promise<string | undefined> {
   const signer = readSigner(call.io, call.options, keyOption);
   if (signer === undefined) return undefined;
@@ -77,7 +77,7 @@ export async function signText(
   const reason = instruction.kind === 'invalid' ? instruction.reason : 'an empty text is no command';
   if (instruction.kind !== 'install') throw new GweError('USAGE_BAD_VALUE', `${reason}; nothing was signed`);
   const nowMs = call.io.clock.wallMs();
-  const until = untilOf(call.options.text('until'), nowMs);
+  const until = untilOf(call.options.text('until') ?? usualUntil, nowMs);
   const fields = JSON.parse(text) as Record<string, unknown>;
   return signCommand(fields, to, { signer, counter: nowMs, until });
 }

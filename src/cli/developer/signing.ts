@@ -30,7 +30,13 @@ export const SIGN_CMD_OPTION: OptionSpec = {
 /** The signer that `--KEY-OPTION FILE`, `--passphrase-file` and `--sign-cmd` describe; none without the first. */
 export function readSigner(io: CommandIo, options: ParsedOptions, keyOption: string): Signer | undefined {
   const file = options.text(keyOption);
-  if (file === undefined) return undefined;
+  if (file === undefined) {
+    if (options.text('sign-cmd') === undefined) return undefined;
+    throw new GweError(
+      'USAGE_MISSING',
+      `cannot sign with --sign-cmd alone: --${keyOption} FILE is missing, expected the public key that belongs to it`,
+    );
+  }
   const pem = readKeyFile(io, file);
   const command = options.text('sign-cmd');
   if (command !== undefined) {

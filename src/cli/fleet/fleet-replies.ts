@@ -52,6 +52,37 @@ export const PLAN = v.looseObject({
   excluded: v.record(v.string(), v.object({ gateways: v.number(), first: v.array(v.string()) })),
   ways: v.record(v.string(), v.object({ gateways: v.number(), bytes: v.number() })),
   heldBack: v.optional(v.object({ gateways: v.number(), first: v.array(v.string()) })),
+  releases: v.nullish(
+    v.looseObject({
+      release: v.nullable(v.number()),
+      daysLeft: v.nullable(v.number()),
+      problem: v.nullable(v.string()),
+      named: v.array(v.string()),
+      gateways: v.number(),
+      ahead: v.number(),
+    }),
+  ),
+});
+export type PlanReply = v.InferOutput<typeof PLAN>;
+
+const LISTED = v.looseObject({ version: v.string(), digest: v.string(), target: v.optional(v.string()) });
+export const RELEASES = v.looseObject({
+  list: v.nullable(
+    v.looseObject({
+      product: v.string(),
+      release: v.number(),
+      expires: v.number(),
+      apps: v.record(v.string(), v.array(LISTED)),
+    }),
+  ),
+  signatures: v.array(v.string()),
+  problem: v.nullable(v.string()),
+  daysLeft: v.nullable(v.number()),
+  unlisted: v.array(
+    v.object({ app: v.string(), version: v.string(), gateways: v.number(), isUploaded: v.boolean() }),
+  ),
+  installed: v.record(v.string(), v.record(v.string(), v.number())),
+  gateways: v.looseObject({ all: v.number(), goBy: v.number(), stale: v.number(), missing: v.number() }),
 });
 
 const PATCH = v.looseObject({
@@ -98,4 +129,12 @@ export const ROLLOUT = v.looseObject({
 export type RolloutReply = v.InferOutput<typeof ROLLOUT>;
 
 export const ROLLOUTS = v.object({ rollouts: v.array(ROLLOUT) });
-export const UNDONE = v.object({ rollouts: v.array(ROLLOUT), unknown: v.array(v.string()) });
+export const UNDO_PLAN = v.looseObject({
+  isSigned: v.boolean(),
+  steps: v.array(v.looseObject({ artifacts: v.array(v.string()), gateways: v.number() })),
+});
+export const UNDONE = v.object({
+  rollouts: v.array(ROLLOUT),
+  unknown: v.array(v.string()),
+  unsigned: v.optional(v.array(v.string()), []),
+});

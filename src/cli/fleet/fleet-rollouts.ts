@@ -17,7 +17,8 @@ import { cell, renderBytes, renderSpan } from '../shell/screen.ts';
 import { callFleet } from './fleet-client.ts';
 import { productPath } from './fleet-devices.ts';
 import { describePatch } from './fleet-patches.ts';
-import { PLAN, ROLLOUT, ROLLOUTS, type RolloutReply, UNDONE } from './fleet-replies.ts';
+import { describeReleases } from './fleet-releases.ts';
+import { PLAN, ROLLOUT, ROLLOUTS, type RolloutReply } from './fleet-replies.ts';
 import { SPEC_OPTIONS, specOf } from './rollout-spec.ts';
 
 const SIGN_OPTIONS: readonly OptionSpec[] = [
@@ -72,13 +73,6 @@ export const rolloutCommands: readonly CommandSpec[] = [
   act('retry', 'Try again on the gateways on which it failed'),
   act('approve', 'Approve a rollout that somebody else made'),
   act('abort', 'End it; it cannot be resumed'),
-  {
-    path: ['fleet', 'rollout', 'undo'],
-    positionals: ['PRODUCT', 'ROLLOUT'],
-    summary: 'Roll each gateway that has it back to the version that it had',
-    options: CLIENT_OPTIONS,
-    run: undoRollout,
-  },
 ];
 
 function act(verb: string, summary: string): CommandSpec {
@@ -91,7 +85,7 @@ function act(verb: string, summary: string): CommandSpec {
   };
 }
 
-function rolloutPath(call: CommandCall, rest = ''): string {
+export function rolloutPath(call: CommandCall, rest = ''): string {
   return productPath(call, `/rollouts/${pathSegment(positional(call, 1, 'ROLLOUT'))}${rest}`);
 }
 
@@ -116,6 +110,8 @@ async function planRollout(call: CommandCall): Promise<number> {
   call.io.stdout(`${plan.gateways} gateways in waves of ${plan.waves.join(', ')}${span}\n`);
   for (const [way, { gateways, bytes }] of Object.entries(plan.ways))
     call.io.stdout(`${WAYS[way] ?? oneLine(way)}: ${renderBytes(bytes)} to ${gateways} gateways\n`);
+  const about = plan.releases ? describeReleases(plan.releases, call.positionals.slice(1)) : [];
+  for (const line of about) call.io.stdout(`${oneLine(line)}\n`);
   for (const [reason, { gateways, first }] of Object.entries(plan.excluded))
     call.io.stdout(`not ${gateways}: ${oneLine(reason)} (${oneLine(first.join(', '))})\n`);
   if (plan.heldBack !== undefined && plan.heldBack.gateways > 0) {
@@ -137,7 +133,8 @@ async function startRollout(call: CommandCall): Promise<number> {
 
 /** Signed once, here: the server has no key; it passes the signature on, and cannot change what was signed. */
 async function signRollout(call: CommandCall): Promise<unknown> {
-  if (call.options.text('sign-key') === undefined) return undefined;
+  const isSigned = ['sign-key', 'sign-cmd'].some((name) => call.options.text(name) !== undefined);
+  if (!isSigned) return undefined;
   if (call.options.text('until') === undefined)
     throw new GweError(
       'USAGE_MISSING',
@@ -146,7 +143,7 @@ async function signRollout(call: CommandCall): Promise<unknown> {
   const [product = '', ...artifacts] = call.positionals;
   const isTogether = call.options.has('together') && artifacts.length > 1;
   const command = { install: artifacts.map((name) => ({ name })), ...(isTogether ? { together: true } : {}) };
-  const text = (await signText(call, 'sign-key', { product }, JSON.stringify(command))) ?? '{}';
+  const text = (await signText(call, 'sign-key', { product }, { text: JSON.stringify(command) })) ?? '{}';
   return (JSON.parse(text) as { signed?: unknown }).signed;
 }
 
@@ -219,20 +216,8 @@ function rowOf({ id, name, state, wave, waves, waitsFor, until }: RolloutReply):
   return [id, state, `${wave}/${waves.length}`, ...counts, end, oneLine(name), oneLine(waitsFor)];
 }
 
-async function undoRollout(call: CommandCall): Promise<number> {
-  const path = rolloutPath(call, '/undo');
-  const undone = await callFleet(call, UNDONE, { method: 'POST', path, body: {}, what: 'undo the rollout' });
-  if (call.options.has('json')) {
-    printJson(call, undone);
-    return 0;
-  }
-  for (const rollout of undone.rollouts) call.io.stdout(`${headline(rollout)}\n`);
-  if (undone.rollouts.length === 0) call.io.stdout('no gateway has it\n');
-  for (const serial of undone.unknown) call.io.stdout(`${oneLine(serial)}: has no version to go back to\n`);
-  return 0;
-}
-
-function headline({ id, name, state, wave, waves }: RolloutReply): string {
+/** Its id, its name and how far it is. */
+export function headline({ id, name, state, wave, waves }: RolloutReply): string {
   return `${id}  ${oneLine(name)}  ${state}, wave ${wave} of ${waves.length}`;
 }
 

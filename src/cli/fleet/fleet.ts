@@ -10,12 +10,16 @@ import { eventCommands } from './fleet-events.ts';
 import { listCommands } from './fleet-lists.ts';
 import { patchCommands } from './fleet-patches.ts';
 import { peopleCommands } from './fleet-people.ts';
+import { releaseCommand } from './fleet-releases.ts';
 import { rolloutCommands } from './fleet-rollouts.ts';
+import { undoCommand } from './rollout-undo.ts';
 
 export const fleetCommands: readonly CommandSpec[] = [
   ...deviceCommands,
   ...eventCommands,
   ...rolloutCommands,
+  undoCommand,
+  releaseCommand,
   ...listCommands,
   ...patchCommands,
   ...peopleCommands,

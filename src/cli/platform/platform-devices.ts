@@ -197,10 +197,11 @@ async function writeValue(call: CommandCall): Promise<number> {
 
 /** Only commands are signed. */
 async function signValue(call: CommandCall, alias: string, value: string): Promise<string | undefined> {
-  if (call.options.text('sign-key') === undefined) return undefined;
+  const isSigned = ['sign-key', 'sign-cmd'].some((name) => call.options.text(name) !== undefined);
+  if (!isSigned) return undefined;
   if (alias !== 'engine_fetch')
     throw new GweError('USAGE_BAD_OPTION', `--sign-key goes only with engine_fetch; found '${alias}'`);
-  return signText(call, 'sign-key', deviceOf(call), value);
+  return signText(call, 'sign-key', deviceOf(call), { text: value });
 }
 
 function valuesPath(product: string, serial: string): string {

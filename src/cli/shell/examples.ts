@@ -28,6 +28,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'fleet operator list': 'gwe fleet operator list',
   'fleet operator remove': 'gwe fleet operator remove ann@example.com',
   'fleet patch list': 'gwe fleet patch list acme',
+  'fleet releases': 'gwe fleet releases acme',
   'fleet rollout abort': 'gwe fleet rollout abort acme r1 --reason "wrong tarball"',
   'fleet rollout approve': 'gwe fleet rollout approve acme r1',
   'fleet rollout go-on': 'gwe fleet rollout go-on acme r1',

@@ -4,7 +4,7 @@
  */
 import { APP_VERSION_PATTERN } from '../../artifact/name.ts';
 import { countOf, fieldsOf, listOf, matchOf, numberOf, parseJson, textOf } from './decode.ts';
-import type { Traffic } from './record.ts';
+import type { SeenReleases, Traffic } from './record.ts';
 
 interface DeviceInfo {
   readonly gweVersion?: string | undefined;
@@ -17,6 +17,7 @@ interface DeviceInfo {
   readonly uptimeS?: number | undefined;
   /** Bytes free on the file system that apps are unpacked on. */
   readonly freeBytes?: number | undefined;
+  readonly releases?: SeenReleases | undefined;
 }
 
 const TARGET = /^linux-[a-z0-9_]{1,16}$/;
@@ -39,6 +40,19 @@ export function decodeDeviceInfo(text: string): DeviceInfo | undefined {
     intervalS: intervalS === undefined || intervalS === 0 ? undefined : Math.min(intervalS, MAX_INTERVAL_S),
     uptimeS: numberOf(fields.uptime),
     freeBytes: freeOf(listOf(fields.mounts, MOST_MOUNTS)),
+    releases: releasesOf(fieldsOf(fields.releases)),
+  };
+}
+
+function releasesOf(found: Fields | undefined): SeenReleases | undefined {
+  const { state } = found ?? {};
+  if (state !== 'fresh' && state !== 'stale' && state !== 'missing') return undefined;
+  const [release, expires] = [countOf(found?.release), countOf(found?.expires)];
+  return {
+    state,
+    ...(release === undefined ? {} : { release }),
+    ...(expires === undefined ? {} : { expires }),
+    ...(found?.stale_ok === true ? { isLenient: true } : {}),
   };
 }
 

@@ -5,7 +5,7 @@
 import { decodeDeviceInfo, decodeUsageReport } from './device-info.ts';
 import { decodeEngineReport, mergeApps } from './engine-report.ts';
 import { decodeFetchStatus, type StatusReport } from './fetch-status.ts';
-import type { AppRecord, Traffic } from './record.ts';
+import type { AppRecord, SeenReleases, Traffic } from './record.ts';
 import { NO_TRACES, type SharingTraces, traceSharing } from './sharing.ts';
 
 export interface Knowledge {
@@ -18,6 +18,7 @@ export interface Knowledge {
   /** `APP VERSION` that waits for data budget. */
   readonly waiting?: string | undefined;
   readonly traffic?: Traffic | undefined;
+  readonly releases?: SeenReleases | undefined;
   readonly apps: ReadonlyMap<string, AppRecord>;
   readonly traces: SharingTraces;
   /** Which report could not be read, and when. */

@@ -23,6 +23,16 @@ export interface Traffic {
   readonly purposes: readonly (readonly [purpose: string, bytes: number])[];
 }
 
+/** The release list that a gateway goes by, in its own words. */
+export interface SeenReleases {
+  readonly state: 'fresh' | 'stale' | 'missing';
+  readonly release?: number | undefined;
+  /** Unix seconds. */
+  readonly expires?: number | undefined;
+  /** It installs what is new past that. */
+  readonly isLenient?: boolean | undefined;
+}
+
 export interface GatewayRecord {
   readonly product: string;
   readonly serial: string;
@@ -42,6 +52,8 @@ export interface GatewayRecord {
   /** Bytes left of its data budget. */
   readonly budgetLeftBytes?: number | undefined;
   readonly traffic?: Traffic | undefined;
+  /** Unknown where it goes by no release list, or has not said so. */
+  readonly releases?: SeenReleases | undefined;
   /** Why no rollout may touch it. */
   readonly hold?: string | undefined;
   /** Two machines report with its key. */

@@ -3,7 +3,7 @@
  * are.
  */
 import { moveRollout, settle } from './move.ts';
-import { type Rollout, tallyOf } from './rollout.ts';
+import { countIn, type Rollout, tallyOf } from './rollout.ts';
 import { badOf } from './stop-rule.ts';
 import { beginFirstWave, nextWave } from './tick.ts';
 
@@ -22,6 +22,24 @@ function refuse(rollout: Rollout, verb: string): Result {
   return { refusal: `cannot ${verb} rollout '${rollout.id}': it is ${rollout.state}` };
 }
 
+/**
+ * A command whose signature has ended is refused by every gateway that wants one, and the server cannot sign another
+ * (src/protocol/README.md, "Signed commands").
+ */
+function refuseEnded(rollout: Rollout, verb: string, at: number): Result | undefined {
+  const until = Number(rollout.policy.signed?.until ?? Number.POSITIVE_INFINITY);
+  if (at < until) return undefined;
+  const end = new Date(until * 1000).toISOString().replace('.000', '');
+  return {
+    refusal: `cannot ${verb} rollout '${rollout.id}': the signature of its command ended at ${end}, and gateways that want one would refuse it; start another rollout with --sign-key FILE and a later --until`,
+  };
+}
+
+/** Where a gateway still waits to be shown the command. */
+function refuseEndedIfWaiting(rollout: Rollout, verb: string, at: number): Result | undefined {
+  return countIn(rollout.waves, ['waiting']) === 0 ? undefined : refuseEnded(rollout, verb, at);
+}
+
 /** Ends the draft: the rollout then waits for a second person where it needs one, otherwise for its patches. */
 export function submit(rollout: Rollout, act: Act): Result {
   const moved = moveRollout(rollout, { ...act, event: rollout.needsApproval ? 'submit' : 'start' });
@@ -32,7 +50,8 @@ export function approve(rollout: Rollout, act: Act): Result {
   if (rollout.state === 'awaiting-approval' && act.by === rollout.author)
     return { refusal: `cannot approve rollout '${rollout.id}': ${act.by} made it, expected another person` };
   const moved = moveRollout(rollout, { ...act, event: 'approve' });
-  return moved === undefined ? refuse(rollout, 'approve') : { rollout: moved };
+  if (moved === undefined) return refuse(rollout, 'approve');
+  return refuseEnded(rollout, 'approve', act.at) ?? { rollout: moved };
 }
 
 /** Opens the first wave: the patches are there, or the time to wait for them is over. */
@@ -54,12 +73,16 @@ export function pause(rollout: Rollout, act: Act): Result {
 export function resume(rollout: Rollout, act: Act): Result {
   const moved = moveRollout(rollout, { ...act, event: 'resume' });
   if (moved === undefined) return refuse(rollout, 'resume');
+  const ended = refuseEndedIfWaiting(rollout, 'resume', act.at);
+  if (ended !== undefined) return ended;
   return { rollout: rollout.by === 'rule' ? acceptBad(moved) : settle(moved, act.at) };
 }
 
 /** The answer to `held`: go on with the next wave in spite of what this one lacks. */
 export function goOn(rollout: Rollout, act: Act): Result {
   if (rollout.state !== 'held') return refuse(rollout, 'go on with');
+  const ended = refuseEndedIfWaiting(rollout, 'go on with', act.at);
+  if (ended !== undefined) return ended;
   return { rollout: acceptBad(nextWave(rollout, act)) };
 }
 
@@ -69,6 +92,8 @@ function acceptBad(rollout: Rollout): Rollout {
 
 /** Opens the wave again for members that a person put back to `waiting`. */
 export function reopen(rollout: Rollout, act: Act): Result {
+  const ended = refuseEnded(rollout, 'retry', act.at);
+  if (ended !== undefined) return ended;
   if (rollout.state === 'running') return { rollout };
   const moved = moveRollout(rollout, { ...act, event: 'reopened' });
   return moved === undefined ? refuse(rollout, 'retry') : { rollout: settle(moved, act.at) };

@@ -29,6 +29,8 @@ export interface PlanInput {
   readonly targets?: readonly string[] | undefined;
   /** Free bytes that a gateway needs to unpack it. */
   readonly neededBytes?: number | undefined;
+  /** Why the gateway itself would refuse it, as far as that is known here. */
+  refusalOf?(gateway: GatewayRecord): string | undefined;
   /** How many bytes a gateway fetches, and in which way. */
   fetchOf(gateway: GatewayRecord): { readonly way: 'patch' | 'chunks' | 'whole'; readonly bytes: number };
   /** Unix seconds. */
@@ -79,6 +81,8 @@ function findReason(gateway: GatewayRecord, input: PlanInput): string | undefine
     return 'made for another target';
   if (artifacts.every(({ app, version }) => gateway.apps.get(app)?.version === version))
     return 'there already';
+  const refusal = input.refusalOf?.(gateway);
+  if (refusal !== undefined) return refusal;
   const isFull =
     neededBytes !== undefined && gateway.freeBytes !== undefined && gateway.freeBytes < neededBytes;
   return isFull ? 'disk too full' : undefined;

@@ -37,6 +37,14 @@ const KnowledgeSchema = v.object({
       purposes: v.array(v.tuple([v.string(), v.number()])),
     }),
   ),
+  releases: v.optional(
+    v.object({
+      state: v.picklist(['fresh', 'stale', 'missing']),
+      release: v.optional(v.number()),
+      expires: v.optional(v.number()),
+      isLenient: v.optional(v.boolean()),
+    }),
+  ),
   apps: v.array(v.tuple([v.string(), AppSchema])),
   traces: v.object({
     boots: v.array(v.string()),

@@ -173,6 +173,19 @@ test('a machine is read from what the agent writes', () => {
   assert.ok((info?.uptimeS ?? 0) > 0 && (info?.freeBytes ?? 0) > 0);
 });
 
+test('which release list a gateway goes by is read from its own words, and from no others', () => {
+  const of = (releases: unknown): unknown => decodeDeviceInfo(JSON.stringify({ releases }))?.releases;
+  assert.deepEqual(of({ state: 'stale', release: 3, expires: AT, stale_ok: true }), {
+    state: 'stale',
+    release: 3,
+    expires: AT,
+    isLenient: true,
+  });
+  assert.deepEqual(of({ state: 'fresh', release: -1, expires: 'x', stale_ok: 1 }), { state: 'fresh' });
+  for (const other of [undefined, null, 'fresh', [], { state: 'good' }, {}])
+    assert.equal(of(other), undefined);
+});
+
 test('free bytes are those of the file system that apps are on', () => {
   const mounts = [
     { path: '/', available: 1 },
