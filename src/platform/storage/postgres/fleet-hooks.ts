@@ -28,8 +28,10 @@ export const NO_HOOKS: FleetHooks = {
 };
 
 export const FLEET_HOOKS: FleetHooks = {
-  isDueSql: `EXISTS (SELECT 1 FROM fleet_member
-    WHERE fleet_member.device = device.id AND fleet_member.state IN ('waiting', 'offered'))`,
+  // Whoever decides holds the rollout's row: of those that wait, only they whose wave has begun.
+  isDueSql: `EXISTS (SELECT 1 FROM fleet_member JOIN fleet_rollout ON fleet_rollout.id = fleet_member.rollout
+    WHERE fleet_member.device = device.id AND (fleet_member.state = 'offered' OR fleet_member.state = 'waiting'
+      AND fleet_rollout.state = 'running' AND fleet_member.wave <= (fleet_rollout.body::json->>'wave')::integer))`,
   written,
   decide,
 };

@@ -78,6 +78,26 @@ export async function writeRollout(query: Query, rollout: Rollout): Promise<void
   await query(sql, rollout.id, rollout.state, encodeRollout(rollout));
 }
 
+/** Part of a transaction that holds the rollout: the states of members that moved by the passing of time. */
+export async function writeMembers(
+  query: Query,
+  rolloutId: string,
+  moved: readonly { readonly deviceId: number; readonly member: Member }[],
+): Promise<void> {
+  if (moved.length === 0) return;
+  const members = moved.map(({ member }) => member);
+  await query(
+    `UPDATE fleet_member SET state = new.state, since = new.since, heard_at = new.heard_at
+     FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::bigint[]) AS new (device, state, since, heard_at)
+     WHERE fleet_member.rollout = $1 AND fleet_member.device = new.device`,
+    rolloutId,
+    moved.map(({ deviceId }) => deviceId),
+    members.map(({ state }) => state),
+    members.map(({ since }) => since),
+    members.map(({ heardAt }) => heardAt),
+  );
+}
+
 async function writeMember(
   query: Query,
   { rolloutId, deviceId }: { rolloutId: string; deviceId: number },

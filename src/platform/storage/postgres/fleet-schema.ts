@@ -69,6 +69,7 @@ CREATE TABLE fleet_member (
   PRIMARY KEY (rollout, device)
 ) WITH (fillfactor = 80);
 CREATE INDEX fleet_member_device ON fleet_member (device, state);
+CREATE INDEX fleet_member_state ON fleet_member (rollout, state, device);
 CREATE TABLE fleet_token (
   id text COLLATE "C" PRIMARY KEY,
   digest text NOT NULL,

@@ -1,15 +1,16 @@
 /** Rollouts in PostgreSQL. Every step holds the rollout's row, so that several processes may do it at once. */
 import type { AuditFacts } from '../../../fleet/people/audit.ts';
-import { AGENT_OLD } from '../../../fleet/rollout/agent-knows.ts';
 import { reopen } from '../../../fleet/rollout/operate.ts';
-import { noteHeard, retryMember } from '../../../fleet/rollout/report.ts';
+import { retryMember } from '../../../fleet/rollout/report.ts';
 import { noCounts } from '../../../fleet/rollout/rollout.ts';
-import { LONGEST_UPDATE_S, tickMember, tickRollout } from '../../../fleet/rollout/tick.ts';
+import { tickRollout } from '../../../fleet/rollout/tick.ts';
 import { DEFAULT_INTERVAL_S, decodeRollout, encodeRollout, toStoredRollout } from '../fleet-rows.ts';
-import { toMember, toPair } from '../fleet-steps.ts';
+import { toMember } from '../fleet-steps.ts';
 import type { Change, FleetStorage, RolloutChanged, StoredRollout } from '../fleet-storage.ts';
+import { createMemberPass } from '../member-pass.ts';
 import { toPage } from '../page.ts';
 import { type Connection, NOW, type Query } from './connection.ts';
+import { createDueMembers } from './due-members.ts';
 import { MEMBER_SQL, pairsInState, writeChange, writeRollout, writeRolloutChange } from './fleet-members.ts';
 import { addAudit } from './people-table.ts';
 
@@ -35,7 +36,7 @@ interface Context {
 export function createRolloutTable(context: Context): RolloutTable {
   const { connection, tellAll } = context;
   const { query, transaction } = connection;
-  let lookedAt = 0;
+  const passMembers = createMemberPass(createDueMembers(connection));
   return {
     createRollout: (stored, waves, audit) =>
       transaction(async (tx) => {
@@ -67,9 +68,8 @@ export function createRolloutTable(context: Context): RolloutTable {
     async tickRollouts() {
       const [row] = await query(`SELECT ${NOW} AS now`);
       const now = Number(row?.now);
-      const isMembersTurn = Math.abs(now - lookedAt) >= MEMBERS_EVERY_S;
-      if (isMembersTurn) lookedAt = now;
-      await tickRollouts(context, now, isMembersTurn);
+      await passMembers(now);
+      await tickRollouts(context, now);
     },
   };
 }
@@ -155,24 +155,12 @@ async function retryRollout(query: Query, which: Which, audit: AuditFacts): Prom
   return (await findRollout(query, which.product, which.id, '')) ?? 'unknown';
 }
 
-const OPEN = "('running', 'soaking', 'paused', 'held', 'aborted')";
-const DUE_STATES = "('waiting', 'offered', 'taken', 'working', 'deferred', 'installed')";
-/** How often members are checked: their deadlines are minutes at least. */
-const MEMBERS_EVERY_S = 60;
-/** How many members are changed in one transaction. */
-const MOST_TOGETHER = 200;
-
-async function tickRollouts(
-  { connection, tellAll }: Context,
-  now: number,
-  isMembersTurn: boolean,
-): Promise<void> {
+/** What happens to rollouts by the passing of time; their members have a pass of their own. */
+async function tickRollouts({ connection, tellAll }: Context, now: number): Promise<void> {
   const rows = await connection.query(
-    `SELECT id FROM fleet_rollout WHERE state IN ('preparing', 'running', 'soaking') OR (state IN ${OPEN} AND EXISTS (
-       SELECT 1 FROM fleet_member WHERE rollout = fleet_rollout.id AND state IN ${DUE_STATES}))`,
+    "SELECT id FROM fleet_rollout WHERE state IN ('preparing', 'running', 'soaking')",
   );
-  for (const { id } of rows) {
-    if (isMembersTurn) await tickMembers(connection, String(id), now);
+  for (const { id } of rows)
     await connection.transaction(async (tx) => {
       // If another process is at it, it need not be done here.
       const [row] = await tx('SELECT body FROM fleet_rollout WHERE id = $1 FOR UPDATE SKIP LOCKED', id);
@@ -183,36 +171,4 @@ async function tickRollouts(
       await writeRolloutChange(tx, before, after);
       await tellAll(tx);
     });
-  }
-}
-
-/** Members whose deadline may be over; `tickMember` decides. No other rows are read. */
-const MAYBE_DUE = `CASE
-  WHEN fleet_member.state IN ('waiting', 'offered') THEN fleet_rollout.state = 'aborted'
-    OR fleet_member.code = '${AGENT_OLD}'
-    OR greatest(fleet_member.heard_at, device.last_seen_at) + 2 * interval_s < $3
-  WHEN fleet_member.state = 'installed' THEN since + 2 * interval_s < $3
-  ELSE least(greatest(fleet_member.heard_at, device.last_seen_at) + 2 * interval_s, since + ${LONGEST_UPDATE_S}) < $3 END`;
-
-async function tickMembers({ transaction }: Connection, id: string, now: number): Promise<void> {
-  const sql = `${MEMBER_SQL} WHERE fleet_member.rollout = $1 AND fleet_member.device > $2
-    AND fleet_member.state IN ${DUE_STATES} AND ${MAYBE_DUE} ORDER BY fleet_member.device LIMIT ${MOST_TOGETHER}`;
-  for (let after: number | undefined = 0; after !== undefined; ) {
-    const from: number = after;
-    after = await transaction(async (tx) => {
-      await tx('SELECT id FROM fleet_rollout WHERE id = $1 FOR UPDATE', id);
-      const rows = await tx(sql, id, from, now);
-      let rollout = rows[0] === undefined ? undefined : decodeRollout(rows[0].body);
-      for (const row of rows) {
-        const pair = toPair(row);
-        const before = { ...pair, rollout: rollout ?? pair.rollout };
-        const member = noteHeard(pair.member, Number(row.last_seen_at));
-        const ticked = tickMember({ rollout: before.rollout, member }, now);
-        if (ticked.member.state === pair.member.state) continue;
-        await writeChange(tx, before, ticked);
-        rollout = ticked.rollout;
-      }
-      return rows.length < MOST_TOGETHER ? undefined : Number(rows.at(-1)?.device);
-    });
-  }
 }

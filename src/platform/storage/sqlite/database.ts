@@ -3,10 +3,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { describeError, GweError } from '../../../base/errors.ts';
-import { FLEET_SCHEMA, PEOPLE_SCHEMA, RECORD_SCHEMA } from './fleet-schema.ts';
+import { FLEET_SCHEMA, MEMBER_INDEX, PEOPLE_SCHEMA, RECORD_SCHEMA } from './fleet-schema.ts';
 
 /** Raised when the tables change; an older gwe refuses a newer file instead of guessing. */
-const SCHEMA_VERSION = 9;
+const SCHEMA_VERSION = 10;
 
 /** How many pages are copied in one turn of the event loop: 2 MiB. */
 const BACKUP_PAGES = 512;
@@ -95,6 +95,7 @@ const UPGRADES: Readonly<Record<number, string>> = {
   6: PEOPLE_SCHEMA,
   7: RECORD_SCHEMA,
   8: 'ALTER TABLE device ADD COLUMN reactivate_until INTEGER NOT NULL DEFAULT 0',
+  9: MEMBER_INDEX,
 };
 
 /** Opens or makes the file. Throws PLATFORM_STATE where the runtime has no SQLite, or the file is not ours. */

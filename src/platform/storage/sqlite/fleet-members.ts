@@ -20,7 +20,9 @@ export function pairsOfDevice(connection: Connection, deviceId: number): StoredP
 
 /** Whether a rollout might have something to show to this device, or to take back. */
 export function hasOpenMember(connection: Connection, deviceId: number): boolean {
-  const sql = "SELECT 1 FROM fleet_member WHERE device = ? AND state IN ('waiting', 'offered') LIMIT 1";
+  const sql = `SELECT 1 FROM fleet_member JOIN fleet_rollout ON fleet_rollout.id = fleet_member.rollout
+    WHERE device = ? AND (fleet_member.state = 'offered' OR fleet_member.state = 'waiting'
+      AND fleet_rollout.state = 'running' AND fleet_member.wave <= fleet_rollout.body ->> '$.wave') LIMIT 1`;
   return connection.statement(sql).get(deviceId) !== undefined;
 }
 

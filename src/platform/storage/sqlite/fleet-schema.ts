@@ -1,3 +1,7 @@
+/** By state: where the deadlines of a large rollout are looked for. */
+export const MEMBER_INDEX =
+  'CREATE INDEX IF NOT EXISTS fleet_member_state ON fleet_member (rollout, state, device);';
+
 /** The tables of the fleet. What belongs to a device is removed with it. */
 export const FLEET_SCHEMA = `
 CREATE TABLE fleet_gateway (
@@ -57,7 +61,7 @@ CREATE TABLE fleet_member (
   PRIMARY KEY (rollout, device)
 ) STRICT;
 CREATE INDEX fleet_member_device ON fleet_member (device, state);
-`;
+${MEMBER_INDEX}`;
 
 /** Gateways on hold, and small records. */
 export const RECORD_SCHEMA = `

@@ -1,10 +1,9 @@
 /** Rollouts in SQLite. */
 import type { AuditFacts } from '../../../fleet/people/audit.ts';
-import { AGENT_OLD } from '../../../fleet/rollout/agent-knows.ts';
 import { reopen } from '../../../fleet/rollout/operate.ts';
-import { noteHeard, retryMember } from '../../../fleet/rollout/report.ts';
+import { retryMember } from '../../../fleet/rollout/report.ts';
 import { type Member, noCounts, type Rollout } from '../../../fleet/rollout/rollout.ts';
-import { LONGEST_UPDATE_S, tickMember, tickRollout } from '../../../fleet/rollout/tick.ts';
+import { tickRollout } from '../../../fleet/rollout/tick.ts';
 import {
   DEFAULT_INTERVAL_S,
   decodeKnowledge,
@@ -12,11 +11,13 @@ import {
   encodeRollout,
   toStoredRollout,
 } from '../fleet-rows.ts';
-import { toMember, toPair } from '../fleet-steps.ts';
+import { toMember } from '../fleet-steps.ts';
 import type { Change, FleetStorage, RolloutChanged, StoredRollout } from '../fleet-storage.ts';
+import { createMemberPass } from '../member-pass.ts';
 import { toPage } from '../page.ts';
 import type { WriteListener } from '../storage.ts';
 import type { Connection } from './connection.ts';
+import { createDueMembers } from './due-members.ts';
 import { auditRule, changePair, pairsInState, writeMember, writeRollout } from './fleet-members.ts';
 import { addAudit } from './people-table.ts';
 
@@ -39,7 +40,7 @@ interface Context {
 
 export function createRolloutTable(context: Context): RolloutTable {
   const { connection, tell } = context;
-  let lookedAt = 0;
+  const passMembers = createMemberPass(createDueMembers(connection));
   return {
     async createRollout(stored, waves, audit) {
       await connection.commit(() => {
@@ -72,10 +73,8 @@ export function createRolloutTable(context: Context): RolloutTable {
       return toPage(rows.map(toMember), limit, ({ serial }) => serial);
     },
     async tickRollouts() {
-      const now = context.nowSeconds();
-      const isMembersTurn = Math.abs(now - lookedAt) >= MEMBERS_EVERY_S;
-      if (isMembersTurn) lookedAt = now;
-      await tickRollouts(context, isMembersTurn);
+      await passMembers(context.nowSeconds());
+      await tickRollouts(context);
     },
   };
 }
@@ -158,23 +157,14 @@ function retryRollout(connection: Connection, which: Which, audit: AuditFacts): 
   return findRollout(connection, which.product, which.id) ?? 'unknown';
 }
 
-const OPEN = "('running', 'soaking', 'paused', 'held', 'aborted')";
-/** How many members are changed in one commit. */
-const MOST_TOGETHER = 200;
-const DUE_STATES = "('waiting', 'offered', 'taken', 'working', 'deferred', 'installed')";
-
-async function tickRollouts(context: Context, isMembersTurn: boolean): Promise<void> {
-  const { connection, nowSeconds, tell } = context;
-  const ids = connection
-    .statement(`SELECT DISTINCT rollout FROM fleet_member JOIN fleet_rollout ON fleet_rollout.id = rollout
-      WHERE fleet_rollout.state IN ${OPEN} AND fleet_member.state IN ${DUE_STATES}
-      UNION SELECT id FROM fleet_rollout WHERE state IN ('preparing', 'running', 'soaking')`)
-    .all()
-    .map((row) => String(row.rollout));
-  for (const id of ids) {
-    if (isMembersTurn) await tickMembers(context, id);
+/** What happens to rollouts by the passing of time; their members have a pass of their own. */
+async function tickRollouts({ connection, nowSeconds, tell }: Context): Promise<void> {
+  const rows = connection
+    .statement("SELECT id FROM fleet_rollout WHERE state IN ('preparing', 'running', 'soaking')")
+    .all();
+  for (const { id } of rows) {
     const isMoved = await connection.commit(() => {
-      const row = connection.statement('SELECT body FROM fleet_rollout WHERE id = ?').get(id);
+      const row = connection.statement('SELECT body FROM fleet_rollout WHERE id = ?').get(String(id));
       if (row === undefined) return false;
       const before: Rollout = decodeRollout(row.body);
       const after = tickRollout(before, nowSeconds());
@@ -185,39 +175,5 @@ async function tickRollouts(context: Context, isMembersTurn: boolean): Promise<v
       return after !== before;
     });
     if (isMoved) tell(undefined);
-  }
-}
-
-/** How often members are checked: their deadlines are minutes at least. */
-const MEMBERS_EVERY_S = 60;
-
-/** Members whose deadline may be over; `tickMember` decides. No other rows are read. */
-const MAYBE_DUE = `CASE
-  WHEN fleet_member.state IN ('waiting', 'offered') THEN fleet_rollout.state = 'aborted'
-    OR fleet_member.code = '${AGENT_OLD}'
-    OR max(fleet_member.heard_at, device.last_seen_at) + 2 * interval_s < ?3
-  WHEN fleet_member.state = 'installed' THEN since + 2 * interval_s < ?3
-  ELSE min(max(fleet_member.heard_at, device.last_seen_at) + 2 * interval_s, since + ${LONGEST_UPDATE_S}) < ?3 END`;
-
-async function tickMembers({ connection, nowSeconds }: Context, id: string): Promise<void> {
-  const sql = `SELECT fleet_member.*, device.serial, device.last_seen_at, fleet_rollout.body FROM fleet_member
-    JOIN device ON device.id = fleet_member.device JOIN fleet_rollout ON fleet_rollout.id = fleet_member.rollout
-    WHERE fleet_member.rollout = ?1 AND fleet_member.device > ?2 AND fleet_member.state IN ${DUE_STATES}
-      AND ${MAYBE_DUE} ORDER BY fleet_member.device LIMIT ${MOST_TOGETHER}`;
-  for (let after = 0; ; ) {
-    const count = await connection.commit(() => {
-      const rows = connection.statement(sql).all(id, after, nowSeconds());
-      for (const row of rows) {
-        const pair = toPair(row);
-        after = pair.deviceId;
-        const seenAt = Number(row.last_seen_at);
-        changePair(connection, pair, ({ rollout, member }) => {
-          const ticked = tickMember({ rollout, member: noteHeard(member, seenAt) }, nowSeconds());
-          return ticked.member.state === member.state ? { rollout, member } : ticked;
-        });
-      }
-      return rows.length;
-    });
-    if (count < MOST_TOGETHER) return;
   }
 }
