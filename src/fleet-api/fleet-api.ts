@@ -14,6 +14,7 @@ import { commandCalls } from './command-calls.ts';
 import { contentCalls } from './content-calls.ts';
 import { csvCalls } from './csv-calls.ts';
 import { gatewayCalls } from './gateway-calls.ts';
+import { historyCalls } from './history-calls.ts';
 import { identify, NOBODY } from './identity.ts';
 import { logCalls } from './log-calls.ts';
 import { noticeCalls } from './notices/notice-calls.ts';
@@ -47,6 +48,7 @@ export const API_CALLS: readonly ApiCall[] = [
   ...commandCalls,
   ...logCalls,
   ...reportCalls,
+  ...historyCalls,
   ...noticeCalls,
 ];
 

@@ -112,12 +112,28 @@ function act(verb: string, permission: ApiCall['permission'], summary: string, r
       const which = { product, id, revision: request.revision };
       const audit = request.audit(`rollout.${verb}`, id);
       const result = await storage.changeRollout(which, (rollout) => run(rollout, step), audit);
+      if (result === 'changed') throw await otherwiseChanged(storage, which);
       if (typeof result === 'string' || 'refusal' in result || result.rollout.state !== 'preparing')
         return changed(result, request);
       await beginIfPrepared(storage, result, request.at);
       return changed((await storage.findRollout(product, id)) ?? 'unknown', request);
     },
   };
+}
+
+/** Says who has changed it meanwhile and how, so that two people who decide at once do not have to guess. */
+async function otherwiseChanged(
+  storage: FleetContext['storage'],
+  { product, id, revision }: { product: string; id: string; revision?: number | undefined },
+): Promise<Refusal> {
+  const now = await storage.findRollout(product, id);
+  if (now === undefined) return new Refusal(404, 'no such rollout');
+  const { state, by, reason } = now.rollout;
+  const why = reason === '' ? '' : `: ${reason}`;
+  return new Refusal(
+    412,
+    `cannot change the rollout: it has changed since it was read (revision ${now.revision}, expected ${revision}). It is ${state} now, by ${by}${why}. Nothing was done; look at it, and decide again`,
+  );
 }
 
 export function changed(result: RolloutChanged, request: Request): Answer {

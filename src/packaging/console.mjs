@@ -1,7 +1,7 @@
 /** The web console: the sources of src/console become a few compressed files, which the executable has in it as text. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { build, transform } from 'esbuild';
 import { ROOT } from './project.mjs';
@@ -25,16 +25,20 @@ export async function consoleFiles() {
     ['', 'html', source('index.html')],
     ['console/icon.svg', 'svg', source('icon.svg')],
     ['console/style.css', 'css', style.code],
-    ['console/main.js', 'js', await script()],
+    ...(await scripts()).map(([name, text]) => [`console/${name}`, 'js', text]),
   ];
   return Object.fromEntries(files.map(([path, type, text]) => [path, packed(TYPES[type], text)]));
 }
 
-async function script() {
+/** The first page loads `main.js`; what few pages need is in files of their own, loaded when they are shown. */
+async function scripts() {
   const result = await build({
     absWorkingDir: ROOT,
     entryPoints: ['src/console/main.tsx'],
     bundle: true,
+    splitting: true,
+    outdir: 'console',
+    chunkNames: '[name]',
     write: false,
     format: 'esm',
     target: ['chrome110', 'firefox115', 'safari16'],
@@ -45,7 +49,7 @@ async function script() {
     logLevel: 'warning',
     tsconfig: 'src/console/tsconfig.json',
   });
-  return result.outputFiles[0].text;
+  return result.outputFiles.map(({ path, text }) => [basename(path), text]);
 }
 
 function packed(type, text) {

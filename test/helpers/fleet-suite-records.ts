@@ -8,6 +8,7 @@ import { createSystemClock } from '../../src/base/clock.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { verifyAudit } from '../../src/fleet/people/audit.ts';
 import { createSealer, SEAL_KEY_BYTES, type Sealer } from '../../src/fleet/people/seal.ts';
+import { keepDay, listDays } from '../../src/fleet-api/days.ts';
 import { enqueue, listDeliveries, listTargets, notifyOnce } from '../../src/fleet-api/notices/notifier.ts';
 import type { Storage } from '../../src/platform/storage/storage.ts';
 import { START_S } from './rollout-parts.ts';
@@ -28,6 +29,34 @@ export const AUDIT = {
 };
 
 export function recordTests(open: OpenFleet): void {
+  test('a fleet is counted once a day, and its days are listed oldest first', async (t) => {
+    const { storage, setClock } = await open(t);
+    await setClock(START_S);
+    const [day, other] = [86_400, { at: START_S, count: 9 }];
+    await keepDay(storage, 'p', START_S);
+    assert.deepEqual(await listDays(storage, 'p', other), []);
+    for (const product of ['p', 'p q', 'p/q']) await storage.createProduct(product);
+    for (const product of ['p', 'p q', 'p/q'])
+      await storage.addDevices(product, [{ serial: 'gw-1', extra: '' }]);
+    for (const product of ['p', 'p q', 'p/q']) await keepDay(storage, product, START_S - 2 * day);
+    await keepDay(storage, 'p', START_S - 9 * day);
+    await storage.addDevices('p', [{ serial: 'gw-2', extra: '' }]);
+    await Promise.all([keepDay(storage, 'p', START_S), keepDay(storage, 'p', START_S)]);
+    await keepDay(storage, 'p', START_S - 2 * day + 60);
+    const first = Math.floor(START_S / day) * day;
+    assert.deepEqual(
+      (await listDays(storage, 'p', other)).map((one) => [one.day - first, one.gateways, one.apps]),
+      [
+        [-2 * day, 1, {}],
+        [0, 2, {}],
+      ],
+    );
+    assert.equal((await listDays(storage, 'p', { at: START_S + 300 * day, count: 366 })).length, 3);
+    await setClock(START_S + 366 * day);
+    await storage.sweepRecords();
+    assert.deepEqual(await listDays(storage, 'p', other), []);
+  });
+
   test('small records are changed one after the other, expire by themselves, and appear in the audit', async (t) => {
     const { storage, setClock } = await open(t);
     await setClock(START_S);

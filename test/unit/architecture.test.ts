@@ -114,7 +114,8 @@ const FOLDERS: Readonly<Record<string, Readonly<Record<string, { may: readonly s
     base: { may: [], why: 'calls, answers, places, words' },
     parts: { may: ['base'], why: 'what several pages show' },
     settings: { may: ['base', 'parts'], why: 'one part of the settings each' },
-    pages: { may: ['base', 'parts', 'settings'], why: 'one page each' },
+    plots: { may: ['base', 'parts'], why: 'lines over time' },
+    pages: { may: ['base', 'parts', 'plots', 'settings'], why: 'one page each' },
   },
   artifact: {
     tar: { may: [], why: 'tar and gzip, strictly' },
@@ -158,6 +159,7 @@ const NPM_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'fast-xml-parser': ['supervisor', 'platform/storage/objects/s3-answers'],
   preact: ['console'],
   'preact/hooks': ['console'],
+  uplot: ['console/plots/plot-canvas'],
   pg: ['platform/storage/postgres/connection'],
   aws4fetch: ['platform/storage/objects/s3-client'],
   // What a stored file may hold is the one thing of base that is said by a schema.

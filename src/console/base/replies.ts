@@ -82,6 +82,14 @@ export type Gateway = Decoded<typeof GATEWAY>;
 
 export const GATEWAYS = object({ devices: list(GATEWAY), next: maybe(text) });
 
+const POINTS = list(object({ at: number, value: number }));
+export const FIGURES = object({ disk: POINTS, memory: POINTS, clock: POINTS, budget: POINTS });
+
+export const DAYS = object({
+  days: list(object({ day: number, gateways: number, monthBytes: number, apps: mapOf(mapOf(number)) })),
+});
+export type Days = Decoded<typeof DAYS>['days'];
+
 export const GROUPS = object({ groups: list(object({ name: text, filter: text })) });
 
 const EVENT = object({

@@ -8,6 +8,7 @@ import { words } from '../base/words.ts';
 import { FirstSteps } from '../parts/first-steps.tsx';
 import { RolloutCard } from '../parts/rollout-card.tsx';
 import { Unread } from '../parts/unread.tsx';
+import { FleetPlots } from '../plots/fleet-plots.tsx';
 
 const NEEDS_A_PERSON = ['awaiting-approval', 'paused', 'held'];
 const MOST_NEEDS = 20;
@@ -47,6 +48,7 @@ export function FleetPage({ say }: { say: (text: string) => void }) {
         </ul>
       </section>
       <Versions status={status} />
+      <FleetPlots />
     </>
   );
 }

@@ -11,6 +11,7 @@ import { Logs } from '../parts/logs.tsx';
 import { TagForm } from '../parts/tag-form.tsx';
 import { Time } from '../parts/time.tsx';
 import { Unread } from '../parts/unread.tsx';
+import { GatewayPlots } from '../plots/gateway-plots.tsx';
 
 export function GatewayPage({ serial, say }: { serial: string; say: (text: string) => void }) {
   const { api, product } = useConsole();
@@ -23,6 +24,7 @@ export function GatewayPage({ serial, say }: { serial: string; say: (text: strin
       <Unread problem={found.problem ?? events.problem} isOld />
       <Facts gateway={found.value} />
       <Apps gateway={found.value} />
+      <GatewayPlots path={path} />
       <Tags gateway={found.value} path={path} say={say} />
       <Logs gateway={found.value} path={path} />
       <Timeline events={events.value ?? []} isRead={events.value !== undefined} />

@@ -7,6 +7,7 @@ import type { Logger } from '../../base/log.ts';
 import { allItems } from '../../platform/storage/page.ts';
 import type { RecordStorage } from '../../platform/storage/record-storage.ts';
 import type { Storage } from '../../platform/storage/storage.ts';
+import { keepDay } from '../days.ts';
 import { findCertificate, findDecisions, findLoops, findSilent } from './find-notices.ts';
 import {
   afterTry,
@@ -40,6 +41,7 @@ const LEASE_S = 30;
 const FIND_EVERY_S = 60;
 const SILENT_EVERY_S = 600;
 const SWEEP_EVERY_S = 300;
+const DAYS_EVERY_S = 600;
 /** How many notices may wait for one target; beyond that no more are stored for it. */
 const MOST_WAITING = 1000;
 const MOST_TOGETHER = 4;
@@ -58,6 +60,7 @@ export async function keepNotifying(
     try {
       if (!(await takeLease(storage, holder))) continue;
       if (await isTime(storage, 'sweep', SWEEP_EVERY_S)) await storage.sweepRecords();
+      if (await isTime(storage, 'days', DAYS_EVERY_S)) await keepDays(context);
       await notifyOnce(context, options);
     } catch (error) {
       log.warn('platform.notices', {}, describeError(error));
@@ -72,6 +75,11 @@ function takeLease(storage: Storage, holder: string): Promise<boolean> {
       ? { result: true, put: { body: holder, endsAt: nowS + LEASE_S } }
       : { result: false },
   );
+}
+
+async function keepDays({ storage, clock }: Context): Promise<void> {
+  for (const product of await allItems((page) => storage.listProducts(page)))
+    await keepDay(storage, product, Math.floor(clock.wallMs() / 1000));
 }
 
 /** One round: finds what is new, where it is time to look, and sends what is due. */

@@ -151,7 +151,9 @@ test('a rollout is planned, started, paused by its ETag, resumed and undone', as
     [paused.body.state, paused.body.waitsFor],
     ['paused', 'somebody to resume or abort it (paused by admin-token: lunch)'],
   );
-  assert.equal((await call('POST', `${path}/resume`, {}, { 'If-Match': read.etag })).status, 412);
+  const late = await call('POST', `${path}/resume`, {}, { 'If-Match': read.etag });
+  assert.equal(late.status, 412);
+  assert.match(late.body.detail, /It is paused now, by admin-token: lunch\. Nothing was done/);
   assert.equal(await reads(0), '');
   assert.equal((await call('POST', `${path}/resume`)).body.state, 'running');
   assert.equal((await call('POST', `${path}/go-on`)).status, 409);
