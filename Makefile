@@ -64,7 +64,7 @@ bench-delta: peers build ## updates between real pairs of versions: bytes on the
 	@$(NODE) --no-warnings test/bench/delta/patches.ts $(if $(ONLY),--only '$(ONLY)')
 
 bench-fleet: database loads build ## check-ins of 100,000 gateways on one platform, beside nginx, a minimal server and pgbench
-	@$(NODE) --no-warnings test/bench/fleet/run.ts
+	@$(NODE) --no-warnings test/bench/fleet/run.ts $(if $(ONLY),--only '$(ONLY)')
 
 clean: ## remove what the build made (the runtimes stay in .cache/runtimes)
 	rm -rf dist .cache/build .cache/test

@@ -22,7 +22,7 @@ export function seedGateways(directory: string, count: number): void {
   database.close();
 }
 
-function knowledgeOf(at: number, seenAt: number): object {
+export function knowledgeOf(at: number, seenAt: number): object {
   const app = {
     version: `1.${at % 7}`,
     status: at % 97 === 0 ? 'FATAL' : 'RUNNING',

@@ -5,7 +5,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startPostgres } from '../../helpers/postgres.ts';
-import { drive, type Fleet, measured } from './parts.ts';
+import { drive, measured } from './parts.ts';
+import type { Bench } from './table.ts';
 
 interface Anchor {
   what: string;
@@ -13,17 +14,17 @@ interface Anchor {
   cpuMicroseconds: number;
 }
 
-export async function anchors(
-  scratch: string,
-  load: string,
-  { keyFile }: Fleet,
-  count: number,
-): Promise<Anchor[]> {
-  return [
-    await nginx(scratch, load, keyFile, count),
-    await minimal(scratch, load, keyFile, count),
-    await pgbench(),
-  ];
+export async function anchors({ scratch, load, part, tell, fleet }: Bench): Promise<void> {
+  const [{ keyFile }, count] = [await fleet(1000), part(20_000)];
+  for (const run of [
+    () => nginx(scratch, load, keyFile, count),
+    () => minimal(scratch, load, keyFile, count),
+    pgbench,
+  ]) {
+    const { what, cpuMicroseconds, rate } = await run();
+    tell({ what: `beside it: ${what}`, value: rate, unit: '/s' });
+    tell({ what: `beside it: ${what}, CPU each`, value: cpuMicroseconds, unit: 'us' });
+  }
 }
 
 async function nginx(scratch: string, load: string, keyFile: string, count: number): Promise<Anchor> {

@@ -4,7 +4,8 @@
  *
  *   -c N   at once (64)      -n N  in all (10000)     -r N  a second, whatever the answers do (as fast as they come)
  *   -t     over TLS, a full handshake each            -H    long polls: open N of them, say so, hold them until stdin ends
- *   -s N   begin with the key of this number
+ *   -T     over TLS, each after the first resumed by the ticket of an earlier one
+ *   -s N   begin with the key of this number          -b F   write the form in this file, and read
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -29,15 +30,18 @@ struct connection {
   int fd, filled, sent, length;
   double due;
   SSL *ssl;
-  char request[512], answer[2048];
+  char request[6144], answer[2048];
 };
 
-static int port, at_once = 64, total = 10000, first, is_tls, holds, events;
+static int port, at_once = 64, total = 10000, first, is_tls, resumes, holds, events;
 static double rate;
+static char form[4096];
+static int form_length;
 static char (*keys)[KEY_LENGTH + 1];
 static int key_count, started, done, failed, held;
 static double *latencies;
 static SSL_CTX *tls;
+static SSL_SESSION *session;
 
 static double now(void) {
   struct timespec t;
@@ -64,6 +68,13 @@ static void read_keys(const char *path) {
   fclose(file);
 }
 
+static void read_form(const char *path) {
+  FILE *file = fopen(path, "r");
+  if (file == NULL) die(path);
+  form_length = (int)fread(form, 1, sizeof form, file);
+  fclose(file);
+}
+
 static void watch(struct connection *c, uint32_t wanted, int change) {
   struct epoll_event event = {.events = wanted, .data.ptr = c};
   epoll_ctl(events, change, c->fd, &event);
@@ -72,6 +83,9 @@ static void watch(struct connection *c, uint32_t wanted, int change) {
 static void finish(struct connection *c, int is_good) {
   if (is_good) latencies[done++] = now() - c->due;
   else failed++;
+  /* The ticket came with the answer. */
+  if (is_good && resumes && session == NULL && SSL_SESSION_is_resumable(SSL_get_session(c->ssl)))
+    session = SSL_get1_session(c->ssl);
   if (c->ssl != NULL) SSL_free(c->ssl);
   c->ssl = NULL;
   close(c->fd);
@@ -89,10 +103,17 @@ static void begin(struct connection *c, double due) {
   int one = 1;
   setsockopt(c->fd, IPPROTO_IP, 24 /* IP_BIND_ADDRESS_NO_PORT */, &one, sizeof one);
   c->length = snprintf(c->request, sizeof c->request,
-                       "GET /onep:v1/stack/alias?engine_fetch&update_interval HTTP/1.1\r\nHost: localhost:%d\r\n"
+                       "%s /onep:v1/stack/alias?engine_fetch&update_interval HTTP/1.1\r\nHost: localhost:%d\r\n"
                        "X-Exosite-CIK: %s\r\nAccept: application/x-www-form-urlencoded; charset=utf-8\r\n"
-                       "%s\r\n",
-                       port, keys[number], holds ? "Request-Timeout: 290000\r\n" : "Connection: close\r\n");
+                       "%s",
+                       form_length ? "POST" : "GET", port, keys[number],
+                       holds ? "Request-Timeout: 290000\r\n" : "Connection: close\r\n");
+  if (form_length > 0)
+    c->length += sprintf(c->request + c->length, "Content-Type: application/x-www-form-urlencoded; charset=utf-8\r\n"
+                         "Content-Length: %d\r\n", form_length);
+  c->length += sprintf(c->request + c->length, "\r\n");
+  memcpy(c->request + c->length, form, form_length);
+  c->length += form_length;
   c->sent = c->filled = 0;
   c->due = due;
   c->state = CONNECTING;
@@ -151,6 +172,7 @@ static void step(struct connection *c) {
       c->ssl = SSL_new(tls);
       SSL_set_fd(c->ssl, c->fd);
       SSL_set_connect_state(c->ssl);
+      if (resumes && session != NULL) SSL_set_session(c->ssl, session);
       c->state = SHAKING;
     }
   }
@@ -175,13 +197,15 @@ static double share(double part) {
 
 static void read_options(int count, char **words) {
   int letter;
-  while ((letter = getopt(count, words, "c:n:r:s:tH")) != -1) {
+  while ((letter = getopt(count, words, "c:n:r:s:b:tTH")) != -1) {
     if (letter == 'c') at_once = atoi(optarg);
     if (letter == 'n') total = atoi(optarg);
     if (letter == 'r') rate = atof(optarg);
     if (letter == 's') first = atoi(optarg);
-    if (letter == 't') is_tls = 1;
+    if (letter == 't' || letter == 'T') is_tls = 1;
+    if (letter == 'T') resumes = 1;
     if (letter == 'H') holds = 1;
+    if (letter == 'b') read_form(optarg);
   }
   if (count - optind != 2) {
     fprintf(stderr, "usage: load [options] PORT KEYS\n");

@@ -53,10 +53,18 @@ export interface Served {
   end(): Promise<void>;
 }
 
-/** The executable on that directory; `env` for what is preloaded. */
+interface Serving {
+  isTls?: boolean;
+  /** What is preloaded. */
+  env?: Record<string, string>;
+  /** Further options. */
+  words?: readonly string[];
+}
+
+/** The executable on that directory. */
 export async function serve(
   fleet: Fleet,
-  { isTls = false, env = {} }: { isTls?: boolean; env?: Record<string, string> } = {},
+  { isTls = false, env = {}, words = [] }: Serving = {},
 ): Promise<Served> {
   const { serverCert, serverKey } = makeCertificates(fleet.directory);
   const file = (name: string, text: string | Buffer): string => {
@@ -76,7 +84,7 @@ export async function serve(
   ];
   // It notes in the home of its user where it is.
   const all = { ...process.env, HOME: fleet.directory, XDG_STATE_HOME: fleet.directory, ...env };
-  return measured(EXECUTABLE, [...args, ...(isTls ? tls : [])], all, fleet.directory);
+  return measured(EXECUTABLE, [...args, ...words, ...(isTls ? tls : [])], all, fleet.directory);
 }
 
 /** A program that prints its URL when it listens. */

@@ -3,6 +3,7 @@
  * what is shown.
  */
 import { type FleetEvent, learn, type Written } from '../../../fleet/gateway/learn.ts';
+import { IN_FLIGHT } from '../../../fleet/rollout/member-states.ts';
 import { decodeKnowledge, encodeKnowledge } from '../fleet-rows.ts';
 import { applyNews, concernsRollouts, decideOne, inDecidingOrder, type News } from '../fleet-steps.ts';
 import type { Query } from './connection.ts';
@@ -27,11 +28,19 @@ export const NO_HOOKS: FleetHooks = {
   decide: async () => undefined,
 };
 
+/**
+ * Whoever decides holds the rollout's row. So of the members that wait, only those do whose wave has begun, and only
+ * while a slot is free.
+ */
+const HAS_TURN = `fleet_member.wave <= (fleet_rollout.body::json->>'wave')::integer AND
+  (SELECT sum(${IN_FLIGHT.map((state) => `(each->'counts'->>'${state}')::integer`).join(' + ')})
+    FROM json_array_elements(fleet_rollout.body::json->'waves') AS each)
+  < (fleet_rollout.body::json->'policy'->>'concurrency')::integer`;
+
 export const FLEET_HOOKS: FleetHooks = {
-  // Whoever decides holds the rollout's row: of those that wait, only they whose wave has begun.
   isDueSql: `EXISTS (SELECT 1 FROM fleet_member JOIN fleet_rollout ON fleet_rollout.id = fleet_member.rollout
-    WHERE fleet_member.device = device.id AND (fleet_member.state = 'offered' OR fleet_member.state = 'waiting'
-      AND fleet_rollout.state = 'running' AND fleet_member.wave <= (fleet_rollout.body::json->>'wave')::integer))`,
+    WHERE fleet_member.device = device.id AND (fleet_member.state = 'offered'
+      OR fleet_member.state = 'waiting' AND fleet_rollout.state = 'running' AND ${HAS_TURN}))`,
   written,
   decide,
 };

@@ -1,5 +1,5 @@
 /** Members of rollouts in SQLite: a row each, written with its rollout's counters in one transaction. */
-import type { MemberState } from '../../../fleet/rollout/member-states.ts';
+import { IN_FLIGHT, type MemberState } from '../../../fleet/rollout/member-states.ts';
 import type { Pair } from '../../../fleet/rollout/move.ts';
 import type { Member, Rollout } from '../../../fleet/rollout/rollout.ts';
 import { decodeRollout, encodeRollout, ruleFacts } from '../fleet-rows.ts';
@@ -18,11 +18,16 @@ export function pairsOfDevice(connection: Connection, deviceId: number): StoredP
   return connection.statement(sql).all(deviceId).map(toPair);
 }
 
+/** Whoever decides has a commit of its own: of the members that wait, only those whose wave has begun and has a slot. */
+const HAS_TURN = `fleet_member.wave <= fleet_rollout.body ->> '$.wave' AND
+  (SELECT sum(${IN_FLIGHT.map((state) => `value ->> '$.counts.${state}'`).join(' + ')})
+    FROM json_each(fleet_rollout.body, '$.waves')) < fleet_rollout.body ->> '$.policy.concurrency'`;
+
 /** Whether a rollout might have something to show to this device, or to take back. */
 export function hasOpenMember(connection: Connection, deviceId: number): boolean {
   const sql = `SELECT 1 FROM fleet_member JOIN fleet_rollout ON fleet_rollout.id = fleet_member.rollout
     WHERE device = ? AND (fleet_member.state = 'offered' OR fleet_member.state = 'waiting'
-      AND fleet_rollout.state = 'running' AND fleet_member.wave <= fleet_rollout.body ->> '$.wave') LIMIT 1`;
+      AND fleet_rollout.state = 'running' AND ${HAS_TURN}) LIMIT 1`;
   return connection.statement(sql).get(deviceId) !== undefined;
 }
 
