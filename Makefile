@@ -43,7 +43,7 @@ fuzz: runtime ## every decoder of outside bytes, GWE_FUZZ_SECONDS (600) for each
 demo: supervisor $(if $(FLEET),database objects) build ## an update from upload to rollback, on this machine, in half a minute; FLEET=1: on two platforms, PostgreSQL and Swift
 	@FLEET=$(FLEET) $(NODE) --no-warnings test/demo/run.ts
 
-sandbox: supervisor build ## a platform, a supervisord and a gateway, and a shell to play with them
+sandbox: supervisor build ## a platform, three gateways and a rollout that fails: the console with a login, and a shell to play with them
 	@$(NODE) test/demo/sandbox.ts
 
 dist: executables ## executables, checksums and artifacts for every target, into dist/, and their sizes

@@ -18,6 +18,8 @@ export interface GweOptions {
   /** With the gateway's root. */
   onGateway?: boolean;
   inWorkshop?: boolean;
+  /** In this directory, below `home`. */
+  inside?: string;
   /** Nothing is shown. */
   quiet?: boolean;
 }
@@ -45,10 +47,14 @@ export interface Stage {
   startFleet(): Promise<void>;
   /** Ends the first of the two at once, as a crash would. */
   killFirstPlatform(): Promise<void>;
-  startSupervisord(): Promise<void>;
+  /** Of the gateway with this root; without it, of the stage's one gateway. */
+  startSupervisord(root?: string): Promise<void>;
   supervisorctl(...args: string[]): string;
   close(): Promise<void>;
 }
+
+/** Only ends what would wait for ever: a busy machine takes its time. */
+const DEADLINE_MS = 90_000;
 
 export function createStage(): Stage {
   const home = mkdtempSync(join(tmpdir(), 'gwe-demo-'));
@@ -60,7 +66,9 @@ export function createStage(): Stage {
     PATH: process.env.PATH ?? '',
     HOME: home,
   };
-  const config = join(root, 'etc/supervisor/supervisord.conf');
+  const configOf = (of: string): string => join(of, 'etc/supervisor/supervisord.conf');
+  const control = (of: string, args: readonly string[]): string =>
+    spawnSync('supervisorctl', ['-c', configOf(of), ...args], { env, encoding: 'utf8' }).stdout;
   const endings: (() => void | Promise<void>)[] = [];
   const serve = async (args: readonly string[], more: Readonly<Record<string, string>>): Promise<Served> => {
     const all = ['platform', 'serve', ...args, '--listen', '127.0.0.1:0'];
@@ -73,7 +81,7 @@ export function createStage(): Stage {
     });
     const url = await stage.expect(
       'the line "listening on URL"',
-      30_000,
+      DEADLINE_MS,
       () => /listening on (\S+)/.exec(printed)?.[1],
     );
     showOutput(printed, home);
@@ -93,15 +101,18 @@ export function createStage(): Stage {
       showOutput(readFileSync(path, 'utf8').replaceAll(root, 'gateway'), home);
     },
     heading: (text) => say(`\n${BOLD[0]}== ${text}${BOLD[1]}`),
-    gwe(args, { onGateway = false, inWorkshop = false, quiet = false } = {}) {
+    gwe(args, { onGateway = false, inWorkshop = false, quiet = false, inside } = {}) {
+      const place = inside ?? (inWorkshop ? 'workshop' : undefined);
       const all = onGateway ? ['--root', root, ...args] : [...args];
       const words = ['gwe', ...all.map((word) => shorten(quote(word), home))];
       if (!quiet)
         say(
-          foldCommand(inWorkshop ? ['(cd', 'workshop;', ...words.slice(0, -1), `${words.at(-1)})`] : words),
+          foldCommand(
+            place === undefined ? words : ['(cd', `${place};`, ...words.slice(0, -1), `${words.at(-1)})`],
+          ),
         );
       const result = spawnSync(GWE, all, {
-        cwd: inWorkshop ? workshop : home,
+        cwd: join(home, place ?? '.'),
         env,
         encoding: 'utf8',
         timeout: 30_000,
@@ -146,16 +157,15 @@ export function createStage(): Stage {
       first.kill('SIGKILL');
       await gone;
     },
-    async startSupervisord() {
-      writeConfigs(root, config);
-      say(`$ supervisord -c ${shorten(config, home)}`);
-      children.push(spawn('supervisord', ['-n', '-c', config], { env, stdio: 'ignore' }));
-      await stage.expect('gwe RUNNING under supervisord', 15_000, () =>
-        /gwe\s+RUNNING/.test(stage.supervisorctl('status')) ? true : undefined,
+    async startSupervisord(of = root) {
+      writeConfigs(of, configOf(of));
+      say(`$ supervisord -c ${shorten(configOf(of), home)}`);
+      children.push(spawn('supervisord', ['-n', '-c', configOf(of)], { env, stdio: 'ignore' }));
+      await stage.expect('gwe RUNNING under supervisord', DEADLINE_MS, () =>
+        /gwe\s+RUNNING/.test(control(of, ['status'])) ? true : undefined,
       );
     },
-    supervisorctl: (...args) =>
-      spawnSync('supervisorctl', ['-c', config, ...args], { env, encoding: 'utf8' }).stdout,
+    supervisorctl: (...args) => control(root, args),
     async close() {
       for (const child of children.reverse()) await end(child);
       for (const ending of endings.reverse()) await ending();
