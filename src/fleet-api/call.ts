@@ -12,6 +12,16 @@ import type { Storage } from '../platform/storage/storage.ts';
 import type { SignOn } from './people/sign-on.ts';
 import type { Recent } from './recent.ts';
 
+/** What the platform was started with, as far as a person asks for it. */
+interface ServerFacts {
+  /** How long the history of values is kept; without it, as long as there is room. */
+  readonly keepHistoryS: number | undefined;
+  readonly database: 'SQLite' | 'PostgreSQL';
+  readonly content: 'files' | 'S3' | 'database';
+  /** How long requests may go on when it ends. */
+  readonly drainS: number;
+}
+
 export interface FleetContext {
   readonly storage: Storage;
   readonly clock: Pick<Clock, 'wallMs' | 'sleep'>;
@@ -22,6 +32,7 @@ export interface FleetContext {
   readonly sealer: Sealer | undefined;
   /** A provider of identities, where there is one. */
   readonly signOn?: SignOn | undefined;
+  readonly server?: ServerFacts | undefined;
 }
 
 /** Who asks. */

@@ -14,7 +14,7 @@ import { commandCalls } from './command-calls.ts';
 import { contentCalls } from './content-calls.ts';
 import { csvCalls } from './csv-calls.ts';
 import { gatewayCalls } from './gateway-calls.ts';
-import { historyCalls } from './history-calls.ts';
+import { historyCalls } from './history/history-calls.ts';
 import { identify, NOBODY } from './identity.ts';
 import { logCalls } from './log-calls.ts';
 import { noticeCalls } from './notices/notice-calls.ts';
@@ -29,6 +29,7 @@ import { createRecent } from './recent.ts';
 import { releaseCalls } from './release-calls.ts';
 import { reportCalls } from './report-calls.ts';
 import { rolloutCalls } from './rollout-calls.ts';
+import { serverCalls } from './server-calls.ts';
 import { sessionCalls } from './session-calls.ts';
 import { undoCalls } from './undo-calls.ts';
 
@@ -49,6 +50,7 @@ export const API_CALLS: readonly ApiCall[] = [
   ...logCalls,
   ...reportCalls,
   ...historyCalls,
+  ...serverCalls,
   ...noticeCalls,
 ];
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createSystemClock } from '../../src/base/clock.ts';
-import { keepDay } from '../../src/fleet-api/days.ts';
+import { keepDay } from '../../src/fleet-api/history/days.ts';
 import type { Storage } from '../../src/platform/storage/storage.ts';
 import { openConsoleRig, runningHello } from '../helpers/console-rig.ts';
 import { eventually } from '../helpers/eventually.ts';

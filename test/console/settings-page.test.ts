@@ -23,6 +23,17 @@ test('an admin adds a person, makes a token, tells somebody, and finds all of it
     const password = await page.getByLabel('First password of vera').inputValue();
     assert.equal((await call('POST', '/login', { name: 'vera', password })).name, 'vera');
     await page.getByRole('row', { name: /^vera operator in p a password off/ }).waitFor();
+    await page.getByRole('button', { name: 'Change the role of vera' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Change the role of vera' });
+    await dialog.getByText('Now: operator in p.').waitFor();
+    await dialog.getByLabel('Role').selectOption('viewer');
+    await dialog.getByLabel('In product').selectOption('*');
+    await dialog.getByRole('button', { name: 'Change the role' }).click();
+    await page.getByRole('row', { name: /^vera viewer in all products a password off/ }).waitFor();
+    await dialog.waitFor({ state: 'detached' });
+    assert.deepEqual((await call('GET', '/operators')).operators[0].grants, [
+      { role: 'viewer', product: '*' },
+    ]);
     await page.getByLabel('Name', { exact: true }).fill('vera');
     await page.getByRole('button', { name: 'Add a person' }).click();
     await page.getByRole('alert').getByText("cannot add 'vera'").waitFor();
@@ -57,6 +68,14 @@ test('an admin adds a person, makes a token, tells somebody, and finds all of it
     const { targets } = await call('GET', '/targets');
     assert.deepEqual([targets[0].url, targets[0].kinds], [url, ['silent']]);
     await remove(url);
+  });
+
+  await t.test('what the server is set to is shown, and where it is changed', async () => {
+    await page.getByRole('link', { name: 'Server', exact: true }).click();
+    await page
+      .getByRole('row', { name: /^History of values kept as long as there is room.*--keep-history DAYS$/ })
+      .waitFor();
+    await page.getByRole('row', { name: /^Second factors can be turned on/ }).waitFor();
   });
 
   await t.test('the audit has the newest first', async () => {

@@ -8,7 +8,7 @@ import { createSystemClock } from '../../src/base/clock.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { verifyAudit } from '../../src/fleet/people/audit.ts';
 import { createSealer, SEAL_KEY_BYTES, type Sealer } from '../../src/fleet/people/seal.ts';
-import { keepDay, listDays } from '../../src/fleet-api/days.ts';
+import { keepDay, listDays } from '../../src/fleet-api/history/days.ts';
 import { enqueue, listDeliveries, listTargets, notifyOnce } from '../../src/fleet-api/notices/notifier.ts';
 import type { Storage } from '../../src/platform/storage/storage.ts';
 import { START_S } from './rollout-parts.ts';

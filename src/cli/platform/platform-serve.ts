@@ -110,7 +110,8 @@ async function serve(call: CommandCall): Promise<number> {
     keepHistorySeconds: keepHistory(call),
     ...(tls === undefined ? {} : { tls }),
     adminToken: readToken(tokenFile),
-    operatorApi: ({ bodyLimits, ...context }) => createFleetApi({ ...context, signOn, sealer }, bodyLimits),
+    operatorApi: ({ bodyLimits, ...context }) =>
+      createFleetApi({ ...context, signOn, sealer, server: factsOf(call) }, bodyLimits),
     operatorPages: consoleFiles,
     background: (parts, closing) => keepNotifying(parts, { ...notices, sealer }, closing),
     clock,
@@ -148,6 +149,14 @@ function refuseOpenHttp(host: string, tls: object | undefined): void {
     `cannot listen on '${host}' without TLS: keys would cross the network in the clear, ` +
       'expected --tls-cert and --tls-key, a loopback address, or --insecure-http',
   );
+}
+
+/** For an admin to look at. */
+function factsOf(call: CommandCall): Parameters<typeof createFleetApi>[0]['server'] {
+  const isDatabase = databaseOf(call) !== undefined;
+  const content = objectsOf(call) !== undefined ? 'S3' : isDatabase ? 'database' : 'files';
+  const database = isDatabase ? 'PostgreSQL' : 'SQLite';
+  return { database, content, keepHistoryS: keepHistory(call), drainS: drainSeconds(call) };
 }
 
 /** In seconds; `undefined` to keep it for ever. Throws USAGE_BAD_VALUE. */

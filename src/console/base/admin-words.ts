@@ -157,6 +157,7 @@ export const settingWords = {
     targets: 'Who is told',
     audit: 'Audit',
     products: 'Products',
+    server: 'Server',
   },
   parts: 'Parts of the settings',
   once: 'Shown this once: copy it now.',
@@ -198,6 +199,10 @@ export const settingWords = {
     no: 'off',
     firstPassword: (name: string) => `First password of ${name}`,
     removeAsk: (name: string) => `Remove ${name}? All sessions of ${name} end at once.`,
+    change: 'Change the role',
+    changeOf: (name: string) => `Change the role of ${name}`,
+    changeHint: (now: string) => `Now: ${now}. What you choose takes the place of all of it, at once.`,
+    changed: (name: string) => `Role changed: ${name}`,
     says: (role: string, product: string) => `${role} in ${product === '*' ? 'all products' : product}`,
   },
   tokens: {

@@ -227,4 +227,13 @@ export const AUDIT = object({
   ),
 });
 
+export const SERVER = object({
+  database: maybe(text),
+  content: maybe(text),
+  keepHistoryS: maybe(number),
+  drainS: maybe(number),
+  hasSecondFactors: flag,
+  hasSingleSignOn: flag,
+});
+
 export const SECOND_FACTOR = object({ secret: text });

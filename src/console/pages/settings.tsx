@@ -7,6 +7,7 @@ import { NewProduct } from '../parts/new-product.tsx';
 import { Account } from '../settings/account.tsx';
 import { AuditList } from '../settings/audit-list.tsx';
 import { People } from '../settings/people.tsx';
+import { Server } from '../settings/server.tsx';
 import { Targets } from '../settings/targets.tsx';
 import { Tokens } from '../settings/tokens.tsx';
 
@@ -16,8 +17,9 @@ const PERMISSIONS = {
   targets: 'notice.write',
   audit: 'audit.read',
   products: 'gateway.import',
+  server: 'audit.read',
 } as const;
-const TABS = ['account', 'people', 'tokens', 'targets', 'audit', 'products'] as const;
+const TABS = ['account', 'people', 'tokens', 'targets', 'audit', 'products', 'server'] as const;
 type Tab = (typeof TABS)[number];
 
 export function SettingsPage({ route, say }: { route: Route; say: (text: string) => void }) {
@@ -57,6 +59,8 @@ function TabPage({ tab, route, say }: { tab: Tab; route: Route; say: (text: stri
       return <AuditList before={route.query.get('before') ?? ''} />;
     case 'products':
       return <Products say={say} />;
+    case 'server':
+      return <Server />;
   }
 }
 

@@ -6,7 +6,8 @@ import { useConsole, useLoaded } from '../base/context.ts';
 import { object } from '../base/decode.ts';
 import { plain } from '../base/format.ts';
 import { NEW_OPERATOR, OPERATORS } from '../base/replies.ts';
-import { Confirm, type Question } from '../parts/confirm.tsx';
+import { words } from '../base/words.ts';
+import { Confirm, Dialog, type Question } from '../parts/confirm.tsx';
 import { type Field, Form } from '../parts/form.tsx';
 import { Secret } from '../parts/secret.tsx';
 import { Table } from '../parts/table.tsx';
@@ -81,6 +82,8 @@ type Person = NonNullable<ReturnType<typeof OPERATORS>>['operators'][number];
 function PeopleTable({ people, say }: { people: readonly Person[]; say: (text: string) => void }) {
   const { api, refresh } = useConsole();
   const [question, setQuestion] = useState<Question>();
+  const [chosen, setChosen] = useState<string>();
+  const changing = people.find(({ name }) => name === chosen);
   const remove = (name: string): Question => ({
     ask: says.people.removeAsk(plain(name)),
     action: says.remove,
@@ -103,18 +106,63 @@ function PeopleTable({ people, say }: { people: readonly Person[]; say: (text: s
             sayGrants(grants),
             hasPassword ? says.people.byPassword : says.people.bySignOn,
             hasSecondFactor ? says.people.yes : says.people.no,
-            <button
-              key="remove"
-              type="button"
-              aria-label={says.removeIt(plain(name))}
-              onClick={() => setQuestion(remove(name))}
-            >
-              {says.remove}
-            </button>,
+            <span key="acts" class="actions">
+              <button
+                type="button"
+                aria-label={says.people.changeOf(plain(name))}
+                onClick={() => setChosen(name)}
+              >
+                {says.people.change}
+              </button>
+              <button
+                type="button"
+                aria-label={says.removeIt(plain(name))}
+                onClick={() => setQuestion(remove(name))}
+              >
+                {says.remove}
+              </button>
+            </span>,
           ],
         }))}
       />
       {question !== undefined && <Confirm question={question} close={() => setQuestion(undefined)} />}
+      {changing !== undefined && (
+        <RoleDialog person={changing} say={say} close={() => setChosen(undefined)} />
+      )}
     </>
+  );
+}
+
+interface RoleDialogProps {
+  readonly person: Person;
+  say(text: string): void;
+  close(): void;
+}
+
+function RoleDialog({ person: { name, grants }, say, close }: RoleDialogProps) {
+  const { api, session, refresh } = useConsole();
+  const [first] = grants;
+  const fields = roleFields(session.products).map((field) => ({
+    ...field,
+    ...(first === undefined ? {} : { first: field.name === 'role' ? first.role : first.product }),
+  }));
+  const submit = async (of: (field: string) => string): Promise<void> => {
+    const body = { grants: [{ role: of('role'), product: of('product') }] };
+    const path = `/operators/${encodeURIComponent(name)}/grants`;
+    await api.change({ method: 'PUT', path, body, decoder: object({}) });
+    say(says.people.changed(plain(name)));
+    close();
+    refresh();
+  };
+  return (
+    <Dialog title={says.people.changeOf(plain(name))} close={close}>
+      <p class="hint">{says.people.changeHint(sayGrants(grants))}</p>
+      <Form fields={fields} action={says.people.change} submit={submit} />
+      <p class="actions">
+        <button type="button" onClick={close}>
+          {words.confirm.cancel}
+        </button>
+      </p>
+    </Dialog>
   );
 }

@@ -7,7 +7,7 @@ import type { Logger } from '../../base/log.ts';
 import { allItems } from '../../platform/storage/page.ts';
 import type { RecordStorage } from '../../platform/storage/record-storage.ts';
 import type { Storage } from '../../platform/storage/storage.ts';
-import { keepDay } from '../days.ts';
+import { keepDay } from '../history/days.ts';
 import { findCertificate, findDecisions, findLoops, findSilent } from './find-notices.ts';
 import {
   afterTry,

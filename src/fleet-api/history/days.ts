@@ -1,7 +1,7 @@
 /** The versions of a fleet as they were once a day: counted when the first platform looks that day, and kept for a year. */
 import * as v from 'valibot';
-import type { FleetStorage } from '../platform/storage/fleet-storage.ts';
-import type { RecordStorage } from '../platform/storage/record-storage.ts';
+import type { FleetStorage } from '../../platform/storage/fleet-storage.ts';
+import type { RecordStorage } from '../../platform/storage/record-storage.ts';
 
 export const MOST_DAYS = 366;
 const DAY_S = 86_400;

@@ -1,7 +1,7 @@
 /** How a gateway and a fleet were before: figures of a gateway from its reports, versions of a fleet day by day. */
-import { figuresOf } from '../fleet/gateway/figures.ts';
-import { Refusal } from '../platform/http/exchange.ts';
-import { type Answer, type ApiCall, type FleetContext, nameOf, type Request } from './call.ts';
+import { figuresOf } from '../../fleet/gateway/figures.ts';
+import { Refusal } from '../../platform/http/exchange.ts';
+import { type Answer, type ApiCall, type FleetContext, nameOf, type Request } from '../call.ts';
 import { listDays, MOST_DAYS } from './days.ts';
 
 export const historyCalls: readonly ApiCall[] = [

@@ -1,0 +1,38 @@
+/** Every sentence about what the platform is set to, in English. */
+
+export const serverWords = {
+  hint: 'These are set where the platform is started, or on each gateway; this page shows them.',
+  what: 'What',
+  is: 'Is',
+  changed: 'Changed by',
+  unknown: 'unknown',
+  retention: 'History of values',
+  forEver: 'kept as long as there is room: 1,000 values and 8 MB of each, 64 MB of a gateway',
+  days: (count: number) => `kept for ${count.toLocaleString('en')} ${count === 1 ? 'day' : 'days'}`,
+  retentionBy: 'gwe platform serve --keep-history DAYS',
+  storage: 'Stored in',
+  storageBy: 'gwe platform serve --database and --objects; gwe platform copy moves it',
+  contentIn: (place: string) => `content in ${place}`,
+  backup: 'Backup',
+  backupIs:
+    'made where a command makes it, also while the platform serves; who is told of a failed one is under "Who is told"',
+  backupBy: 'gwe platform backup --to DIR, then gwe platform verify --from DIR',
+  windows: 'Windows',
+  windowsIs: 'a part of each rollout: a gateway fetches at once, and installs in the window',
+  windowsBy: "gwe fleet rollout start --window 'Sat,Sun 01:00-05:00 Europe/Berlin'",
+  keys: 'Keys of signatures',
+  keysIs:
+    'on each gateway; where there is one, it refuses what is unsigned. Who signed an item is shown by its page under "Content"',
+  keysBy: 'etc/gwe/keys.d/NAME.pub on the gateway; gwe sign for content',
+  factors: 'Second factors',
+  factorsOn: 'can be turned on by each person under "Account"',
+  factorsOff: 'not possible: the platform has no key to seal their secrets',
+  factorsBy: 'gwe platform serve --seal-key-file FILE',
+  signOn: 'Single sign-on',
+  on: 'on',
+  off: 'off',
+  signOnBy: 'gwe platform serve --oidc-issuer URL',
+  drain: 'At its end',
+  drainIs: (seconds: number) => `requests under way may go on for ${seconds} s`,
+  drainBy: 'gwe platform serve --drain SECONDS',
+};
