@@ -17,7 +17,7 @@ import {
 import type { Connection } from './connection.ts';
 import { changePair, hasOpenMember, pairsOfDevice } from './fleet-members.ts';
 
-interface DeviceWrite {
+export interface DeviceWrite {
   readonly alias: string;
   readonly value: string;
   readonly before: string;
@@ -30,8 +30,8 @@ export interface FleetHooks {
   isWatched(alias: string): boolean;
   /** Whether the value before a write to this alias is needed. */
   usesBefore(alias: string): boolean;
-  /** Part of a commit: the device has written this value. */
-  written(deviceId: number, write: DeviceWrite): void;
+  /** Part of a commit: the device has written these watched values. */
+  written(deviceId: number, writes: readonly DeviceWrite[]): void;
   isDue(deviceId: number, aliases: readonly string[]): boolean;
   /**
    * Part of a commit: the device is about to read its command. Returns the text to put there, empty to take one back,
@@ -44,22 +44,29 @@ export function createFleetHooks(connection: Connection): FleetHooks {
   return {
     isWatched,
     usesBefore,
-    written: (deviceId, write) => written(connection, deviceId, write),
+    written: (deviceId, writes) => written(connection, deviceId, writes),
     isDue: (deviceId, aliases) => aliases.includes(COMMAND_ALIAS) && hasOpenMember(connection, deviceId),
     decide: (deviceId, current, at) => decide(connection, deviceId, current, at),
   };
 }
 
-function written(connection: Connection, deviceId: number, write: DeviceWrite): void {
+function written(connection: Connection, deviceId: number, writes: readonly DeviceWrite[]): void {
+  if (writes.length === 0) return;
   const row = connection.statement('SELECT knowledge FROM fleet_gateway WHERE device = ?').get(deviceId);
   const before = decodeKnowledge(row?.knowledge);
-  const learnt = learn(before, write);
-  if (learnt.knowledge !== before) {
-    const sql = 'INSERT OR REPLACE INTO fleet_gateway (device, knowledge) VALUES (?, ?)';
-    connection.statement(sql).run(deviceId, encodeKnowledge(learnt.knowledge));
+  let knowledge = before;
+  const news: News[] = [];
+  for (const write of writes) {
+    const learnt = learn(knowledge, write);
+    knowledge = learnt.knowledge;
+    const fresh = learnt.events.filter((event) => addEvent(connection, deviceId, event));
+    news.push({ learnt, fresh, at: write.at });
   }
-  const fresh = learnt.events.filter((event) => addEvent(connection, deviceId, event));
-  tellRollouts(connection, deviceId, { learnt, fresh, at: write.at });
+  if (knowledge !== before) {
+    const sql = 'INSERT OR REPLACE INTO fleet_gateway (device, knowledge) VALUES (?, ?)';
+    connection.statement(sql).run(deviceId, encodeKnowledge(knowledge));
+  }
+  tellRollouts(connection, deviceId, news.filter(concernsRollouts));
 }
 
 /** False if the event exists already. */
@@ -74,10 +81,10 @@ function addEvent(connection: Connection, deviceId: number, event: FleetEvent): 
   return Number(added.changes) > 0;
 }
 
-function tellRollouts(connection: Connection, deviceId: number, news: News): void {
-  if (!concernsRollouts(news)) return;
+function tellRollouts(connection: Connection, deviceId: number, news: readonly News[]): void {
+  if (news.length === 0) return;
   for (const pair of pairsOfDevice(connection, deviceId))
-    changePair(connection, pair, (now) => applyNews(now, news));
+    changePair(connection, pair, (now) => news.reduce(applyNews, now));
 }
 
 function decide(connection: Connection, deviceId: number, current: string, at: number): string | undefined {

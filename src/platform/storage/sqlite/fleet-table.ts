@@ -24,17 +24,25 @@ interface Context {
   toDevice(row: Record<string, unknown>): Device;
 }
 
-/** How many rows are looked at for one page: other requests are served between two pages. */
+/** How many rows are looked at for one page. */
 const MOST_LOOKED_AT = 400;
+/** How many are looked at before other requests are served: some milliseconds. */
+const AT_ONCE = 100;
+
+/** In each turn of the event loop one list goes on, however many are being made. */
+function createTurns(): () => Promise<void> {
+  let last = Promise.resolve();
+  return () => {
+    last = last.then(() => new Promise((resolve) => setImmediate(resolve)));
+    return last;
+  };
+}
 
 export function createGatewayTable(context: Context): GatewayTable {
   const { connection } = context;
+  const turn = createTurns();
   return {
-    async listGateways(product, request) {
-      // Lets check-ins be served between one page and the next.
-      await new Promise<void>((resolve) => setImmediate(resolve));
-      return listGateways(context, product, request);
-    },
+    listGateways: (product, request) => listGateways(context, turn, product, request),
     findGateway: async (product, serial) => {
       const sql = `${GATEWAY_SQL} WHERE product = ? AND serial = ?`;
       const row = connection.statement(sql).get(product, serial);
@@ -82,22 +90,28 @@ const GATEWAY_SQL = `SELECT device.*, fleet_gateway.knowledge,
     (SELECT reason FROM fleet_hold WHERE fleet_hold.device = device.id) AS hold
   FROM device LEFT JOIN fleet_gateway ON fleet_gateway.device = device.id`;
 
-function listGateways(
+async function listGateways(
   context: Context,
+  turn: () => Promise<void>,
   product: string,
   { after = '', limit, chosen = () => true }: Parameters<FleetStorage['listGateways']>[1],
-): Page<FleetGateway> {
-  const sql = `${GATEWAY_SQL} WHERE product = ? AND serial > ? ORDER BY serial LIMIT ?`;
-  const rows = context.connection.statement(sql).all(product, after, MOST_LOOKED_AT + 1);
-  const nowS = context.nowSeconds();
+): Promise<Page<FleetGateway>> {
+  const sql = `${GATEWAY_SQL} WHERE product = ? AND serial > ? ORDER BY serial LIMIT ${AT_ONCE + 1}`;
   const found: FleetGateway[] = [];
-  for (const row of rows.slice(0, MOST_LOOKED_AT)) {
-    const gateway = toGateway(context, row);
-    if (chosen(gateway, nowS)) found.push(gateway);
-    if (found.length > limit) return toPage(found, limit, ({ serial }) => serial);
+  let next = after;
+  for (let looked = 0; looked < MOST_LOOKED_AT; looked += AT_ONCE) {
+    await turn();
+    const rows = context.connection.statement(sql).all(product, next);
+    const nowS = context.nowSeconds();
+    for (const row of rows.slice(0, AT_ONCE)) {
+      const gateway = toGateway(context, row);
+      if (chosen(gateway, nowS)) found.push(gateway);
+      if (found.length > limit) return toPage(found, limit, ({ serial }) => serial);
+    }
+    if (rows.length <= AT_ONCE) return { items: found, next: undefined };
+    next = String(rows[AT_ONCE - 1]?.serial);
   }
-  const last = rows.length > MOST_LOOKED_AT ? rows[MOST_LOOKED_AT - 1] : undefined;
-  return { items: found, next: last === undefined ? undefined : String(last.serial) };
+  return { items: found, next };
 }
 
 function toGateway({ nowSeconds, toDevice }: Context, row: Record<string, unknown>): FleetGateway {

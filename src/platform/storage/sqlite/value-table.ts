@@ -14,7 +14,7 @@ import type {
 } from '../value-storage.ts';
 import { type Connection, TakenBack } from './connection.ts';
 import { keepKey } from './device-table.ts';
-import type { FleetHooks } from './fleet-hooks.ts';
+import type { DeviceWrite, FleetHooks } from './fleet-hooks.ts';
 import { addHistory, blobText, hasPoint, type NewValue, readHistory } from './history-table.ts';
 import type { Maintenance } from './maintenance.ts';
 
@@ -125,6 +125,7 @@ function writeValues(
   const { connection, nowSeconds } = context;
   const now = nowSeconds();
   const stamp = stampDevice(connection, deviceId, values.length, now);
+  const reports: DeviceWrite[] = [];
   for (const [index, [alias, value]] of values.entries()) {
     if (writer === 'device' && value === '' && isNewerThanShown(connection, deviceId, alias)) continue;
     const fresh: NewValue = { alias, value, timestamp: now, writer };
@@ -132,9 +133,9 @@ function writeValues(
     const before = context.fleet.usesBefore(alias) ? currentText(connection, deviceId, alias) : '';
     setCurrent(connection, deviceId, fresh, { modifiedAt: stamp.modifiedAt, sequence });
     addHistory(connection, deviceId, fresh, { sequence, now });
-    if (isReport(context, writer, alias))
-      context.fleet.written(deviceId, { alias, value, before, at: now, sequence, address });
+    if (isReport(context, writer, alias)) reports.push({ alias, value, before, at: now, sequence, address });
   }
+  context.fleet.written(deviceId, reports);
   return isWithinShare(connection, deviceId) ? 'done' : new TakenBack('too-much');
 }
 
