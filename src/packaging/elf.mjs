@@ -69,6 +69,7 @@ const FIELDS = {
 };
 
 export const PT_LOAD = 1;
+export const PT_NOTE = 4;
 export const PT_PHDR = 6;
 const SHT_SYMTAB = 2;
 export const SHT_NOBITS = 8;

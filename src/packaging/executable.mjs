@@ -18,10 +18,12 @@ import {
   TARGETS,
   VERSION,
 } from './project.mjs';
+import { withRoom } from './room.mjs';
 import { ensureHostRuntime, shippedRuntime } from './runtimes.mjs';
+import { withEvenNote } from './sea-note.mjs';
 
 /** Raised when the steps below change in a way that their inputs do not show. */
-const RECIPE = 9;
+const RECIPE = 10;
 
 /**
  * pkg looks for a runtime by the CPU named, and makes the blob by one for this machine's CPU. Naming the shipped one by
@@ -112,7 +114,8 @@ export async function makeExecutable(target, text, output) {
     try {
       const made = await injectBundle(work, target, runtime, text);
       // Last: stripping and injecting expect a file as the linker left it.
-      fs.writeFileSync(made, withoutSpareData(fs.readFileSync(made), fs.readFileSync(runtime.path)));
+      const whole = withEvenNote(fs.readFileSync(made));
+      fs.writeFileSync(made, withoutSpareData(whole, fs.readFileSync(runtime.path)));
       fs.chmodSync(made, 0o755);
       fs.renameSync(made, output);
     } finally {
@@ -133,7 +136,7 @@ async function injectBundle(work, target, runtime, text) {
     version: runtime.version,
     generator,
   };
-  fs.writeFileSync(job.bundle, text);
+  fs.writeFileSync(job.bundle, withRoom(text));
   const node = await ensureHostRuntime();
   const env = { ...process.env, HOME: work, TMPDIR: work, NODE_OPTIONS: '' };
   runQuietly(node, ['src/packaging/pkg-sea.mjs', JSON.stringify(job)], env);

@@ -184,7 +184,7 @@ function unpackPublished(name: string, { version, integrity }: Published, tree: 
   }
 }
 
-/** The executable as it is, and one whose bundle has a line more. */
+/** The executable as it is, and one with one line of its text changed. */
 function placeBuild(version: 'old' | 'new'): MakeTree {
   return (tree) => {
     const file = join(tree, 'gwe');
