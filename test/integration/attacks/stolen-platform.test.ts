@@ -1,9 +1,12 @@
 /**
  * A stolen platform with everything but the keys, as a script: each thing that it may try, for an hour of simulated
- * time. It knows the device's key, and every command, list and artifact that was ever signed.
+ * time. It knows the device's key, and every command, list and artifact that was ever signed. GWE_FAULTS=full lets the
+ * gateway check in each minute of the hour, otherwise every ten minutes.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { createSystemClock } from '../../../src/base/clock.ts';
+import { createWritePace } from '../../../src/protocol/wire/write-pace.ts';
 import type { CheckInRig } from '../../helpers/check-in-rig.ts';
 import { makeIndexed, newKey } from '../../helpers/indexed.ts';
 import { startPlatform, type TestPlatform } from '../../helpers/platform.ts';
@@ -23,8 +26,9 @@ import {
 const people = createPeople();
 const { sign, lister } = people;
 const thief = newKey();
-const STEP_MS = 20 * 60_000;
-const STEPS = 3;
+const STEPS = process.env.GWE_FAULTS === 'full' ? 60 : 6;
+const STEP_MS = 3_600_000 / STEPS;
+const MARGIN_MS = 600_000;
 const nowS = (): number => Math.floor(Date.now() / 1000);
 
 describe('a stolen platform with everything but the keys', () => {
@@ -33,6 +37,8 @@ describe('a stolen platform with everything but the keys', () => {
   const digests: Record<string, string> = {};
   let commands: string[] = [];
   let lists: Buffer[] = [];
+  /** Of the list that counts in the end. */
+  const expiresS = nowS() + 3 * DAY_S;
 
   before(async () => {
     platform = await startPlatform();
@@ -68,15 +74,24 @@ describe('a stolen platform with everything but the keys', () => {
     return listReleases({ release, versions, by: [lister], expiresS: nowS() + 3 * DAY_S, ...more });
   }
 
+  /** The pause between two writes of an alias is over as well. */
+  function passTime(ms: number): void {
+    rig.runCycle(ms);
+    Object.assign(rig.kept, { pace: createWritePace(createSystemClock()) });
+  }
+
   /** For an hour: what it does again and again, and that nothing comes of it. */
   async function tryFor(attack: (step: number) => Promise<unknown>): Promise<void> {
     const installed = JSON.stringify(rig.context.installed.all());
     const ran = ranOn(rig);
     for (let step = 0; step < STEPS; step++) {
       await attack(step);
-      rig.runCycle(STEP_MS);
+      passTime(STEP_MS);
       await rig.checkIn();
       assert.deepEqual(ranOn(rig), ran, `step ${step}: an install.sh has run`);
+      // What it tried is told by the same check-in, of whose reports it can withhold what it likes.
+      const { code } = (await rig.told()).at(-1) ?? {};
+      assert.match(String(code), /^(COMMAND_UNTRUSTED|COMMAND_STALE|ARTIFACT_[A-Z]+)$/);
     }
     await platform.write('p1', rig.serial, 'engine_fetch', '');
     await rig.checkIn();
@@ -84,6 +99,7 @@ describe('a stolen platform with everything but the keys', () => {
     assert.deepEqual(versionsOf(JSON.stringify(rig.context.installed.all())), versionsOf(installed));
   }
 
+  const gatewayS = (): number => Math.floor(rig.context.clock.wallMs() / 1000);
   const send = (text: string): Promise<void> => platform.write('p1', rig.serial, 'engine_fetch', text);
   const afresh = (text: string, step: number): string =>
     JSON.stringify({ ...(JSON.parse(text) as object), id: `s${step}.${nowS()}` });
@@ -140,7 +156,7 @@ describe('a stolen platform with everything but the keys', () => {
       await putList(platform, list ?? Buffer.alloc(0));
       await tryFor((step) => send(afresh(order, step)));
     }
-    await putList(platform, await listing(4, ['one.v2', 'one.v3', 'one.v4']));
+    await putList(platform, await listing(4, ['one.v2', 'one.v3', 'one.v4'], { expiresS }));
   });
 
   test('keys of its own, by a set that nobody has signed, on the order of nobody', async () => {
@@ -155,8 +171,8 @@ describe('a stolen platform with everything but the keys', () => {
   });
 
   test('what it still can: a command is put off up to its until, and not beyond', async () => {
-    const order = await sign(installing('one.v4'), { untilS: nowS() + 20 * 3600 + 3600 });
-    const late = { ...(JSON.parse(order) as object), not_before: nowS() + 20 * 3600 };
+    const order = await sign(installing('one.v4'), { untilS: gatewayS() + 21 * 3600 });
+    const late = { ...(JSON.parse(order) as object), not_before: gatewayS() + 20 * 3600 };
     await send(JSON.stringify(late));
     await rig.checkIn();
     assert.equal(activeIn(rig, 'one'), '2');
@@ -166,22 +182,39 @@ describe('a stolen platform with everything but the keys', () => {
     assert.equal((await rig.told()).at(-1)?.code, 'COMMAND_STALE');
   });
 
+  test('what it still can: try again what failed, which is told each time, and ends with its until', async () => {
+    digests['one.v5'] = await people.put(platform, 'one', '5', 1);
+    await putList(platform, await listing(5, ['one.v2', 'one.v3', 'one.v4', 'one.v5'], { expiresS }));
+    const order = await sign(installing('one.v5'), { untilS: gatewayS() + 3600 });
+    const runs = (): number => ranOn(rig).filter((one) => one === 'one 5').length;
+    for (const tries of [1, 2, 3]) {
+      await send(afresh(order, tries));
+      passTime(STEP_MS / 6);
+      await rig.checkIn();
+      assert.equal(runs(), tries);
+      const { outcome, version } = (await rig.told()).at(-1) ?? {};
+      assert.deepEqual([outcome, version, activeIn(rig, 'one')], ['rolled-back', '5', '2']);
+    }
+    passTime(3_600_000);
+    await send(afresh(order, 4));
+    await rig.checkIn();
+    assert.deepEqual([runs(), (await rig.told()).at(-1)?.code], [3, 'COMMAND_STALE']);
+  });
+
   test('what it still can: withhold, which is told as stale within the time that the list has', async () => {
     const state = async (): Promise<unknown> => {
       await rig.checkIn();
       const info = JSON.parse((await platform.read('p1', rig.serial, 'device_info')) ?? '{}');
       return (info as { releases: { state: string } }).releases.state;
     };
+    passTime(expiresS * 1000 - rig.context.clock.wallMs() - MARGIN_MS);
     assert.equal(await state(), 'fresh');
-    for (let days = 0; days < 4; days++) {
-      rig.runCycle(DAY_S * 1000);
-      await rig.checkIn();
-    }
-    assert.equal(await state(), 'stale');
-    const before = (await rig.told()).length;
-    await send(await sign(installing('one.v3'), { untilS: nowS() + 8 * DAY_S }));
+    passTime(MARGIN_MS);
+    assert.equal(await state(), 'stale', 'by the first check-in after its end');
+    await send(await sign(installing('one.v3'), { untilS: gatewayS() + DAY_S }));
+    passTime(STEP_MS);
     await rig.checkIn();
-    assert.equal((await rig.told())[before]?.code, 'ARTIFACT_STALE');
+    assert.equal((await rig.told()).at(-1)?.code, 'ARTIFACT_STALE');
     assert.equal(activeIn(rig, 'one'), '2');
   });
 });
