@@ -22,7 +22,7 @@ const PASS_EVERY_S = 60;
 /** How many members are changed in one transaction. */
 export const MOST_TOGETHER = 500;
 /** How many parts that have a next one a tick looks at. */
-const MOST_PARTS = 10;
+const MOST_PARTS = 5;
 
 /** Members of one rollout in one state, from the device after `after` on. */
 export interface Part {

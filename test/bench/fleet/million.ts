@@ -25,7 +25,8 @@ export async function million({ scratch, load, part, tell }: Bench): Promise<voi
       ]);
       const ticks = await work();
       const { p99, failed } = await checkIns;
-      if (failed > 0) throw new Error(`${failed} check-ins failed`);
+      if (failed > 0)
+        tell({ what: 'check-ins that failed meanwhile', value: failed, unit: '', goal: { most: 0 } });
       const most = Math.max(...ticks);
       const name = `${count} members in PostgreSQL, ${what}`;
       tell({

@@ -7,6 +7,9 @@ import { type MemberTable, MOST_TOGETHER, type Part, tickTogether } from '../mem
 import type { Connection, Query } from './connection.ts';
 import { writeMembers, writeRolloutChange } from './fleet-members.ts';
 
+/** Any number of a class of locks that nothing else in the database uses: one lock for each rollout. */
+const LOCKS = 714_652;
+
 /** How many members are looked at in one statement. */
 const MOST_LOOKED_AT = 10_000;
 
@@ -36,6 +39,9 @@ export function createDueMembers({ query, transaction }: Connection): MemberTabl
     look: (part, now) => look(query, part, now),
     move: ({ rollout: { id }, state }, due, now) =>
       transaction(async (tx) => {
+        // If another process is at it, it need not be done here.
+        const [lock] = await tx('SELECT pg_try_advisory_xact_lock($1, hashtext($2)) AS is_free', LOCKS, id);
+        if (lock?.is_free !== true) return;
         const [row] = await tx('SELECT body FROM fleet_rollout WHERE id = $1 FOR UPDATE', id);
         if (row === undefined) return;
         const before = decodeRollout(row.body);
