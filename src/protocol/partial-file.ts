@@ -200,8 +200,14 @@ export function partialSource(path: string): (PartialSource & { keptBytes: numbe
   return { id, sizeBytes, updated, keptBytes: partialBytes(path, note.output) };
 }
 
-/** Removes a partial file and its note. */
+/** Removes a partial file and its note. Either without the other does no harm, so that they share a sync. */
 export function removePartialFile(path: string): void {
-  removeFileDurable(path);
-  removeFileDurable(notePath(path));
+  try {
+    const [first, last] = [path, notePath(path)].filter(isThere);
+    if (last !== undefined && first !== undefined && fs.lstatSync(first).isFile()) unlinkIfThere(first);
+    else if (first !== undefined) removeFileDurable(first);
+    if (last !== undefined) removeFileDurable(last);
+  } catch (error) {
+    throw error instanceof GweError ? error : wrapError(error, 'STORE_IO', `cannot remove '${path}'`);
+  }
 }

@@ -1,10 +1,26 @@
-/** What others may have put where a download is written. */
+/** What others may have put where a download is written, and what its removal costs. */
 import assert from 'node:assert/strict';
-import { linkSync, lstatSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import fs, {
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { notePath, openPartialFile, partialBytes } from '../../../src/protocol/partial-file.ts';
+import {
+  notePath,
+  openPartialFile,
+  partialBytes,
+  removePartialFile,
+} from '../../../src/protocol/partial-file.ts';
 
 const SOURCE = { id: 'http://a/pkg.tar.gz', sizeBytes: 10, updated: 0 };
 
@@ -56,4 +72,33 @@ test('an own file is gone on from where the download stopped', (t) => {
   assert.equal(partialBytes(path, SOURCE), 5);
   download(path, 'world');
   assert.equal(readFileSync(path, 'utf8'), 'helloworld');
+});
+
+test('removing a download takes one sync, none where nothing is there, and whatever lies in its place goes', (t) => {
+  const { path } = scratch(t);
+  const synced = t.mock.method(fs, 'fsyncSync');
+  syncBuiltinESMExports();
+  t.after(() => {
+    synced.mock.restore();
+    syncBuiltinESMExports();
+  });
+  const syncsOf = (work: () => void): number => {
+    const before = synced.mock.callCount();
+    work();
+    return synced.mock.callCount() - before;
+  };
+  download(path, 'hello');
+  assert.equal(
+    syncsOf(() => removePartialFile(path)),
+    1,
+  );
+  assert.ok(!existsSync(path) && !existsSync(notePath(path)));
+  assert.equal(
+    syncsOf(() => removePartialFile(path)),
+    0,
+  );
+  mkdirSync(path);
+  writeFileSync(notePath(path), '{}');
+  removePartialFile(path);
+  assert.ok(!existsSync(path) && !existsSync(notePath(path)));
 });
