@@ -53,10 +53,10 @@ dist: executables ## executables, checksums and artifacts for every target, into
 test-targets: executables ## run each target's executable, foreign ones under qemu-user
 	@$(NODE) test/run.mjs targets
 
-bench: supervisor peers agents build ## time, memory, wire and flash against other tools on this machine: the table of the README
+bench: supervisor peers agents compiler build ## time, memory, wire and flash against other tools on this machine: the table of the README
 	@$(NODE) --no-warnings test/bench/run.ts
 
-bench-check: supervisor peers agents build ## the same, and fails where a figure is worse than test/bench/committed.json by more than noise
+bench-check: supervisor peers agents compiler build ## the same, and fails where a figure is worse than test/bench/committed.json by more than noise
 	@$(NODE) --no-warnings test/bench/run.ts --check
 
 bench-delta: peers build ## updates between real pairs of versions: bytes on the wire and time, beside other tools

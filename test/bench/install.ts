@@ -106,7 +106,12 @@ export async function uploadPayload(site: Site, payload: Payload, kind: Kind): P
 }
 
 /** `gwe --once` on a fresh root, from its start to its end. */
-export function gweInstall(site: Site, template: Template, item: Item): Contender {
+export function gweInstall(
+  site: Site,
+  template: Template,
+  item: Item,
+  env: Readonly<Record<string, string>> = {},
+): Contender {
   let work = '';
   return {
     name: 'gwe',
@@ -116,7 +121,7 @@ export function gweInstall(site: Site, template: Template, item: Item): Contende
       const command = JSON.stringify({ install: [{ name: item.id }] });
       await site.platform.write(PRODUCT, template.serial, 'engine_fetch', command);
       settle();
-      const measured = await runGwe(root, item);
+      const measured = await runGwe(root, item, env);
       work = treeDigest(join(root, `opt/gwe/apps/${item.id.split('.v')[0]}/current`).concat('/'));
       rmSync(root, { recursive: true, force: true });
       return measured;
@@ -125,10 +130,10 @@ export function gweInstall(site: Site, template: Template, item: Item): Contende
   };
 }
 
-async function runGwe(root: string, item: Item): Promise<Measured> {
+async function runGwe(root: string, item: Item, env: Readonly<Record<string, string>>): Promise<Measured> {
   const before = performance.now();
   const child = spawn(EXECUTABLE, ['--once'], {
-    env: { PATH: process.env.PATH ?? '', GWE_ROOT: root, HOME: root },
+    env: { ...env, PATH: process.env.PATH ?? '', GWE_ROOT: root, HOME: root },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let log = '';
@@ -150,7 +155,14 @@ export function downloadUrl(site: Site, id: string): string {
   return `${site.platform.url}/provision/download?vendor=${PRODUCT}&model=${PRODUCT}&id=${id}`;
 }
 
-function shellInstalls(site: Site, template: Template, item: Item): Contender[] {
+/** The same by a script that checks nothing, and by one that checks and syncs. */
+export function shellInstalls(
+  site: Site,
+  template: Template,
+  item: Item,
+  env: Readonly<Record<string, string>> = {},
+): Contender[] {
+  const set = Object.entries(env).map(([name, value]) => `export ${name}='${value}' && `);
   const url = downloadUrl(site, item.id);
   const contender = (name: string, script: string): Contender => {
     let work = '';
@@ -161,7 +173,13 @@ function shellInstalls(site: Site, template: Template, item: Item): Contender[] 
         const directory = mkdtempSync(join(site.scratch, 'peer-'));
         settle();
         const before = performance.now();
-        const { cpuSeconds } = timedShell(`cd "$3" && ${script}`, template.cik, url, directory, item.sha256);
+        const { cpuSeconds } = timedShell(
+          `${set.join('')}cd "$3" && ${script}`,
+          template.cik,
+          url,
+          directory,
+          item.sha256,
+        );
         const seconds = (performance.now() - before) / 1000;
         work = treeDigest(join(directory, 'tree'));
         rmSync(directory, { recursive: true, force: true });

@@ -7,6 +7,7 @@ import { packRows } from './pack.ts';
 import { PAYLOADS, type Payload } from './payload.ts';
 import type { Row } from './row.ts';
 import type { Site } from './site.ts';
+import { slowDiskRows } from './slow-disk.ts';
 import { startRows } from './start.ts';
 import { updateRows } from './update.ts';
 import { uploadRows } from './upload.ts';
@@ -23,6 +24,7 @@ const MOST_LONG_RUNS = 3;
 /** With `runs` of each install and build, where it is given. */
 export function listParts(runs: number | undefined): Part[] {
   const large = PAYLOADS.filter(({ name }) => name === 'large');
+  const small = PAYLOADS.filter(({ name }) => name === 'small');
   return [
     { name: 'start', rows: startRows },
     { name: 'idle', rows: idleRows },
@@ -32,6 +34,10 @@ export function listParts(runs: number | undefined): Part[] {
     ...PAYLOADS.flatMap((payload) =>
       installParts(payload, runs ?? MOST_RUNS[payload.name] ?? MOST_LONG_RUNS),
     ),
+    ...small.map((payload) => ({
+      name: 'slow-disk',
+      rows: (site: Site) => slowDiskRows(site, payload, runs ?? MOST_LONG_RUNS),
+    })),
     ...large.map((payload) => ({
       name: 'agents',
       rows: (site: Site) => fleetRows(site, payload, runs ?? MOST_LONG_RUNS),

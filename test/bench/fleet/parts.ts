@@ -9,6 +9,7 @@ import { createSystemClock } from '../../../src/base/clock.ts';
 import { openSqliteStorage } from '../../../src/platform/storage/sqlite/sqlite-storage.ts';
 import { makeCertificates } from '../../helpers/certificates.ts';
 import { EXECUTABLE } from '../../helpers/gateway.ts';
+import { compileSlowSync } from '../slow-disk.ts';
 
 const TICK_S = 0.01;
 export const PRODUCT = 'bench';
@@ -143,10 +144,9 @@ interface LoadResult {
 /** Compiles the load and what slows syncs down into `scratch`. */
 export function compileLoad(scratch: string): { load: string; slowSync: string } {
   const source = (name: string): string => join(import.meta.dirname, name);
-  const [load, slowSync] = [join(scratch, 'load'), join(scratch, 'slow-sync.so')];
+  const load = join(scratch, 'load');
   execFileSync('gcc', ['-O2', '-o', load, source('load.c'), '-lssl', '-lcrypto']);
-  execFileSync('gcc', ['-O2', '-shared', '-fPIC', '-o', slowSync, source('slow-sync.c')]);
-  return { load, slowSync };
+  return { load, slowSync: compileSlowSync(scratch) };
 }
 
 /** Runs the load to its end. */
