@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { openConsoleRig, runningHello } from '../helpers/console-rig.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { makeIndexed, newKey } from '../helpers/indexed.ts';
+import { listReleases } from '../helpers/signed-rig.ts';
 
 test('content is uploaded in pieces that are checked, shows who signed it, and is deleted unless it runs', async (t) => {
   const { page, platform, gateway, call, open, faults } = await openConsoleRig(t);
@@ -31,6 +32,35 @@ test('content is uploaded in pieces that are checked, shows who signed it, and i
     await page.getByText(key.keyId).waitFor();
     const { meta } = await call('GET', '/products/p/content/hello.v2.tar.gz');
     assert.match(meta, /^SHA256:[0-9a-f]{64} MANIFEST-SHA256:[0-9a-f]{64}$/);
+  });
+
+  await t.test('the release list is shown with its end and with what it does not name', async () => {
+    const list = await listReleases({
+      release: 7,
+      versions: { 'hello.v1': 'a'.repeat(64) },
+      by: [key],
+      product: 'p',
+    });
+    await platform.putContent('p', 'gwe-releases', list);
+    await page.goBack();
+    const note = page.getByRole('region', { name: 'Release list' });
+    await note.getByText('There, and not named').waitFor();
+    const shown = (await note.ariaSnapshot()).replace(/^( *- time: ).*$/m, '$1TIME');
+    assert.equal(
+      shown,
+      [
+        '- region "Release list":',
+        '  - heading "Release list" [level=2]',
+        '  - paragraph:',
+        '    - text: "Release 7 names 1 version. Its end:"',
+        '    - time: TIME',
+        '    - text: .',
+        '  - paragraph: "There, and not named: hello 2"',
+      ].join('\n'),
+    );
+    await platform.deleteContent('p', 'gwe-releases');
+    await note.waitFor({ state: 'detached' });
+    await page.goForward();
   });
 
   await t.test('it leads to its rollout', async () => {

@@ -74,3 +74,21 @@ test('a rollout is tried, begun, watched as it fails, and not changed behind som
 
   assert.deepEqual(faults, []);
 });
+
+test('a rollout that a person has signed is undone on the command line, and its page says how', async (t) => {
+  const { page, platform, gateway, call, open, faults } = await openConsoleRig(t);
+  const one = await gateway('gw-1', runningHello('1'));
+  await platform.putContent('p', 'hello.v2.tar.gz', makeTarball({ 'install.sh': '#!/bin/sh\n' }));
+  const end = Math.floor(Date.now() / 1000) + 86_400;
+  const signed = { by: 'k', counter: 1, for: 'product', sig: 's', until: end };
+  const spec = { artifacts: ['hello.v2.tar.gz'], waves: [{ share: 1 }], signed };
+  const { id } = await call('POST', '/products/p/rollouts', spec);
+  const { id: command } = JSON.parse(await one.reads());
+  await one.writes({ engine_fetch: '' });
+  await one.writes({ fetch_status: { ...FAILED, command } });
+  await open(`#/p/rollouts/${id}`);
+  await page.getByText(`gwe fleet rollout undo p ${id} --sign-key FILE`).waitFor();
+  assert.equal(await page.getByRole('button', { name: /^Undo/ }).count(), 0);
+  assert.equal(await page.getByRole('button', { name: /^Abort/ }).count(), 1);
+  assert.deepEqual(faults, []);
+});

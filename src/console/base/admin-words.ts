@@ -38,6 +38,14 @@ export const contentWords = {
   release: 'Release',
   meta: 'Meta',
   back: 'All content',
+  list: 'Release list',
+  listed: (release: number, versions: number) =>
+    `Release ${release} names ${noun(versions, 'version')}. Its end:`,
+  listBad: (problem: string) => `No gateway takes it over: ${problem}.`,
+  listOver: 'Nothing new is installed where it is gone by: sign and upload a newer one.',
+  notNamed: 'There, and not named:',
+  there: (app: string, version: string, count: number) =>
+    `${app} ${version}${count === 0 ? '' : ` (${gateways(count)})`}`,
 };
 
 export const reportWords = {

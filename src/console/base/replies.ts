@@ -41,7 +41,14 @@ export const ROLLOUT = object({
   wave: number,
   waves: list(WAVE),
   artifacts: list(object({ app: text, version: text })),
-  policy: object({ limit: number, need: number, soakS: number, concurrency: number }),
+  policy: object({
+    limit: number,
+    need: number,
+    soakS: number,
+    concurrency: number,
+    /** By a person's key: the console has none. */
+    signed: maybe(object({ until: number })),
+  }),
   tally: object({ succeeded: number, failed: number, silent: number, reachable: number }),
   waitsFor: text,
   until: maybe(number),
@@ -143,6 +150,12 @@ const ITEM = {
 };
 export const CONTENT = object({ content: list(object(ITEM)), next: maybe(text) });
 export type ContentItem = Decoded<typeof CONTENT>['content'][number];
+
+export const RELEASES = object({
+  list: maybe(object({ release: number, expires: number, apps: mapOf(list(object({ version: text }))) })),
+  problem: maybe(text),
+  unlisted: list(object({ app: text, version: text, gateways: number })),
+});
 
 export const CONTENT_ITEM = object({
   ...ITEM,

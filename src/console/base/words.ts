@@ -109,6 +109,7 @@ export const words = {
         `Abort ${name} for good? ${gateways(count)} will not get it. Those that have it keep it.`,
       approve: (name: string, count: number) => `Approve ${name} for ${gateways(count)}?`,
     },
+    undoSigned: 'Its command was signed, so its undo has to be, with the key, on the command line:',
     did: {
       pause: 'Paused',
       resume: 'Resumed',

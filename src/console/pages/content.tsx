@@ -11,6 +11,7 @@ import { words } from '../base/words.ts';
 import { Confirm, type Question } from '../parts/confirm.tsx';
 import { Fact } from '../parts/fact.tsx';
 import { type Column, LongTable } from '../parts/long-table.tsx';
+import { ReleaseNote } from '../parts/release-note.tsx';
 import { Time } from '../parts/time.tsx';
 import { Unread } from '../parts/unread.tsx';
 import { UploadBox } from '../parts/upload.tsx';
@@ -37,6 +38,7 @@ export function ContentPage({ say }: { say: (text: string) => void }) {
   return (
     <>
       {may('content.write') && <UploadBox done={(id) => say(says.kept(id))} />}
+      <ReleaseNote />
       <Unread problem={found.problem} isOld={found.isRead} />
       {found.isRead && found.items.length === 0 && <p>{says.none}</p>}
       {found.items.length > 0 && (

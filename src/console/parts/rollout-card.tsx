@@ -80,10 +80,12 @@ function RolloutButtons({ rollout, say }: { rollout: Rollout; say: (text: string
     say(said);
     refresh();
   };
+  const acts = actsIn(rollout).filter((act) => may(PERMISSION[act]));
+  const isSigned = rollout.policy.signed !== undefined;
   return (
     <div class="actions">
-      {actsIn(rollout)
-        .filter((act) => may(PERMISSION[act]))
+      {acts
+        .filter((act) => act !== 'undo' || !isSigned)
         .map((act) => (
           <button
             key={act}
@@ -94,6 +96,14 @@ function RolloutButtons({ rollout, say }: { rollout: Rollout; say: (text: string
             {words.rollout.actions[act]}
           </button>
         ))}
+      {isSigned && acts.includes('undo') && (
+        <p class="hint">
+          {words.rollout.undoSigned}{' '}
+          <code>
+            gwe fleet rollout undo {plain(rollout.product)} {plain(rollout.id)} --sign-key FILE
+          </code>
+        </p>
+      )}
       {question !== undefined && <Confirm question={question} close={() => setQuestion(undefined)} />}
     </div>
   );
