@@ -4,7 +4,7 @@
  */
 import { matchArtifactName } from '../artifact/name.ts';
 import { Refusal } from '../platform/http/exchange.ts';
-import { checkName, safeContentType } from '../platform/http/names.ts';
+import { checkMeta, checkName, safeContentType } from '../platform/http/names.ts';
 import { findContentUse } from '../platform/management/content-use.ts';
 import type { ContentItem } from '../platform/storage/content-storage.ts';
 import {
@@ -41,9 +41,17 @@ export const contentCalls: readonly ApiCall[] = [
     path: ITEM,
     permission: 'content.write',
     summary: 'Upload an item, or replace it; refused where what came is not of the sha256 that is named',
-    query: ['sha256'],
+    query: ['sha256', 'meta'],
     takes: BYTES,
     run: putContent,
+  },
+  {
+    method: 'GET',
+    path: `${ITEM}/bytes`,
+    permission: 'content.write',
+    summary: 'The bytes of an item, for whoever makes patches',
+    gives: [BYTES],
+    run: sendBytes,
   },
   {
     method: 'DELETE',
@@ -74,6 +82,15 @@ async function showContent(context: FleetContext, request: Request): Promise<Ans
   return { body: { ...showItem(item), index: signed ?? null } };
 }
 
+async function sendBytes({ storage }: FleetContext, request: Request): Promise<Answer> {
+  const open = await storage.openContent(nameOf(request, 'product'), nameOf(request, 'item'));
+  if (open === undefined) throw new Refusal(404, 'no such content');
+  const { sizeBytes } = open.item;
+  const stream = open.read({ first: 0, last: sizeBytes - 1 });
+  const headers = { 'content-type': BYTES, 'cache-control': 'no-store' };
+  return { body: undefined, reply: { status: 200, headers, body: { stream, sizeBytes } } };
+}
+
 async function findItem({ storage }: FleetContext, request: Request): Promise<ContentItem> {
   const item = await storage.findContent(nameOf(request, 'product'), nameOf(request, 'item'));
   if (item === undefined) throw new Refusal(404, 'no such content');
@@ -84,6 +101,7 @@ async function putContent({ storage }: FleetContext, request: Request): Promise<
   const product = nameOf(request, 'product');
   if (!(await storage.hasProduct(product))) throw new Refusal(404, 'no such product');
   const id = checkName('content id', nameOf(request, 'item'));
+  const meta = checkMeta(request.query.get('meta') ?? '');
   const pieces: Uint8Array[] = [];
   let headBytes = 0;
   const upload = await request.receive((piece) => {
@@ -103,7 +121,7 @@ async function putContent({ storage }: FleetContext, request: Request): Promise<
     const manifest = typeof signed === 'object' ? ` MANIFEST-SHA256:${signed.digest}` : '';
     const facts = {
       contentType: safeContentType(request.header('content-type')),
-      meta: `SHA256:${sha256}${manifest}`,
+      meta: `${meta === '' ? '' : `${meta} `}SHA256:${sha256}${manifest}`,
     };
     const item = await storage.putContent(product, id, facts, upload);
     await note(storage, { ...request.audit('content.put', `${product}/${id}`), after: facts.meta });

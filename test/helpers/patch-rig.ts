@@ -22,7 +22,11 @@ async function version(number: number): Promise<Buffer> {
 export interface PatchRig {
   /** Runs a command with the platform's address and token. */
   gwe(...words: string[]): Promise<CliRun>;
+  /** The same with a token of the role `releaser`. */
+  asReleaser(...words: string[]): Promise<CliRun>;
   platform: TestPlatform;
+  /** The path of the tarball of that version, made there. */
+  write(number: number): Promise<string>;
   put(number: number, ...options: string[]): Promise<CliRun>;
   ids(): Promise<string[]>;
 }
@@ -47,13 +51,24 @@ export async function openPatchRig(t: TestContext, runs: readonly string[]): Pro
       body: encodeForm([['engine_report', report]]),
     });
   }
+  const write = async (number: number): Promise<string> => {
+    const file = join(scratch, `hello.v${number}.tar.gz`);
+    writeFileSync(file, await version(number));
+    return file;
+  };
   const client = ['--url', platform.url, '--token-file', token];
   return {
     platform,
     gwe: (...words) => runPlatformCli([...words, ...client]),
+    async asReleaser(...words) {
+      const create = ['fleet', 'token', 'create', 'build', '--role', 'releaser'];
+      const file = join(scratch, 'releaser');
+      writeFileSync(file, (await runPlatformCli([...create, ...client])).stdout, { mode: 0o600 });
+      return runPlatformCli([...words, '--url', platform.url, '--token-file', file]);
+    },
+    write,
     async put(number, ...options) {
-      const file = join(scratch, `hello.v${number}.tar.gz`);
-      writeFileSync(file, await version(number));
+      const file = await write(number);
       return runPlatformCli(['platform', 'content', 'put', 'p', file, ...options, ...client]);
     },
     async ids() {

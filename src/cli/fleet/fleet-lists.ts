@@ -47,7 +47,11 @@ export const listCommands: readonly CommandSpec[] = [
     path: ['fleet', 'device', 'import'],
     positionals: ['PRODUCT', 'FILE'],
     summary: 'Add serial numbers and set tags by a CSV file: serial,tag.NAME,...',
-    options: [{ name: 'enable', help: 'let those activate that have no key yet' }, ...CLIENT_OPTIONS],
+    options: [
+      { name: 'create', help: 'for a product that does not exist yet' },
+      { name: 'enable', help: 'let those activate that have no key yet' },
+      ...CLIENT_OPTIONS,
+    ],
     run: importDevices,
   },
   {
@@ -108,13 +112,25 @@ export const listCommands: readonly CommandSpec[] = [
 
 async function importDevices(call: CommandCall): Promise<number> {
   const file = positional(call, 1, 'FILE');
+  if (call.options.has('create')) await makeProduct(call);
   const path = `/gwe/v2${productPath(call, `/devices/import${call.options.has('enable') ? '?enable=true' : ''}`)}`;
   const reply = await openClient(call).call('POST', path, readRequired(file, 'table'));
-  if (reply.status >= 400) throw refused(`import '${file}'`, { ...reply, text: detailOf(reply.text) });
+  if (reply.status >= 400) {
+    const hint = reply.status === 404 && !call.options.has('create') ? '; --create makes it' : '';
+    throw refused(`import '${file}'`, { ...reply, text: `${detailOf(reply.text)}${hint}` });
+  }
   const { rows, added, tagged, enabled } = v.parse(IMPORTED, JSON.parse(reply.text));
   if (call.options.has('json')) printJson(call, { rows, added, tagged, enabled });
   else call.io.stdout(`${rows} rows: ${added} added, ${tagged} tagged, ${enabled} enabled\n`);
   return 0;
+}
+
+function makeProduct(call: CommandCall): Promise<unknown> {
+  return callFleet(call, v.looseObject({}), {
+    method: 'PUT',
+    path: productPath(call, ''),
+    what: 'make the product',
+  });
 }
 
 function detailOf(text: string): string {

@@ -10,7 +10,7 @@ import { makePairPatch, type PairResult } from '../../artifact/patch/pair.ts';
 import { describeError, GweError } from '../../base/errors.ts';
 import type { CommandCall } from '../shell/command.ts';
 import { renderBytes } from '../shell/screen.ts';
-import { openClient, pathSegment } from './platform-options.ts';
+import { hasRoleToken, openClient, pathSegment } from './platform-options.ts';
 
 /** A patch is not worth storing unless it is smaller than this share of what a gateway fetches as chunks. */
 const WORTH = 0.9;
@@ -46,7 +46,9 @@ export function fetchContent(
   product: string,
   { id, file }: { readonly id: string; readonly file: string },
 ): Promise<boolean> {
-  const path = `/provision/manage/content/${pathSegment(product)}/${pathSegment(id)}?download=true`;
+  const path = hasRoleToken(call)
+    ? `/gwe/v2/products/${pathSegment(product)}/content/${pathSegment(id)}/bytes`
+    : `/provision/manage/content/${pathSegment(product)}/${pathSegment(id)}?download=true`;
   return openClient(call).download(path, file);
 }
 

@@ -48,6 +48,18 @@ export function positional(call: CommandCall, index: number, name: string): stri
 
 /** A client made from the options and the environment. Throws USAGE_* or CONFIG_INVALID, naming what to give. */
 export function openClient(call: CommandCall): PlatformClient {
+  const { url, token } = credentialsOf(call);
+  const caFile = call.options.text('ca-file') ?? nonEmpty(call.io.env.GWE_PLATFORM_CA_FILE);
+  const ca = caFile === undefined ? {} : { ca: readRequired(caFile, 'certificate authority') };
+  return createPlatformClient({ url, token, ...ca, signal: call.io.signal });
+}
+
+/** Whether the token is one of `gwe fleet token create`: only the calls below /gwe/v2 take it. */
+export function hasRoleToken(call: CommandCall): boolean {
+  return credentialsOf(call).token.startsWith('gwet_');
+}
+
+function credentialsOf(call: CommandCall): { url: string; token: string } {
   const served = readLastServed(call.io);
   const given = setting(call, 'url', 'GWE_PLATFORM_URL') ?? served?.url;
   if (given === undefined)
@@ -62,10 +74,7 @@ export function openClient(call: CommandCall): PlatformClient {
     throw missing(
       `no token for '${url}': expected --token-file or GWE_PLATFORM_TOKEN_FILE; 'gwe platform serve' makes it as admin-token in its directory`,
     );
-  const token = readToken(tokenFile);
-  const caFile = call.options.text('ca-file') ?? nonEmpty(call.io.env.GWE_PLATFORM_CA_FILE);
-  const ca = caFile === undefined ? {} : { ca: readRequired(caFile, 'certificate authority') };
-  return createPlatformClient({ url, token, ...ca, signal: call.io.signal });
+  return { url, token: readToken(tokenFile) };
 }
 
 function setting(call: CommandCall, option: string, variable: string): string | undefined {

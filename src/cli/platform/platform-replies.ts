@@ -19,8 +19,6 @@ const CONTENT_ITEM = v.object({
   sizeBytes: v.number(),
   updatedAt: v.number(),
   meta: v.string(),
-  isProtected: v.boolean(),
-  hasBlob: v.boolean(),
 });
 
 export type ContentItemReply = v.InferOutput<typeof CONTENT_ITEM>;

@@ -7,7 +7,7 @@ import { describeError, GweError } from '../../base/errors.ts';
 import { encodeForm } from '../../protocol/codec.ts';
 import type { CommandCall } from '../shell/command.ts';
 import { openMeter } from '../shell/progress-bar.ts';
-import { openClient, pathSegment, refused } from './platform-options.ts';
+import { hasRoleToken, openClient, pathSegment, refused } from './platform-options.ts';
 import { type ContentItemReply, decodeContentItem } from './platform-replies.ts';
 
 interface Place {
@@ -23,16 +23,18 @@ export async function uploadFile(
   { product, id, meta }: Place,
 ): Promise<{ item: ContentItemReply; sha256: string }> {
   const { sizeBytes, sha256 } = await digestFile(file);
+  // By v2 the platform itself puts the digests into the meta.
+  const [version, text] = hasRoleToken(call) ? ['v2', meta ?? ''] : ['v1', metaOf(file, sha256, meta)];
   const query = encodeForm([
-    ['meta', metaOf(file, sha256, meta)],
+    ['meta', text],
     ['sha256', sha256],
   ]);
   const meter = openMeter(call.io, `uploading ${id}`, call.options.has('json'));
-  const path = `/gwe/v1/products/${pathSegment(product)}/content/${pathSegment(id)}?${query}`;
+  const path = `/gwe/${version}/products/${pathSegment(product)}/content/${pathSegment(id)}?${query}`;
   const reply = await openClient(call)
     .upload(path, { path: file, sizeBytes, onProgress: meter.move })
     .finally(meter.end);
-  if (reply.status !== 200) throw refused(`upload '${file}'`, reply);
+  if (reply.status !== 200 && reply.status !== 201) throw refused(`upload '${file}'`, reply);
   return { item: decodeContentItem(reply.text), sha256 };
 }
 

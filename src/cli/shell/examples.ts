@@ -15,7 +15,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'fleet audit verify': 'gwe fleet audit verify',
   'fleet device export': 'gwe fleet device export acme --filter silent > silent.csv',
   'fleet device hold': 'gwe fleet device hold acme gw-1 "under repair"',
-  'fleet device import': 'gwe fleet device import acme gateways.csv --enable',
+  'fleet device import': 'gwe fleet device import acme gateways.csv --create --enable',
   'fleet device list': "gwe fleet device list acme --filter 'tag.site=berlin and app.sine<2'",
   'fleet device remove': 'gwe fleet device remove acme gw-1 --yes',
   'fleet device show': 'gwe fleet device show acme gw-1',

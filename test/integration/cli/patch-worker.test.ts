@@ -88,3 +88,18 @@ test('an error is final for the pair, until one of its tarballs is another', asy
   await rig.put(2);
   assert.deepEqual(await states(rig), ['1 open']);
 });
+
+test('the role releaser is enough for an upload and for a worker', async (t) => {
+  const rig = await openPatchRig(t, ['1']);
+  await rig.put(1);
+  await seeWorker(rig);
+  const file = await rig.write(2);
+  const put = await rig.asReleaser('platform', 'content', 'put', 'p', file, '--meta', 'of ann');
+  assert.match(put.stderr, /patches from 1 are left to the platform's workers/);
+  const worked = await rig.asReleaser('platform', 'worker', '--once');
+  assert.match(worked.stdout, /^a patch from 1 to hello 2 of p saves .* on each of 1 gateways\n$/);
+  const { content } = await ask(rig, '/products/p/content');
+  const metas = content.map(({ id, meta }: Record<string, string>) => `${id}: ${meta}`).join('\n');
+  assert.match(metas, /^hello\.v2\.tar\.gz: of ann SHA256:[0-9a-f]{64} MANIFEST-SHA256:[0-9a-f]{64}$/m);
+  assert.match(metas, /^hello\.v2\.\w+-\w+\.patch: SHA256:[0-9a-f]{64}$/m);
+});

@@ -31,6 +31,13 @@ function table(...lines: string[]): string {
   return path;
 }
 
+test('a table for a product that does not exist is refused, and taken with --create', async () => {
+  const file = table('serial', 'first');
+  await assert.rejects(gwe('device', 'import', 'fresh', file), /no such product; --create makes it/);
+  const made = await gwe('device', 'import', 'fresh', file, '--create', '--enable');
+  assert.equal(made, '1 rows: 1 added, 0 tagged, 1 enabled\n');
+});
+
 test('a table adds serial numbers and sets tags, and its own export changes nothing', async () => {
   await platform.addDevice('p', 'old');
   const file = table(
