@@ -1,5 +1,5 @@
 /** `NAME.vVERSION.tar.gz`: the content id, the file name and the identity of an artifact (one-platform.md §4.5). */
-import { GweError } from '../base/errors.ts';
+import { describeError, GweError } from '../base/errors.ts';
 
 export interface ArtifactName {
   name: string;
@@ -41,6 +41,16 @@ export function parseArtifactName(contentId: string): ArtifactName {
       'NAME of letters, digits, _ + - and VERSION of these and . (64 characters each at most); ' +
       `NAME may not be ${PROPERTIES[0]}, __proto__ or another name that every JavaScript object has`,
   );
+}
+
+/** What is wrong with it as the name of a tarball; `undefined` if nothing is. */
+export function artifactNameProblem(contentId: string): string | undefined {
+  try {
+    parseArtifactName(contentId);
+    return undefined;
+  } catch (error) {
+    return describeError(error);
+  }
 }
 
 export function renderArtifactName(artifact: ArtifactName): string {

@@ -49,7 +49,10 @@ export async function findList({ storage }: FleetContext, product: string): Prom
     return { list, signatures: signers, updatedAt, ...(problem === undefined ? {} : { problem }) };
   } catch (error) {
     if (!(error instanceof GweError)) throw error;
-    return { ...none, problem: `it cannot be read: ${describeError(error)}` };
+    return {
+      ...none,
+      problem: `it cannot be read: ${describeError(error).replace(/^cannot read tarball: /, 'found ')}`,
+    };
   }
 }
 

@@ -62,7 +62,7 @@ export const releasesCommands: readonly CommandSpec[] = [
     positionals: ['FILE'],
     summary: 'print what a release list names, and who has signed it',
     options: [JSON_OPTION],
-    run: async (call) => showList(call),
+    run: showList,
   },
   {
     path: ['releases', 'check'],
@@ -114,14 +114,25 @@ function numberOf(call: CommandCall, name: string, usual?: number): number {
 /** Throws ARTIFACT_BUILD for a tarball without a manifest: nothing says what it is. */
 async function readIndexOf({ io }: CommandCall, file: string): Promise<ArtifactIndex> {
   const limits = { limits: DEFAULT_LIMITS, signal: io.signal };
-  const { index } = await inspectArtifact(absolutePath(io, file), limits);
+  const { index } = await naming('list', file, () => inspectArtifact(absolutePath(io, file), limits));
   if (index !== undefined) return index;
   throw new GweError('ARTIFACT_BUILD', `cannot list '${file}': it has no manifest; gwe sign makes one`);
 }
 
-function readList({ io }: CommandCall, file: string): SignedList {
+/** What is wrong with an artifact is said without its file's name by those who know only its bytes. */
+async function naming<T>(verb: string, file: string, read: () => T | Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!(error instanceof GweError) || !error.code.startsWith('ARTIFACT_')) throw error;
+    const found = describeError(error).replace(/^cannot read tarball: /, 'found ');
+    throw new GweError(error.code, `cannot ${verb} '${file}': ${found}`, { cause: error });
+  }
+}
+
+async function readList({ io }: CommandCall, file: string): Promise<SignedList> {
   const bytes = readFileBounded(absolutePath(io, file), MOST_LIST_BYTES);
-  if (bytes !== undefined) return decodeReleaseList(bytes);
+  if (bytes !== undefined) return naming('read release list', file, () => decodeReleaseList(bytes));
   throw new GweError('USAGE_BAD_VALUE', `cannot read release list '${file}': there is no such file`);
 }
 
@@ -129,7 +140,7 @@ async function signList(call: CommandCall): Promise<number> {
   const [file = ''] = call.positionals;
   const signer = readSigner(call.io, call.options, 'key');
   if (signer === undefined) throw new GweError('USAGE_MISSING', 'cannot sign: --key FILE is missing');
-  const bytes = await signReleaseList(readList(call, file), signer);
+  const bytes = await signReleaseList(await readList(call, file), signer);
   writeFileDurable(absolutePath(call.io, file), bytes);
   const signatures = decodeReleaseList(bytes).signatures.map(({ keyid }) => keyid);
   if (call.options.has('json')) printDocument(call.io, { file, keyId: signer.keyId, signatures });
@@ -137,9 +148,9 @@ async function signList(call: CommandCall): Promise<number> {
   return EXIT.ok;
 }
 
-function showList(call: CommandCall): number {
+async function showList(call: CommandCall): Promise<number> {
   const [file = ''] = call.positionals;
-  const { list, signatures } = readList(call, file);
+  const { list, signatures } = await readList(call, file);
   const signers = signatures.map(({ keyid }) => keyid);
   if (call.options.has('json')) {
     printDocument(call.io, { file, list, signatures: signers });
@@ -157,7 +168,7 @@ function showList(call: CommandCall): number {
 /** By the list alone: what else a gateway minds is for `gwe verify` and `gwe plan`. */
 async function checkList(call: CommandCall): Promise<number> {
   const [file = '', ...tarballs] = call.positionals;
-  const signed = readList(call, file);
+  const signed = await readList(call, file);
   const { list } = signed;
   const keys = call.options.list('keys').map((key) => ({
     ...decodeTrustedKey(readKeyFile(call.io, key), keyName(basename(key))),

@@ -6,6 +6,7 @@
  * it is for all of the product.
  */
 import { type Addressee, signCommand } from '../../artifact/manifest/signed-command.ts';
+import { artifactNameProblem } from '../../artifact/name.ts';
 import { GweError } from '../../base/errors.ts';
 import { decodeInstruction } from '../../protocol/messages.ts';
 import type { CommandCall, CommandSpec, OptionSpec } from '../shell/command.ts';
@@ -52,6 +53,7 @@ export const signCommandCommand: CommandSpec = {
     const [product = '', text = ''] = call.positionals;
     const serial = call.options.text('serial');
     const to = { product, ...(serial === undefined ? {} : { serial }) };
+    refuseUnusable(text, to);
     const signed = await signText(call, 'key', to, { text });
     if (signed === undefined)
       throw new GweError('USAGE_MISSING', 'cannot sign the command: --key FILE is missing');
@@ -80,6 +82,17 @@ export async function signText(
   const until = untilOf(call.options.text('until') ?? usualUntil, nowMs);
   const fields = JSON.parse(text) as Record<string, unknown>;
   return signCommand(fields, to, { signer, counter: nowMs, until });
+}
+
+/** What no gateway carries out is found before it is signed, not in its report. */
+function refuseUnusable(text: string, { product, serial }: Addressee): void {
+  const instruction = decodeInstruction(text, artifactNameProblem);
+  const entries = instruction.kind === 'install' ? instruction.entries : [];
+  const [problem] = entries.flatMap((entry) => entry.problem ?? []);
+  if (problem !== undefined) throw new GweError('USAGE_BAD_VALUE', `${problem}; nothing was signed`);
+  if (product === '') throw new GweError('USAGE_BAD_VALUE', 'argument PRODUCT is empty; nothing was signed');
+  if (serial === '')
+    throw new GweError('USAGE_BAD_VALUE', 'cannot use --serial: it is empty; nothing was signed');
 }
 
 const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };

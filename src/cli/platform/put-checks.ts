@@ -1,8 +1,8 @@
 /**
  * Checks before something goes to the platform, so that errors are reported here, and not by a gateway hours later.
  */
-import { matchArtifactName, parseArtifactName } from '../../artifact/name.ts';
-import { describeError, GweError } from '../../base/errors.ts';
+import { artifactNameProblem, matchArtifactName } from '../../artifact/name.ts';
+import { GweError } from '../../base/errors.ts';
 import { decodeInstruction, FETCH_ALIAS, KNOWN_ALIASES } from '../../protocol/messages.ts';
 import { checkTarballFile } from '../developer/build-checks.ts';
 import type { CommandCall } from '../shell/command.ts';
@@ -56,19 +56,10 @@ export function requireSensibleValue(alias: string, value: string): void {
 }
 
 function commandProblem(value: string): string | undefined {
-  const instruction = decodeInstruction(value, nameProblem);
+  const instruction = decodeInstruction(value, artifactNameProblem);
   if (instruction.kind === 'invalid') return instruction.reason;
   if (instruction.kind === 'none') return undefined;
   return instruction.entries.find((entry) => entry.problem !== undefined)?.problem;
-}
-
-function nameProblem(name: string): string | undefined {
-  try {
-    parseArtifactName(name);
-    return undefined;
-  } catch (error) {
-    return describeError(error);
-  }
 }
 
 /**

@@ -58,3 +58,13 @@ test('a release list is made of tarballs, signed twice, shown, and checked again
   const later = line.gwe('releases', 'check', 'later', 'one.v1.tar.gz', '--keys', 'first.pub');
   assert.deepEqual([later.status, /0 of the keys/.test(later.stdout)], [1, true], later.stdout);
 });
+
+test('a file that is no release list, or no tarball, is named with what is wrong with it', (t) => {
+  const line = createCommandLine();
+  t.after(() => line.remove());
+  line.file('other', '{}\n');
+  const shown = line.gwe('releases', 'show', 'other');
+  assert.match(shown.stderr, /^gwe: cannot read release list 'other': found /);
+  const made = line.gwe('releases', 'make', 'p1', 'other', '--release', '1');
+  assert.match(made.stderr, /^gwe: cannot list 'other': found no gzip data/);
+});

@@ -124,3 +124,19 @@ test('a key is added with its powers and limits; one that only commands leaves n
   assert.equal(wrong.status, 2);
   assert.match(wrong.stderr, /'products:' of a key that vouches for artifacts/);
 });
+
+test('what no gateway would carry out is refused before it is signed', (t) => {
+  const line = commandLine(t);
+  const cases: [words: RegExp, ...args: string[]][] = [
+    [/one\.zip/, 'p1', '{"install":[{"name":"one.zip"}]}'],
+    [/argument PRODUCT is empty/, '', COMMAND],
+    [/--serial: it is empty/, 'p1', COMMAND, '--serial', ''],
+    [/--sign-cmd alone: --key FILE is missing/, 'p1', COMMAND, '--sign-cmd', 'true'],
+  ];
+  for (const [words, ...args] of cases) {
+    const key = args.includes('--sign-cmd') ? [] : ['--key', 'boss.key'];
+    const { status, stdout, stderr } = line.gwe('sign-command', ...args, ...key);
+    assert.deepEqual([status, stdout], [2, ''], stderr);
+    assert.match(stderr, words);
+  }
+});
