@@ -10,9 +10,9 @@ import { makeTarball } from '../helpers/tarball.ts';
 
 /** Each page, and what stands there when all of it has been read. */
 const PAGES = {
-  fleet: ['app hello 1 is FATAL', '2 waiting', 'never heard'],
+  fleet: ['app hello 1 is FATAL', '2 waiting', 'never heard', 'The versions are counted once a day'],
   gateways: ['gw-2', 'None yet'],
-  'gateways/gw-1': ['RUNNING', 'Nothing yet that is worth an entry', 'None was asked for yet'],
+  'gateways/gw-1': ['RUNNING', 'Nothing yet that is worth an entry', 'None was asked for yet', 'Nothing has been reported yet'],
   rollouts: ['2 waiting'],
   'rollouts/new': ['A dry run changes nothing', 'no group'],
   content: ['hello.v2.tar.gz'],
@@ -24,6 +24,7 @@ const PAGES = {
   'settings/targets': ['Nobody is told of anything yet', 'Silent after'],
   'settings/audit': ['rollout.start'],
   'settings/products': ['A product has gateways'],
+  'settings/server': ['Second factors', 'keep-history'],
 };
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 

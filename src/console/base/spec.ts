@@ -39,5 +39,5 @@ function waveOf(text: string): { count: number } | { share: number } {
 function numberOf(text: string, what: string): number {
   const trimmed = text.trim();
   if (/^\d{1,6}(\.\d{1,3})?$/.test(trimmed)) return Number(trimmed);
-  throw new Error(words.plan.badNumber(what));
+  throw new Error(words.plan.badNumber(what, trimmed));
 }

@@ -242,7 +242,7 @@ export const words = {
     started: (name: string) => `Begun: ${name}`,
     badWaves: (text: string) =>
       `Cannot read the waves: found '${text}', expected numbers or shares such as 5,10%,100%`,
-    badNumber: (what: string) => `${what}: expected a number`,
+    badNumber: (what: string, text: string) => `${what}: found '${text}', expected a number`,
     changed: 'Changed since the dry run: run it again before the start.',
   },
   confirm: {

@@ -4,12 +4,14 @@ import type { Api } from '../base/api.ts';
 import { useConsole, useLoaded, useMay } from '../base/context.ts';
 import { csvOf, save } from '../base/csv.ts';
 import { object } from '../base/decode.ts';
+import { formWords } from '../base/form-words.ts';
 import { plain } from '../base/format.ts';
 import { type PageOf, usePages } from '../base/pages.ts';
 import { GATEWAYS, type Gateway, GROUPS, STATUS } from '../base/replies.ts';
 import { go, hrefOf, NEW, type Route } from '../base/route.ts';
 import { words } from '../base/words.ts';
 import { ActAll } from '../parts/act-all.tsx';
+import { problemIn } from '../parts/check.ts';
 import { FilterBar } from '../parts/filter-bar.tsx';
 import { gatewayColumns, type Selection } from '../parts/gateway-rows.tsx';
 import { LongTable } from '../parts/long-table.tsx';
@@ -135,6 +137,8 @@ function Groups({ filter, group, say }: { filter: string; group: string; say: (t
   const [problem, setProblem] = useState('');
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
+    const wrong = problemIn(event.currentTarget);
+    if (wrong !== undefined) return setProblem(wrong);
     try {
       const saved = `${path}/${encodeURIComponent(name.trim())}`;
       await api.change({ method: 'PUT', path: saved, body: { filter }, decoder: object({}) });
@@ -166,10 +170,16 @@ function Groups({ filter, group, say }: { filter: string; group: string; say: (t
         )}
       </p>
       {filter !== '' && group === '' && may('group.write') && (
-        <form class="line" onSubmit={submit}>
+        <form class="line" noValidate onSubmit={submit}>
           <label>
             {words.filter.saveAs}{' '}
-            <input value={name} required onInput={(event) => setName(event.currentTarget.value)} />
+            <input
+              value={name}
+              required
+              pattern="[A-Za-z0-9_.\-]{1,64}"
+              title={formWords.tag}
+              onInput={(event) => setName(event.currentTarget.value)}
+            />
           </label>
           <button type="submit">{words.filter.save}</button>
           <span role="alert" class="problem">

@@ -7,6 +7,7 @@ import { GROUPS, PLAN, type Plan, ROLLOUT } from '../base/replies.ts';
 import { go, type Route } from '../base/route.ts';
 import { type Spec, specOf, type Typed } from '../base/spec.ts';
 import { words } from '../base/words.ts';
+import { problemIn } from '../parts/check.ts';
 import { Confirm, type Question } from '../parts/confirm.tsx';
 
 const says = words.plan;
@@ -28,6 +29,8 @@ export function NewRolloutPage({ route, say }: { route: Route; say: (text: strin
   const path = `/products/${encodeURIComponent(product)}/rollouts`;
   const dryRun = async (event: Event): Promise<void> => {
     event.preventDefault();
+    const wrong = problemIn(event.currentTarget);
+    if (wrong !== undefined) return setProblem(wrong);
     try {
       const spec = specOf(typed);
       const plan = await api.change({ method: 'POST', path: `${path}/plan`, body: spec, decoder: PLAN });
@@ -50,7 +53,7 @@ export function NewRolloutPage({ route, say }: { route: Route; say: (text: strin
   });
   return (
     <>
-      <form class="plan" onSubmit={dryRun}>
+      <form class="plan" noValidate onSubmit={dryRun}>
         <Fields typed={typed} set={setTyped} />
         <p class="hint">{says.dryRunHint}</p>
         <button type="submit" class="main">

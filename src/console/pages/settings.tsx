@@ -1,7 +1,8 @@
 /** The person's own account, and for an admin: people, tokens, notices, the audit, and products. */
 import { settingWords as says } from '../base/admin-words.ts';
-import { useConsole, useMay } from '../base/context.ts';
+import { useConsole, useLoaded, useMay } from '../base/context.ts';
 import { plain } from '../base/format.ts';
+import { SESSION } from '../base/replies.ts';
 import { hrefOf, type Route } from '../base/route.ts';
 import { NewProduct } from '../parts/new-product.tsx';
 import { Account } from '../settings/account.tsx';
@@ -65,12 +66,15 @@ function TabPage({ tab, route, say }: { tab: Tab; route: Route; say: (text: stri
 }
 
 function Products({ say }: { say: (text: string) => void }) {
-  const { session } = useConsole();
+  const { api, session } = useConsole();
+  // Somebody else may make one too, and a session that has ended is noticed before something is typed in vain.
+  const products =
+    useLoaded('/session', () => api.read('/session', SESSION)).value?.products ?? session.products;
   return (
     <>
       <p class="hint">{says.products.hint}</p>
       <ul>
-        {session.products.map((one) => (
+        {products.map((one) => (
           <li key={one}>
             <a href={hrefOf({ product: one })}>{plain(one)}</a>
           </li>

@@ -4,6 +4,7 @@ import { needsApproval, ROLES } from '../../fleet/people/roles.ts';
 import { ACTS, type Act, type Acted, actOn, type Wanted, wantedOf } from '../base/acts.ts';
 import { actWords as says } from '../base/admin-words.ts';
 import { useConsole, useLoaded, useMay } from '../base/context.ts';
+import { formWords } from '../base/form-words.ts';
 import { plain } from '../base/format.ts';
 import { CONTENT } from '../base/replies.ts';
 import { Confirm, Dialog, type Question } from './confirm.tsx';
@@ -130,7 +131,7 @@ function fieldsOf(act: Act, artifacts: readonly string[]): readonly Field[] {
   switch (act) {
     case 'tag':
       return [
-        { name: 'tag', label: says.tag, more: { pattern: '[A-Za-z0-9_.\\-]{1,64}' } },
+        { name: 'tag', label: says.tag, more: { pattern: '[A-Za-z0-9_.\\-]{1,64}', title: formWords.tag } },
         { name: 'value', label: says.value, isOptional: true, more: { maxLength: 256 } },
       ];
     case 'install':

@@ -1,6 +1,7 @@
 /** A form with a few fields, one button, and a place for what is wrong. */
 import type { JSX } from 'preact';
 import { useId, useState } from 'preact/hooks';
+import { problemIn } from './check.ts';
 
 export interface Field {
   readonly name: string;
@@ -33,6 +34,8 @@ export function Form({ fields, action, submit }: FormProps) {
   const send = async (event: Event): Promise<void> => {
     event.preventDefault();
     if (isBusy) return;
+    const wrong = problemIn(event.currentTarget);
+    if (wrong !== undefined) return setProblem(wrong);
     setBusy(true);
     try {
       await submit((name) => (typed[name] ?? '').trim());
@@ -45,7 +48,7 @@ export function Form({ fields, action, submit }: FormProps) {
     }
   };
   return (
-    <form class="plan" onSubmit={send}>
+    <form class="plan" noValidate onSubmit={send}>
       {fields.map((field) => (
         <FormField
           key={field.name}

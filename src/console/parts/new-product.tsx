@@ -1,6 +1,7 @@
 import { stepWords as says } from '../base/admin-words.ts';
 import { useConsole } from '../base/context.ts';
 import { object } from '../base/decode.ts';
+import { formWords } from '../base/form-words.ts';
 import { go } from '../base/route.ts';
 import { Form } from './form.tsx';
 
@@ -22,7 +23,7 @@ export function NewProduct({ made }: { made: (name: string) => void }) {
           name: 'product',
           label: says.product,
           hint: says.productHint,
-          more: { pattern: '[A-Za-z0-9_.\\-]{1,64}' },
+          more: { pattern: '[A-Za-z0-9_.\\-]{1,64}', title: formWords.tag },
         },
       ]}
       action={says.makeProduct}

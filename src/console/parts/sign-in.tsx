@@ -3,6 +3,7 @@ import { useEffect, useId, useState } from 'preact/hooks';
 import { type Api, ApiProblem } from '../base/api.ts';
 import type { Session } from '../base/replies.ts';
 import { words } from '../base/words.ts';
+import { problemIn } from './check.ts';
 
 const says = words.signIn;
 
@@ -22,6 +23,8 @@ export function SignIn({ api, onSignedIn, isAgain = false }: SignInProps) {
   const [problem, setProblem] = useState('');
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
+    const wrong = problemIn(event.currentTarget);
+    if (wrong !== undefined) return setProblem(wrong);
     setProblem('');
     const { token, name, password, code, newPassword } = typed;
     const who = { name: name.trim(), password, ...(code.trim() === '' ? {} : { code: code.trim() }) };
@@ -47,7 +50,7 @@ export function SignIn({ api, onSignedIn, isAgain = false }: SignInProps) {
     />
   );
   return (
-    <form onSubmit={submit} class="sign-in">
+    <form noValidate onSubmit={submit} class="sign-in">
       {isByToken ? (
         <>
           {field('token', { type: 'password', autocomplete: 'off', required: true })}

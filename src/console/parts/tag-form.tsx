@@ -1,5 +1,7 @@
 import { useId, useState } from 'preact/hooks';
+import { formWords } from '../base/form-words.ts';
 import { words } from '../base/words.ts';
+import { problemIn } from './check.ts';
 
 /** One tag of a gateway. */
 export function TagForm({ submit }: { submit: (name: string, value: string) => Promise<void> }) {
@@ -9,6 +11,8 @@ export function TagForm({ submit }: { submit: (name: string, value: string) => P
   const [nameField, valueField] = [useId(), useId()];
   const send = async (event: Event): Promise<void> => {
     event.preventDefault();
+    const wrong = problemIn(event.currentTarget);
+    if (wrong !== undefined) return setProblem(wrong);
     try {
       await submit(name.trim(), value.trim());
       setName('');
@@ -19,13 +23,14 @@ export function TagForm({ submit }: { submit: (name: string, value: string) => P
     }
   };
   return (
-    <form class="line" onSubmit={send}>
+    <form class="line" noValidate onSubmit={send}>
       <label for={nameField}>{words.list.tagName}</label>
       <input
         id={nameField}
         value={name}
         required
         pattern="[A-Za-z0-9_.\-]{1,64}"
+        title={formWords.tag}
         autocomplete="off"
         onInput={(event) => setName(event.currentTarget.value)}
       />

@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks';
 import { settingWords } from '../base/admin-words.ts';
 import { useConsole, useLoaded } from '../base/context.ts';
 import { object } from '../base/decode.ts';
+import { formWords } from '../base/form-words.ts';
 import { plain } from '../base/format.ts';
 import { ME, SECOND_FACTOR } from '../base/replies.ts';
 import { type Field, Form } from '../parts/form.tsx';
@@ -74,7 +75,13 @@ function SecondFactor({ say }: { say: (text: string) => void }) {
       <Secret label={says.secret} value={secret} />
       <Form
         key="confirm"
-        fields={[{ name: 'code', label: says.code, more: { inputMode: 'numeric', pattern: '\\d{6}' } }]}
+        fields={[
+          {
+            name: 'code',
+            label: says.code,
+            more: { inputMode: 'numeric', pattern: '\\d{6}', title: formWords.code },
+          },
+        ]}
         action={says.confirm}
         submit={confirm}
       />

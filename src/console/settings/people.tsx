@@ -4,6 +4,7 @@ import { ROLES } from '../../fleet/people/roles.ts';
 import { settingWords as says } from '../base/admin-words.ts';
 import { useConsole, useLoaded } from '../base/context.ts';
 import { object } from '../base/decode.ts';
+import { formWords } from '../base/form-words.ts';
 import { plain } from '../base/format.ts';
 import { NEW_OPERATOR, OPERATORS } from '../base/replies.ts';
 import { words } from '../base/words.ts';
@@ -59,7 +60,11 @@ export function People({ say }: { say: (text: string) => void }) {
       <h2>{says.people.add}</h2>
       <Form
         fields={[
-          { name: 'name', label: says.name, more: { pattern: '[A-Za-z0-9_.@+\\-]{1,64}' } },
+          {
+            name: 'name',
+            label: says.name,
+            more: { pattern: '[A-Za-z0-9_.@+\\-]{1,64}', title: formWords.person },
+          },
           ...roleFields(session.products),
           {
             name: 'by',

@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks';
 import { settingWords } from '../base/admin-words.ts';
 import { useConsole, useLoaded } from '../base/context.ts';
 import { object } from '../base/decode.ts';
+import { formWords } from '../base/form-words.ts';
 import { plain } from '../base/format.ts';
 import { NEW_TARGET, TARGETS } from '../base/replies.ts';
 import { Confirm, type Question } from '../parts/confirm.tsx';
@@ -38,7 +39,11 @@ export function Targets({ say }: { say: (text: string) => void }) {
       <h2>{says.add}</h2>
       <Form
         fields={[
-          { name: 'url', label: says.url, more: { maxLength: 1000 } },
+          {
+            name: 'url',
+            label: says.url,
+            more: { pattern: '(https://|mailto:).{1,990}', title: formWords.target },
+          },
           { name: 'product', label: common.inProduct, options: [['*', common.allProducts], ...products] },
           {
             name: 'kinds',

@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks';
 import { settingWords as says } from '../base/admin-words.ts';
 import { useConsole, useLoaded } from '../base/context.ts';
 import { object } from '../base/decode.ts';
+import { formWords } from '../base/form-words.ts';
 import { plain } from '../base/format.ts';
 import { NEW_TOKEN, TOKENS } from '../base/replies.ts';
 import { Confirm, type Question } from '../parts/confirm.tsx';
@@ -64,7 +65,11 @@ export function Tokens({ say }: { say: (text: string) => void }) {
       <h2>{says.tokens.add}</h2>
       <Form
         fields={[
-          { name: 'name', label: says.name, more: { pattern: '[A-Za-z0-9_.@\\-]{1,64}' } },
+          {
+            name: 'name',
+            label: says.name,
+            more: { pattern: '[A-Za-z0-9_.@\\-]{1,64}', title: formWords.token },
+          },
           ...roleFields(session.products),
           {
             name: 'days',
