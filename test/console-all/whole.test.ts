@@ -7,12 +7,18 @@ import { type TestContext, test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { type ConsoleRig, openConsoleRig, runningHello } from '../helpers/console-rig.ts';
 import { makeTarball } from '../helpers/tarball.ts';
+import { until } from '../helpers/until.ts';
 
 /** Each page, and what stands there when all of it has been read. */
 const PAGES = {
   fleet: ['app hello 1 is FATAL', '2 waiting', 'never heard', 'The versions are counted once a day'],
   gateways: ['gw-2', 'None yet'],
-  'gateways/gw-1': ['RUNNING', 'Nothing yet that is worth an entry', 'None was asked for yet', 'Nothing has been reported yet'],
+  'gateways/gw-1': [
+    'RUNNING',
+    'Nothing yet that is worth an entry',
+    'None was asked for yet',
+    'Nothing has been reported yet',
+  ],
   rollouts: ['2 waiting'],
   'rollouts/new': ['A dry run changes nothing', 'no group'],
   content: ['hello.v2.tar.gz'],
@@ -74,6 +80,28 @@ test('each page reads the same to a screen reader, wide and narrow, and axe-core
       if (!existsSync(file)) writeFileSync(file, `${said}\n`);
       assert.equal(`${said}\n`, readFileSync(file, 'utf8'), file);
     }
+  }
+  assert.deepEqual(faults, []);
+});
+
+test('plots, and the tables below them, fit a narrow page too, and axe-core finds nothing serious', async (t) => {
+  const { page, gateway, open, faults } = await openConsoleRig(t);
+  const info = (available: number) => ({
+    device_info: { interval: 3600, memory: { available }, mounts: [{ path: '/', available }] },
+  });
+  // Both may come within one second: then a line has no length, which must not matter.
+  const one = await gateway('gw-1', info(2 ** 40));
+  await one.writes(info(1));
+  await open('#/p/gateways/gw-1');
+  await page.locator('figure canvas').nth(1).waitFor();
+  for (const summary of await page.locator('figure summary').all()) await summary.press('Enter');
+  for (const width of [360, 1280]) {
+    await page.setViewportSize({ width, height: 800 });
+    await page.locator('figure canvas').nth(1).waitFor();
+    assert.deepEqual(await findings(page), [], `at ${width} px`);
+    await until(
+      async () => Number(await page.evaluate('document.documentElement.scrollWidth - innerWidth')) <= 0,
+    );
   }
   assert.deepEqual(faults, []);
 });
