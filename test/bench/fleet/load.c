@@ -80,12 +80,17 @@ static void watch(struct connection *c, uint32_t wanted, int change) {
   epoll_ctl(events, change, c->fd, &event);
 }
 
+/* The first ticket that comes is kept for all that follow. */
+static int keep_session(SSL *ssl, SSL_SESSION *given) {
+  (void)ssl;
+  if (session != NULL) return 0;
+  session = given;
+  return 1;
+}
+
 static void finish(struct connection *c, int is_good) {
   if (is_good) latencies[done++] = now() - c->due;
   else failed++;
-  /* The ticket came with the answer. */
-  if (is_good && resumes && session == NULL && SSL_SESSION_is_resumable(SSL_get_session(c->ssl)))
-    session = SSL_get1_session(c->ssl);
   if (c->ssl != NULL) SSL_free(c->ssl);
   c->ssl = NULL;
   close(c->fd);
@@ -172,7 +177,12 @@ static void step(struct connection *c) {
       c->ssl = SSL_new(tls);
       SSL_set_fd(c->ssl, c->fd);
       SSL_set_connect_state(c->ssl);
-      if (resumes && session != NULL) SSL_set_session(c->ssl, session);
+      if (resumes && session != NULL) {
+        /* One that is in use is spoilt when its connection ends without a word. */
+        SSL_SESSION *copy = SSL_SESSION_dup(session);
+        SSL_set_session(c->ssl, copy);
+        SSL_SESSION_free(copy);
+      }
       c->state = SHAKING;
     }
   }
@@ -255,6 +265,8 @@ int main(int count, char **words) {
     tls = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set1_groups_list(tls, "X25519");
     SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    if (resumes) SSL_CTX_sess_set_new_cb(tls, keep_session);
   }
   events = epoll_create1(0);
   latencies = calloc(total, sizeof *latencies);

@@ -1,7 +1,7 @@
 /** A tick of a platform over a rollout to all gateways of a large fleet, and what their check-ins notice of it. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { abort } from '../../../src/fleet/rollout/operate.ts';
-import type { Rollout } from '../../../src/fleet/rollout/rollout.ts';
+import type { Change } from '../../../src/platform/storage/fleet-storage.ts';
 import { addRollout, type DatabaseFleet, makeDatabaseFleet } from './on-database.ts';
 import { drive, PRODUCT, serve } from './parts.ts';
 import { type Bench, middleOf } from './table.ts';
@@ -42,12 +42,28 @@ export async function million({ scratch, load, part, tell }: Bench): Promise<voi
     // Its waves have been open for so long that each member is looked at; all gateways have been heard of since.
     await addRollout(fleet, 'old', now - LONG_AGO_S);
     await beside('each looked at', () => timeTicks(fleet));
-    await fleet.storage.changeRollout(
-      { product: PRODUCT, id: 'young' },
-      (rollout: Rollout) => abort(rollout, { by: 'ann', at: now }),
-      { at: now, actor: 'ann', request: '', action: 'rollout.abort', target: 'young', before: '', after: '' },
-    );
+    const change = (id: string, run: Change): Promise<unknown> =>
+      fleet.storage.changeRollout({ product: PRODUCT, id }, run, {
+        ...{
+          at: now,
+          actor: 'ann',
+          request: '',
+          action: 'rollout.change',
+          target: id,
+          before: '',
+          after: '',
+        },
+      });
+    await change('young', (rollout) => abort(rollout, { by: 'ann', at: now }));
     await beside('withdrawn after an abort', () => timeTicks(fleet));
+    await change('old', (rollout) => ({
+      rollout: { ...rollout, policy: { ...rollout.policy, concurrency: count } },
+    }));
+    // Gateways of the second wave, the first time that they read.
+    const args = ['-n', part(5000), '-s', part(50_000), served.port, fleet.keyFile];
+    const { done, seconds, failed } = await drive(load, args);
+    tell({ what: 'check-ins that are shown a command', value: done / seconds, unit: '/s' });
+    if (failed > 0) tell({ what: 'of them failed', value: failed, unit: '', goal: { most: 0 } });
   } finally {
     await served.end();
     await fleet.end();

@@ -89,7 +89,8 @@ export async function addRollout(
       limit: 0.05,
       need: 0.95,
       stopsAtFailedRollback: false,
-      concurrency: 1000,
+      // No slot is free: a check-in is shown nothing.
+      concurrency: 0,
       soakS: 86_400,
       reachS: 259_200,
       installS: 1800,
