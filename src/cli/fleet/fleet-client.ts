@@ -27,7 +27,12 @@ export async function callFleet<T>(
 ): Promise<T> {
   const text = body === undefined ? undefined : JSON.stringify(body);
   const reply = await openClient(call).call(method, `/gwe/v2${path}`, text);
-  if (reply.status >= 400) throw new GweError('PROTOCOL_REFUSED', `cannot ${what}: ${detailOf(reply.text)}`);
+  if (reply.status >= 400) {
+    const detail = detailOf(reply.text);
+    // Some refusals begin with what was asked for.
+    const shown = detail.startsWith(`cannot ${what}`) ? detail : `cannot ${what}: ${detail}`;
+    throw new GweError('PROTOCOL_REFUSED', shown);
+  }
   const parsed = v.safeParse(schema, parse(reply.text));
   if (parsed.success) return parsed.output;
   throw new GweError(

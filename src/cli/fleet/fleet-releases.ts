@@ -33,7 +33,7 @@ async function printReleases(call: CommandCall): Promise<number> {
   const { list, signatures, problem, unlisted, installed, gateways } = found;
   const say = (line: string): void => call.io.stdout(`${oneLine(line)}\n`);
   if (list === null) {
-    say(problem === null ? 'no release list' : `the release list is no good: ${problem}`);
+    say(problem === null ? 'no release list in the content area' : `the release list is no good: ${problem}`);
   } else {
     const left = saySpan(found.daysLeft);
     say(`release list ${list.release} of ${list.product}: ${left}, until ${renderTime(list.expires)} UTC`);
@@ -52,12 +52,21 @@ async function printReleases(call: CommandCall): Promise<number> {
     say(
       `not named: ${app} ${version}, ${count > 0 ? `on ${sayGateways(count)}` : isUploaded ? 'uploaded' : ''}`,
     );
+  const { all, goBy, stale, missing } = gateways;
+  const lacking = [
+    ...(stale > 0 ? [`${stale} stale`] : []),
+    ...(missing > 0 ? [`${missing} without it`] : []),
+  ];
+  const rest = lacking.length === 0 ? '' : `: ${lacking.join(', ')}`;
   say(
-    `${gateways.goBy} of ${sayGateways(gateways.all)} say that they go by one: ${gateways.stale} stale, ${gateways.missing} without it`,
+    goBy === 0
+      ? NOBODY
+      : `${goBy} of ${sayGateways(all)} ${goBy === 1 ? 'says that it goes' : 'say that they go'} by one${rest}`,
   );
   return 0;
 }
 
+const NOBODY = 'no gateway has said that it goes by one';
 const sayGateways = (count: number): string => (count === 1 ? '1 gateway' : `${count} gateways`);
 
 function saySpan(days: number | null): string {
@@ -71,7 +80,8 @@ export function describeReleases(
   { release, daysLeft, problem, named, gateways, ahead }: NonNullable<PlanReply['releases']>,
   artifacts: readonly string[],
 ): string[] {
-  const who = `${sayGateways(gateways)} say${gateways === 1 ? 's' : ''} that ${gateways === 1 ? 'it goes' : 'they go'} by one`;
+  const many = gateways === 1 ? 'says that it goes by one' : 'say that they go by one';
+  const who = gateways === 0 ? NOBODY : `${sayGateways(gateways)} ${many}`;
   if (problem !== null) return [`the release list is no good (${problem}); ${who}`];
   if (release === null) return [`no release list; ${who}`];
   const missing = artifacts.filter((id) => !named.includes(id));

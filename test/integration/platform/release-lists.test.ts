@@ -197,6 +197,11 @@ describe('a release list, as the fleet goes by it', () => {
       /\nrelease list 6 \(29 days left\) does not name one\.v3\.tar\.gz; 4 gateways say that they go by one\n/,
     );
     assert.match(plan, /\nnot 3: release list 6 does not name one 3 /);
+    const start = runPlatformCli(
+      ['fleet', 'rollout', 'start', 'p1', 'one.v3.tar.gz', '--filter', 'serial=gw-list'],
+      { env },
+    );
+    await assert.rejects(start, /^GweError: cannot start the rollout: no gateway is in it/);
     const document = JSON.parse(
       (await runPlatformCli(['fleet', 'releases', 'p1', '--json'], { env })).stdout,
     );
