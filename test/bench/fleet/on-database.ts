@@ -69,20 +69,9 @@ export async function makeDatabaseFleet(scratch: string, count: number): Promise
 
 const INTERVAL_S = 14_400;
 
-/** A rollout to all of them, one gateway in a hundred in the first wave, half of them in the wave that is open. */
-export async function addRollout(
-  { connection }: DatabaseFleet,
-  id: string,
-  startedAt: number,
-): Promise<Rollout> {
-  const [row] = await connection.query('SELECT count(*) AS count FROM device');
-  const count = Number(row?.count);
-  const sizes = [
-    Math.floor(count / 100),
-    Math.floor(count / 2) - Math.floor(count / 100),
-    Math.ceil(count / 2),
-  ];
-  const rollout: Rollout = {
+/** Its first wave has succeeded, its second is open. */
+export function rolloutOf(id: string, sizes: readonly number[], startedAt: number): Rollout {
+  return {
     id,
     artifacts: [{ app: 'hello', version: '2.1' }],
     policy: {
@@ -113,6 +102,22 @@ export async function addRollout(
     rollbackFailures: 0,
     acceptedBad: 0,
   };
+}
+
+/** A rollout to all of them, one gateway in a hundred in the first wave, half of them in the wave that is open. */
+export async function addRollout(
+  { connection }: DatabaseFleet,
+  id: string,
+  startedAt: number,
+): Promise<Rollout> {
+  const [row] = await connection.query('SELECT count(*) AS count FROM device');
+  const count = Number(row?.count);
+  const sizes = [
+    Math.floor(count / 100),
+    Math.floor(count / 2) - Math.floor(count / 100),
+    Math.ceil(count / 2),
+  ];
+  const rollout = rolloutOf(id, sizes, startedAt);
   await connection.query(
     'INSERT INTO fleet_rollout (id, product, name, state, revision, body) VALUES ($1, $2, $1, $3, 0, $4)',
     ...[id, PRODUCT, rollout.state, encodeRollout(rollout)],

@@ -12,6 +12,7 @@ import { anchors } from './anchors.ts';
 import { beside } from './beside.ts';
 import { longPolls, overTls, plain, slowDisk } from './check-ins.ts';
 import { database } from './database.ts';
+import { embeddedTicks } from './embedded-ticks.ts';
 import { million } from './million.ts';
 import { compileLoad, type Fleet, makeFleet } from './parts.ts';
 import { lists, reports } from './reports.ts';
@@ -27,6 +28,7 @@ const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   reports,
   lists,
   database,
+  ticks: embeddedTicks,
   million,
   anchors,
   // It prints a table of its own.
