@@ -25,7 +25,7 @@ test: check supervisor compiler faketime readers database objects browser alerts
 test-faults: supervisor compiler build ## the fault tests in full: every kill point, crash state and random round (under an hour)
 	@$(NODE) test/faults.mjs
 
-test-fleet: database objects alerts runtime ## a platform killed 35 times under load on each storage; one of three, their PostgreSQL and their Swift 10 times each (13 minutes)
+test-fleet: database objects alerts runtime supervisor build ## a platform killed 35 times under load on each storage; one of three, their PostgreSQL and their Swift 10 times each (13 minutes); 20 real agents (4 minutes)
 	@GWE_FLEET=full $(NODE) test/run.mjs fleet outages conformance/platform
 
 test-signals: supervisor build ## 1,000 signals at random moments while gwe goes to sleep and gets up (half an hour)
