@@ -61,6 +61,8 @@ export async function startRealFleet(serials: readonly string[]): Promise<RealFl
     writeFileSync(join(home, 'gateways.csv'), `${rows}\n`);
     await gwe('fleet', 'device', 'import', 'p1', 'gateways.csv', '--create', '--enable');
     children.push(await startWorker(gwe, home, url));
+    // Uploads are left to a worker once it has asked for work.
+    await until(async () => / one worker\n$/.test(await gwe('fleet', 'patch', 'list', 'p1')));
     for (const serial of serials) gateways.push(await startGateway(serial, url));
   } catch (error) {
     await end();
