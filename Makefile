@@ -22,7 +22,7 @@ check: runtime ## types (also against the oldest runtime that ships), lint, form
 test: check supervisor compiler faketime readers database objects browser alerts build ## everything: check, then the unit, integration, conformance, console, fleet, e2e and fault tests
 	@$(NODE) test/run.mjs unit integration conformance console fleet e2e fault
 
-test-faults: supervisor compiler build ## the fault tests in full: every kill point, crash state and random round (under an hour)
+test-faults: supervisor compiler build ## the fault tests in full: every kill point, crash state and random round (an hour)
 	@$(NODE) test/faults.mjs
 
 test-fleet: database objects alerts runtime supervisor build ## a platform killed 35 times under load on each storage; one of three, their PostgreSQL and their Swift 10 times each (13 minutes); 20 real agents (4 minutes)

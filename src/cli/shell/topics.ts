@@ -37,6 +37,7 @@ const ENVIRONMENT = [
   row('GWE_PLATFORM_TOKEN_FILE', 'file with its admin token'),
   row('GWE_PLATFORM_CA_FILE', 'PEM file of a private certificate authority of it'),
   row('PGPASSWORD', "password of the database of 'gwe platform serve --database'"),
+  row('CREDENTIALS_DIRECTORY', "from systemd: secret files of 'gwe platform serve' in it need no mode 600"),
   row('HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY', 'proxies to the platform, also in lower case'),
   row('NO_COLOR', 'when set, no colours even on a terminal'),
   row('PAGER', "what shows long help on a terminal (less, if it is not set; 'cat' for none)"),
