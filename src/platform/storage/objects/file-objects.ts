@@ -20,7 +20,7 @@ export function createFileObjects(directory: string, nowSeconds: () => number): 
       return { sizeBytes, sha256 };
     },
     open: (name) => blobs.open(name),
-    remove: async (name) => blobs.remove(name),
+    remove: (name) => blobs.remove(name),
     // The directory may be that of an embedded platform as well.
     async *list() {
       yield* [];

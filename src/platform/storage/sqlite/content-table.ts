@@ -58,7 +58,7 @@ export function createContentTable(context: Context): ContentStorage {
           .statement('DELETE FROM content WHERE product = ? AND id = ? RETURNING blob')
           .get(product, id),
       );
-      if (typeof row?.blob === 'string') blobs.remove(row.blob);
+      if (typeof row?.blob === 'string') await blobs.remove(row.blob);
       return row !== undefined;
     },
     openContent: async (product, id) => {
@@ -111,7 +111,7 @@ async function fillEntry(
     if (Number(changes) > 0) return 'done';
     return findRow(connection, place) === undefined ? 'unknown' : 'filled';
   });
-  if (result !== 'done') blobs.remove(upload.blob);
+  if (result !== 'done') await blobs.remove(upload.blob);
   return result;
 }
 
@@ -137,7 +137,7 @@ async function putEntry(
     if (row === undefined) throw new Error('stored content is not in its table');
     return { before, after: toRow(row).item };
   });
-  if (before?.blob !== undefined) blobs.remove(before.blob);
+  if (before?.blob !== undefined) await blobs.remove(before.blob);
   return after;
 }
 

@@ -14,11 +14,13 @@ import { logActivation, readActivationLog } from './activation-table.ts';
 import { type Connection, TakenBack } from './connection.ts';
 import { forgetMembers } from './fleet-members.ts';
 import type { SeenDevices } from './seen.ts';
+import { type NextTurn, ROWS_A_TURN } from './turns.ts';
 
 interface Context {
   connection: Connection;
   seen: SeenDevices;
   nowSeconds(): number;
+  nextTurn: NextTurn;
   windowSeconds: number;
 }
 
@@ -58,7 +60,7 @@ export function createDeviceTable(context: Context): DeviceTable {
         .statement('SELECT product FROM device WHERE serial = ? LIMIT 2')
         .all(serial)
         .map((row) => String(row.product)),
-    listDevices: async (product, request) => listDevices(context, product, request),
+    listDevices: (product, request) => listDevices(context, product, request),
     pageDevices: async (product, { offset, limit }) =>
       connection
         .statement('SELECT * FROM device WHERE product = ? ORDER BY serial LIMIT ? OFFSET ?')
@@ -106,18 +108,21 @@ export function ensureProduct(connection: Connection, product: string): boolean 
   return Number(connection.statement(sql).run(product).changes) > 0;
 }
 
-function listDevices(
+async function listDevices(
   context: Context,
   product: string,
   { after = '', limit, prefix = '', state, seenBefore }: PageRequest & DeviceFilter,
-): Page<Device> {
-  const rows = context.connection
-    .statement(
-      'SELECT * FROM device WHERE product = ? AND serial > ? AND serial >= ? ORDER BY serial LIMIT ?',
-    )
-    .all(product, after, prefix, limit + 1);
-  const devices = rows.map((row) => rowToDevice(row, context));
-  const within = devices.filter(({ serial }) => serial.startsWith(prefix));
+): Promise<Page<Device>> {
+  const sql = `SELECT * FROM device WHERE product = ? AND serial > ? AND serial >= ? ORDER BY serial LIMIT ?`;
+  const found: Device[] = [];
+  for (let next = after; found.length <= limit; next = found.at(-1)?.serial ?? '') {
+    await context.nextTurn();
+    const count = Math.min(ROWS_A_TURN, limit + 1 - found.length);
+    const rows = context.connection.statement(sql).all(product, next, prefix, count);
+    found.push(...rows.map((row) => rowToDevice(row, context)));
+    if (rows.length < count || found.at(-1)?.serial.startsWith(prefix) === false) break;
+  }
+  const within = found.filter(({ serial }) => serial.startsWith(prefix));
   const { items, next } = toPage(within, limit, ({ serial }) => serial);
   return { items: items.filter((device) => isWanted(device, state, seenBefore)), next };
 }

@@ -5,6 +5,7 @@ import type { FleetGateway, FleetStorage } from '../fleet-storage.ts';
 import { type Page, toPage } from '../page.ts';
 import type { Connection } from './connection.ts';
 import { addAudit } from './people-table.ts';
+import { type NextTurn, ROWS_A_TURN } from './turns.ts';
 
 type GatewayTable = Pick<
   FleetStorage,
@@ -21,28 +22,17 @@ type GatewayTable = Pick<
 interface Context {
   connection: Connection;
   nowSeconds(): number;
+  nextTurn: NextTurn;
   toDevice(row: Record<string, unknown>): Device;
 }
 
 /** How many rows are looked at for one page. */
 const MOST_LOOKED_AT = 400;
-/** How many are looked at before other requests are served: some milliseconds. */
-const AT_ONCE = 100;
-
-/** In each turn of the event loop one list goes on, however many are being made. */
-function createTurns(): () => Promise<void> {
-  let last = Promise.resolve();
-  return () => {
-    last = last.then(() => new Promise((resolve) => setImmediate(resolve)));
-    return last;
-  };
-}
 
 export function createGatewayTable(context: Context): GatewayTable {
   const { connection } = context;
-  const turn = createTurns();
   return {
-    listGateways: (product, request) => listGateways(context, turn, product, request),
+    listGateways: (product, request) => listGateways(context, product, request),
     findGateway: async (product, serial) => {
       const sql = `${GATEWAY_SQL} WHERE product = ? AND serial = ?`;
       const row = connection.statement(sql).get(product, serial);
@@ -92,24 +82,23 @@ const GATEWAY_SQL = `SELECT device.*, fleet_gateway.knowledge,
 
 async function listGateways(
   context: Context,
-  turn: () => Promise<void>,
   product: string,
   { after = '', limit, chosen = () => true }: Parameters<FleetStorage['listGateways']>[1],
 ): Promise<Page<FleetGateway>> {
-  const sql = `${GATEWAY_SQL} WHERE product = ? AND serial > ? ORDER BY serial LIMIT ${AT_ONCE + 1}`;
+  const sql = `${GATEWAY_SQL} WHERE product = ? AND serial > ? ORDER BY serial LIMIT ${ROWS_A_TURN + 1}`;
   const found: FleetGateway[] = [];
   let next = after;
-  for (let looked = 0; looked < MOST_LOOKED_AT; looked += AT_ONCE) {
-    await turn();
+  for (let looked = 0; looked < MOST_LOOKED_AT; looked += ROWS_A_TURN) {
+    await context.nextTurn();
     const rows = context.connection.statement(sql).all(product, next);
     const nowS = context.nowSeconds();
-    for (const row of rows.slice(0, AT_ONCE)) {
+    for (const row of rows.slice(0, ROWS_A_TURN)) {
       const gateway = toGateway(context, row);
       if (chosen(gateway, nowS)) found.push(gateway);
       if (found.length > limit) return toPage(found, limit, ({ serial }) => serial);
     }
-    if (rows.length <= AT_ONCE) return { items: found, next: undefined };
-    next = String(rows[AT_ONCE - 1]?.serial);
+    if (rows.length <= ROWS_A_TURN) return { items: found, next: undefined };
+    next = String(rows[ROWS_A_TURN - 1]?.serial);
   }
   return { items: found, next };
 }

@@ -20,6 +20,7 @@ import { finishRestore, refuseMoved } from './replaced.ts';
 import { createRolloutTable } from './rollout-table.ts';
 import { ensureSecret } from './secret-table.ts';
 import { createSeenDevices } from './seen.ts';
+import { createTurns } from './turns.ts';
 import { createValueTable } from './value-table.ts';
 
 interface SqliteStorageOptions extends StorageOptions {
@@ -57,11 +58,13 @@ export async function openSqliteStorage(options: SqliteStorageOptions): Promise<
   blobs.sweep((blob) => known.get(blob) !== undefined);
   const seen = createSeenDevices(connection, clock, nowSeconds);
   const maintenance = createMaintenance({ connection, clock, nowSeconds, keepHistorySeconds });
+  const nextTurn = createTurns();
   let listener: WriteListener = () => undefined;
   const { findByKey, see, toDevice, ...devices } = createDeviceTable({
     connection,
     seen,
     nowSeconds,
+    nextTurn,
     windowSeconds: activationWindowSeconds,
   });
   return {
@@ -75,7 +78,7 @@ export async function openSqliteStorage(options: SqliteStorageOptions): Promise<
       tell: (ids) => listener(ids),
       fleet: createFleetHooks(connection),
     }),
-    ...createGatewayTable({ connection, nowSeconds, toDevice }),
+    ...createGatewayTable({ connection, nowSeconds, nextTurn, toDevice }),
     ...createPeopleTable(connection),
     ...createRecordTable(connection, nowSeconds),
     ...createRolloutTable({ connection, nowSeconds, tell: (ids) => listener(ids) }),
