@@ -1,17 +1,21 @@
 /** A PostgreSQL server of a test's own: a fresh cluster on a free port of this machine. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chownSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chownSync, globSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import * as net from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { makeCertificates } from './certificates.ts';
 import { until } from './until.ts';
 
 export interface TestPostgres {
   /** Of a database of its own, empty. */
   freshUrl(): string;
+  /** The same for a user who has to prove a password, over TLS with a certificate of the CA in `caFile`. */
+  guarded(): { url: string; password: string; caFile: string };
   /** SIGKILLs every process of the server at once, and starts it again on the same data. */
   crash(): Promise<void>;
   /** Resolves when nobody under this `application_name` is connected any more. */
@@ -39,9 +43,10 @@ export async function startPostgres(): Promise<TestPostgres> {
   };
   const data = join(home, 'data');
   run(initdb, '-D', data, '-U', 'gwe', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync');
+  const { caFile, settings: tls } = guard(home, data);
   const port = await freePort();
   const bin = dirname(initdb);
-  const settings = [`port=${port}`, 'listen_addresses=127.0.0.1', `unix_socket_directories=${home}`];
+  const settings = [`port=${port}`, 'listen_addresses=127.0.0.1', `unix_socket_directories=${home}`, ...tls];
   const start = async (): Promise<ChildProcess> => {
     const args = [join(bin, 'postgres'), '-D', data, ...settings.flatMap((one) => ['-c', one])];
     const child = spawn(...unprivileged(args), { cwd: home, stdio: 'ignore' });
@@ -60,6 +65,12 @@ export async function startPostgres(): Promise<TestPostgres> {
       run(join(bin, 'createdb'), '-h', '127.0.0.1', '-p', String(port), '-U', 'gwe', name);
       return `postgres://gwe@127.0.0.1:${port}/${name}`;
     },
+    guarded() {
+      const [name, password] = [`guarded${databases++}`, `%@/:'${randomBytes(9).toString('base64')}`];
+      ask(`CREATE ROLE ${name} LOGIN PASSWORD '${password.replace("'", "''")}'`);
+      ask(`CREATE DATABASE ${name} OWNER ${name}`);
+      return { url: `postgres://${name}@localhost:${port}/${name}`, password, caFile };
+    },
     async crash() {
       await killWithChildren(server);
       server = await start();
@@ -75,6 +86,24 @@ export async function startPostgres(): Promise<TestPostgres> {
       rmSync(home, { recursive: true, force: true });
     },
   };
+}
+
+/** Who is not `gwe` needs TLS and a password. */
+function guard(home: string, data: string): { caFile: string; settings: string[] } {
+  const { caFile, serverCert, serverKey } = makeCertificates(mkdtempSync(join(home, 'tls-')));
+  const { uid, gid } = statSync(data);
+  for (const [name, bytes] of [
+    ['server.crt', serverCert],
+    ['server.key', serverKey],
+  ] as const) {
+    writeFileSync(join(data, name), bytes, { mode: 0o600 });
+    chownSync(join(data, name), uid, gid);
+  }
+  writeFileSync(
+    join(data, 'pg_hba.conf'),
+    'local all gwe trust\nhost all gwe 127.0.0.1/32 trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n',
+  );
+  return { caFile, settings: ['ssl=on'] };
 }
 
 /** Stopped first, so that none of them sees another one end, or begins one. */

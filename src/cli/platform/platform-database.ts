@@ -38,9 +38,21 @@ export function databaseOf(call: CommandCall, option = 'database'): DatabaseTarg
       `cannot use --${option} with a password in it, which every user of this machine could read: expected ` +
         '--database-password-file or PGPASSWORD',
     );
+  refuseLooseTls(url, option);
   const file = call.options.text('database-password-file');
   const password = file === undefined ? call.io.env.PGPASSWORD : readRequired(file, 'password').trim();
   return { url: text, password };
+}
+
+/** By libpq some other modes check no certificate, or fall back to none; by the library they check it. */
+function refuseLooseTls(url: URL, option: string): void {
+  const mode = url.searchParams.get('sslmode');
+  if (mode === null || ['disable', 'verify-full'].includes(mode)) return;
+  throw new GweError(
+    'USAGE_BAD_VALUE',
+    `cannot use --${option} with sslmode=${mode}: expected sslmode=verify-full, with sslrootcert=FILE for a private ` +
+      'certificate authority, or sslmode=disable',
+  );
 }
 
 export const platformMigrate: CommandSpec = {

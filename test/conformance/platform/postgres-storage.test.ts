@@ -98,3 +98,25 @@ test('a newer database is refused and left as it is; one that cannot be reached 
     return true;
   });
 });
+
+test('a database that wants TLS and a password gets both, and nothing is sent to one with another certificate', async () => {
+  const { url, password, caFile } = server.guarded();
+  const opened = (query: string, secret: string) =>
+    openPostgresStorage({ url: `${url}?${query}`, password: secret, directory: folder(), clock });
+  const secure = `sslmode=verify-full&sslrootcert=${encodeURIComponent(caFile)}`;
+  const storage = await opened(secure, password);
+  try {
+    const { device, cik } = await activated(storage, 'p', 'gw');
+    const heard: number[] = [];
+    storage.onWrite((ids) => heard.push(...(ids ?? [])));
+    await storage.write(device.id, [['engine_fetch', 'A']], 'operator');
+    await eventually('it listens over TLS too', async () => heard.includes(device.id));
+    const shown = await storage.checkIn({ cik, writes: [], reads: ['engine_fetch'] });
+    assert.ok(shown.kind === 'done' && shown.values[0]?.value === 'A');
+  } finally {
+    await storage.close();
+  }
+  await assert.rejects(opened(secure, 'wrong'), /password authentication failed/);
+  await assert.rejects(opened('sslmode=verify-full', password), /certificate/);
+  await assert.rejects(opened('sslmode=disable', password), /no pg_hba.conf entry/);
+});

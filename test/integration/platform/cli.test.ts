@@ -321,6 +321,13 @@ test('serve refuses what would send keys in the clear or cannot work', async () 
     serve('--listen', `127.0.0.1:${port}`),
     failsWith('PLATFORM_STATE', /another program uses/),
   );
+  for (const [url, words] of [
+    ['postgres://gwe:word@db.example/gwe', /--database with a password in it/],
+    ['mysql://db.example/gwe', /expected postgres:/],
+    ['postgres://db.example/gwe?sslmode=prefer', /sslmode=prefer: expected sslmode=verify-full/],
+    ['postgres://db.example/gwe?sslmode=no-verify', /sslmode=no-verify: expected sslmode=verify-full/],
+  ] as const)
+    await assert.rejects(serve('--database', url), failsWith('USAGE_BAD_VALUE', words));
   const short = join(directory, 'short');
   writeFileSync(short, 'short');
   chmodSync(short, 0o600);

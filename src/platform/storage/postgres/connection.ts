@@ -53,12 +53,19 @@ interface PostgresTarget {
 
 function configOf({ url, password }: PostgresTarget): ConnectionConfig {
   return {
-    connectionString: url,
-    ...(password === undefined ? {} : { password }),
+    connectionString: password === undefined ? url : withPassword(url, password),
     application_name: 'gwe',
     connectionTimeoutMillis: CONNECT_MS,
     keepAlive: true,
   };
+}
+
+/** In the URL: an option beside it would be overruled by what the URL says of a password, that it has none. */
+function withPassword(text: string, password: string): string {
+  const url = new URL(text);
+  if (url.hostname === '') url.hostname = 'localhost';
+  url.password = encodeURIComponent(password);
+  return url.href;
 }
 
 /** Connects at its first use. With a clock, waits for a while where the database is away. */
