@@ -54,6 +54,20 @@ const WITHOUT_POLYFILLS = {
     builder.onLoad({ filter: /\/fetch-blob\/streams\.cjs$/ }, () => ({ contents: '', loader: 'js' })),
 };
 
+/** Tables of nodemailer for mail that gwe never sends: types of attached files, and servers of mail providers. */
+const WITHOUT_MAIL_TABLES = {
+  name: 'without-mail-tables',
+  setup(builder) {
+    const unused = 'throw new Error("not in this executable");';
+    builder.onLoad({ filter: /\/mime-funcs\/mime-types\.js$/ }, () => ({
+      contents: `export function detectMimeType() { ${unused} } export function detectExtension() { ${unused} }`,
+    }));
+    builder.onLoad({ filter: /\/well-known\/services\.js$/ }, () => ({
+      contents: 'export const services = {};',
+    }));
+  },
+};
+
 /** Parts of the runtime that hardly any start needs, and that take milliseconds to load. */
 const SELDOM_NEEDED = /^node:(?:child_process|dns\/promises|https|os|perf_hooks|tls|v8|vm|zlib)$/;
 
@@ -92,7 +106,7 @@ async function bundled(entryPoint, define) {
     minify: true,
     legalComments: 'none',
     logLevel: 'warning',
-    plugins: [WITHOUT_POLYFILLS, LATE_RUNTIME],
+    plugins: [WITHOUT_POLYFILLS, WITHOUT_MAIL_TABLES, LATE_RUNTIME],
     define,
   });
   return result.outputFiles[0].text;
