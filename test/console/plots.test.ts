@@ -60,22 +60,35 @@ test('a gateway and a fleet are drawn over time, with a sentence and a table of 
   });
 
   await t.test('versions are drawn day by day, told apart by dashes and names', async () => {
-    const nowS = Math.floor(system.wallMs() / 1000);
-    await keepDay(storage, 'p', nowS - 2 * DAY_S);
-    await gateway('gw-2', runningHello('<b>2'));
-    await gateway('gw-3', runningHello('2'));
+    const nowS = Math.floor(clock.wallMs() / 1000);
     await keepDay(storage, 'p', nowS - DAY_S);
+    await gateway('gw-2', runningHello('<b>2'));
+    const third = await gateway('gw-3', runningHello('2'));
+    const patched = {
+      name: 'hello',
+      version: '2',
+      outcome: 'installed',
+      tx: 't-1',
+      bytes: 3e6,
+      bytes_full: 9e6,
+    };
+    for (let times = 0; times < 2; times++) await third.writes({ fetch_status: patched });
+    await keepDay(storage, 'p', nowS);
     await open('#/p/fleet');
     const over = page.getByRole('region', { name: 'Over time' });
     const plot = over.getByRole('img', { name: /^Gateways by version of hello, 1: 1 at first, 1 at last/ });
     await plot.locator('canvas').waitFor();
-    const lines = over.locator('.lines');
+    const lines = over.locator('figure', { hasText: 'Gateways by version of hello' }).locator('.lines');
     await eventually(() => lines.innerText(), /1[\s\S]*2/);
     const dashes = await lines
       .locator('line')
       .evaluateAll((all) => all.map((each) => String(each.getAttribute('stroke-dasharray'))));
     assert.equal(new Set(dashes).size, dashes.length);
-    await over.getByRole('img', { name: /^Bytes since the beginning of the month: 0 B at first/ }).waitFor();
+    await over
+      .getByRole('img', {
+        name: /^Bytes since the beginning of the month, sent and received: 0 B at first.*saved by patches and chunks: 0 B at first, 6\.0 MB at last/,
+      })
+      .waitFor();
   });
 
   await t.test('it is drawn in light and in dark', async () => {

@@ -9,7 +9,8 @@ export const plotWords = {
   fleet: 'Over time',
   versionsOf: (app: string) => `Gateways by version of ${app}`,
   monthBytes: 'Bytes since the beginning of the month',
-  now: 'now',
+  moved: 'sent and received',
+  saved: 'saved by patches and chunks',
   tooFew: (count: number) =>
     count === 0
       ? 'Nothing has been reported yet.'

@@ -93,7 +93,15 @@ const POINTS = list(object({ at: number, value: number }));
 export const FIGURES = object({ disk: POINTS, memory: POINTS, clock: POINTS, budget: POINTS });
 
 export const DAYS = object({
-  days: list(object({ day: number, gateways: number, monthBytes: number, apps: mapOf(mapOf(number)) })),
+  days: list(
+    object({
+      day: number,
+      gateways: number,
+      monthBytes: number,
+      savedBytes: maybe(number),
+      apps: mapOf(mapOf(number)),
+    }),
+  ),
 });
 export type Days = Decoded<typeof DAYS>['days'];
 

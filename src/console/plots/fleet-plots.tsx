@@ -30,12 +30,7 @@ export function FleetPlots() {
               say={count}
             />
           ))}
-          <Plot
-            name={says.monthBytes}
-            times={days.map(({ day }) => day)}
-            lines={[{ label: says.monthBytes, values: days.map(({ monthBytes }) => monthBytes) }]}
-            say={bytes}
-          />
+          <Plot name={says.monthBytes} times={days.map(({ day }) => day)} lines={bytesOf(days)} say={bytes} />
         </div>
       )}
     </section>
@@ -50,6 +45,15 @@ function appsOf(days: Days): readonly string[] {
     .sort(([, one], [, other]) => sumOf(other) - sumOf(one))
     .slice(0, MOST_APPS)
     .map(([app]) => app);
+}
+
+/** What patches saved is not known of days that were counted by an older platform. */
+function bytesOf(days: Days) {
+  const saved = days.map(({ savedBytes }) => savedBytes ?? null);
+  return [
+    { label: says.moved, values: days.map(({ monthBytes }) => monthBytes) },
+    ...(saved.every((value) => value === null) ? [] : [{ label: says.saved, values: saved }]),
+  ];
 }
 
 /** The versions on most gateways, on any of the days; as many as can be told apart. */

@@ -15,6 +15,8 @@ const DAY = v.object({
   gateways: v.number(),
   /** Bytes of this month until then, by the ledgers of the gateways. */
   monthBytes: v.number(),
+  /** Of this month until then, what patches and chunks kept from being fetched. Days counted before it was have none. */
+  savedBytes: v.optional(v.number()),
   apps: v.record(v.string(), v.record(v.string(), v.number())),
 });
 type Day = v.InferOutput<typeof DAY>;
@@ -42,12 +44,13 @@ export async function keepDay(
 async function countDay(storage: FleetStorage, product: string, day: number): Promise<Day> {
   const month = nameOfDay(day).slice(0, 7);
   const apps = new Map<string, Map<string, number>>();
-  let [gateways, monthBytes] = [0, 0];
+  let [gateways, monthBytes, savedBytes] = [0, 0, 0];
   for (let after: string | undefined; ; ) {
     const page = await storage.listGateways(product, { after, limit: 1000 });
-    for (const { apps: own, traffic } of page.items) {
+    for (const { apps: own, traffic, saved } of page.items) {
       gateways += 1;
       if (traffic?.month === month) monthBytes += traffic.monthBytes;
+      if (saved?.month === month) savedBytes += saved.monthBytes;
       for (const [app, { version }] of own) {
         const found = apps.get(app) ?? new Map<string, number>();
         apps.set(app, found.set(version, (found.get(version) ?? 0) + 1));
@@ -63,7 +66,7 @@ async function countDay(storage: FleetStorage, product: string, day: number): Pr
     app,
     Object.fromEntries([...versions].sort(([, one], [, other]) => other - one).slice(0, MOST_VERSIONS)),
   ]);
-  return { day, gateways, monthBytes, apps: Object.fromEntries(ofApps) };
+  return { day, gateways, monthBytes, savedBytes, apps: Object.fromEntries(ofApps) };
 }
 
 /** The days that were counted among the last `count`, the oldest first. */

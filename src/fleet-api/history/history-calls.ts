@@ -16,7 +16,8 @@ export const historyCalls: readonly ApiCall[] = [
     method: 'GET',
     path: '/products/{product}/days',
     permission: 'fleet.read',
-    summary: 'Versions by app and bytes of the month, once a day, of the last so many days; the oldest first',
+    summary:
+      'Versions by app, bytes of the month and what patches saved, once a day, of the last so many days; the oldest first',
     query: ['days'],
     run: days,
   },

@@ -5,7 +5,7 @@
 import { decodeDeviceInfo, decodeUsageReport } from './device-info.ts';
 import { decodeEngineReport, mergeApps } from './engine-report.ts';
 import { decodeFetchStatus, type StatusReport } from './fetch-status.ts';
-import type { AppRecord, SeenReleases, Traffic } from './record.ts';
+import type { AppRecord, Saved, SeenReleases, Traffic } from './record.ts';
 import { NO_TRACES, type SharingTraces, traceSharing } from './sharing.ts';
 
 export interface Knowledge {
@@ -18,6 +18,7 @@ export interface Knowledge {
   /** `APP VERSION` that waits for data budget. */
   readonly waiting?: string | undefined;
   readonly traffic?: Traffic | undefined;
+  readonly saved?: Saved | undefined;
   readonly releases?: SeenReleases | undefined;
   readonly apps: ReadonlyMap<string, AppRecord>;
   readonly traces: SharingTraces;
@@ -109,7 +110,24 @@ function learnStatus(knowledge: Knowledge, written: Written): Learnt {
     status,
     text: [outcome, code, reason].filter((part) => part !== undefined).join(': '),
   };
-  return { knowledge: next, events: [event, ...shared], status };
+  const saved = addSaved(knowledge.saved, status, written.at);
+  return { knowledge: { ...next, saved }, events: [event, ...shared], status };
+}
+
+/** As many as a gateway may send in one request, of which the answer is lost. */
+const MOST_COUNTED = 8;
+
+/** The whole tarball without the bytes that came for it, of an update for which any came. */
+function addSaved(
+  before: Saved | undefined,
+  { tx, bytes = 0, bytesFull = 0 }: StatusReport,
+  at: number,
+): Saved | undefined {
+  if (tx === undefined || bytes === 0 || bytesFull <= bytes || before?.counted.includes(tx)) return before;
+  const month = new Date(at * 1000).toISOString().slice(0, 7);
+  const sum = before?.month === month ? before.monthBytes : 0;
+  const counted = [...(before?.counted ?? []), tx].slice(-MOST_COUNTED);
+  return { month, monthBytes: sum + bytesFull - bytes, counted };
 }
 
 function learnApps(knowledge: Knowledge, written: Written): Learnt {

@@ -23,6 +23,15 @@ export interface Traffic {
   readonly purposes: readonly (readonly [purpose: string, bytes: number])[];
 }
 
+/** Bytes that patches and chunks have kept from being fetched, by the gateway's own reports. */
+export interface Saved {
+  /** `2026-11`, by the platform's clock. */
+  readonly month: string;
+  readonly monthBytes: number;
+  /** The updates that were counted last: a report may come again. */
+  readonly counted: readonly string[];
+}
+
 /** The release list that a gateway goes by, in its own words. */
 export interface SeenReleases {
   readonly state: 'fresh' | 'stale' | 'missing';
@@ -52,6 +61,7 @@ export interface GatewayRecord {
   /** Bytes left of its data budget. */
   readonly budgetLeftBytes?: number | undefined;
   readonly traffic?: Traffic | undefined;
+  readonly saved?: Saved | undefined;
   /** Unknown where it goes by no release list, or has not said so. */
   readonly releases?: SeenReleases | undefined;
   /** Why no rollout may touch it. */

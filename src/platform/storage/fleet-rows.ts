@@ -37,6 +37,7 @@ const KnowledgeSchema = v.object({
       purposes: v.array(v.tuple([v.string(), v.number()])),
     }),
   ),
+  saved: v.optional(v.object({ month: v.string(), monthBytes: v.number(), counted: v.array(v.string()) })),
   releases: v.optional(
     v.object({
       state: v.picklist(['fresh', 'stale', 'missing']),

@@ -51,6 +51,28 @@ test('the end of an update is one event, however often it is reported', () => {
   );
 });
 
+test('what patches and chunks saved is counted once for each update, and by the month', () => {
+  const end = (tx: string, more: object, at = AT) =>
+    write('fetch_status', status(tx, 'installed', more), { at });
+  const first = end('t-01', { bytes: 300, bytes_full: 1000 });
+  const second = end('t-02', { bytes: 50, bytes_full: 100 });
+  const without = [
+    end('t-03', { bytes: 0, bytes_full: 1000 }),
+    end('t-04', { bytes: 1200, bytes_full: 1000 }),
+    end('t-05', { bytes: 7 }),
+    write('fetch_status', status('t-06', 'in progress', { bytes: 1, bytes_full: 1000 })),
+  ];
+  const { saved } = learnAll([first, second, ...without, first, second]).knowledge;
+  assert.deepEqual([saved?.month, saved?.monthBytes], ['2027-01', 750]);
+  const later = end('t-07', { bytes: 1, bytes_full: 11 }, AT + 31 * 86_400);
+  const next = learnAll([first, later, later]).knowledge.saved;
+  assert.deepEqual([next?.month, next?.monthBytes], ['2027-02', 10]);
+  const many = Array.from({ length: 99 }, (_, at) => end(`t-${at}`, { bytes: 1, bytes_full: 2 }));
+  const { saved: all } = learnAll(many).knowledge;
+  assert.equal(all?.monthBytes, 99);
+  assert.ok((all?.counted.length ?? 99) < 20);
+});
+
 test('an update under way is no event', () => {
   const learnt = learn(NOTHING_KNOWN, write('fetch_status', status('t-00', 'in progress', { percent: 5 })));
   assert.deepEqual([learnt.events, learnt.status?.percent], [[], 5]);
