@@ -44,7 +44,7 @@ function checkSerial(serial: string, line: number, seen: Set<string>): void {
   } catch (error) {
     throw new Refusal(
       422,
-      `cannot import row ${line}: ${error instanceof Refusal ? error.message : 'bad serial'}`,
+      `cannot import row ${line}, '${serial.slice(0, 40)}': ${error instanceof Refusal ? error.message : 'bad serial'}`,
     );
   }
   if (seen.has(serial)) throw new Refusal(422, `cannot import row ${line}: '${serial}' is there twice`);

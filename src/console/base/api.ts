@@ -1,5 +1,6 @@
 /** Calls of `/gwe/v2` with the session of this browser. */
 import type { Decoder } from './decode.ts';
+import { plain } from './format.ts';
 import { SESSION, type Session, SIGN_IN } from './replies.ts';
 
 /** The platform refused a call, or did not answer (`status` 0). The message is for a person. */
@@ -150,6 +151,7 @@ function sendBytes<T>({ path, bytes, decoder, moved }: BytesUpload<T>, changeTok
 async function problemOf(response: Response): Promise<ApiProblem> {
   const body: unknown = await response.json().catch(() => undefined);
   const detail = typeof body === 'object' && body !== null && 'detail' in body ? body.detail : undefined;
-  const words = typeof detail === 'string' ? detail : `the platform answered ${response.status}`;
+  // It may name a gateway, in the gateway's own letters.
+  const words = typeof detail === 'string' ? plain(detail) : `the platform answered ${response.status}`;
   return new ApiProblem(response.status, words);
 }

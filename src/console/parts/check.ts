@@ -10,7 +10,7 @@ import { plain } from '../base/format.ts';
 export function problemIn(form: EventTarget | null): string | undefined {
   if (!(form instanceof HTMLFormElement)) return undefined;
   for (const field of form.elements) {
-    if (!isField(field) || field.validity.valid) continue;
+    if (!isField(field) || (field.validity.valid && !isBlank(field))) continue;
     field.focus();
     return says.problem(labelOf(field), foundIn(field), expectedOf(field));
   }
@@ -27,13 +27,18 @@ function isField(element: Element): element is AnyField {
   );
 }
 
+/** Spaces alone are no answer: around what is typed they are taken away. */
+function isBlank(field: AnyField): boolean {
+  return field.required && field.type !== 'password' && field.value.trim() === '';
+}
+
 function labelOf(field: AnyField): string {
   return field.labels?.[0]?.textContent?.trim() ?? '';
 }
 
 function foundIn(field: AnyField): string {
   if (field.validity.badInput) return says.noNumber;
-  if (field.value === '') return says.nothing;
+  if (field.value === '' || isBlank(field)) return says.nothing;
   // What is typed blindly is not shown either.
   if (field.type === 'password') return says.characters(field.value.length);
   return `'${plain(field.value)}'`;
