@@ -26,6 +26,15 @@ test('gateways are found by a filter whose mistakes are shown at their place, ta
     await until(async () => (await filter.getAttribute('aria-invalid')) === 'true');
   });
 
+  await t.test('the versions of each app are bars that lead to their gateways', async () => {
+    const bars = page.getByRole('region', { name: 'Versions' });
+    await eventually(() => bars.innerText(), /hello\s[\s\S]*2\s+2\s+1\s+1/);
+    await bars.getByRole('link', { name: '1', exact: true }).click();
+    await page.getByText('1 gateway', { exact: true }).waitFor();
+    await page.goBack();
+    await page.getByText('3 gateways', { exact: true }).waitFor();
+  });
+
   await t.test('a right one is a place in the address, from which Back leads to the one before', async () => {
     await filter.fill('app.hello=2');
     await page.keyboard.press('Enter');

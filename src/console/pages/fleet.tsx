@@ -8,6 +8,7 @@ import { words } from '../base/words.ts';
 import { FirstSteps } from '../parts/first-steps.tsx';
 import { RolloutCard } from '../parts/rollout-card.tsx';
 import { Unread } from '../parts/unread.tsx';
+import { Versions } from '../parts/versions.tsx';
 import { FleetPlots } from '../plots/fleet-plots.tsx';
 
 const NEEDS_A_PERSON = ['awaiting-approval', 'paused', 'held'];
@@ -120,50 +121,6 @@ function Heard({ status }: { status: Status }) {
           );
         })}
       </ul>
-    </section>
-  );
-}
-
-const MOST_VERSIONS = 8;
-
-function Versions({ status }: { status: Status }) {
-  const { product } = useConsole();
-  const apps = [...status.apps].sort(([a], [b]) => a.localeCompare(b));
-  return (
-    <section aria-labelledby="versions">
-      <h2 id="versions">{words.versions.title}</h2>
-      {apps.length === 0 && <p>{words.versions.none}</p>}
-      {apps.map(([app, versions]) => (
-        <table key={app}>
-          <caption>{plain(app)}</caption>
-          <thead class="unseen">
-            <tr>
-              <th scope="col">{words.versions.version}</th>
-              <th scope="col">{words.heard.title}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {[...versions]
-              .sort(([, a], [, b]) => b - a)
-              .slice(0, MOST_VERSIONS)
-              .map(([version, count]) => (
-                <tr key={version}>
-                  <th scope="row">
-                    <a
-                      href={hrefOf({ product, page: 'gateways', query: { filter: `app.${app}=${version}` } })}
-                    >
-                      {plain(version)}
-                    </a>
-                  </th>
-                  <td>
-                    <meter min={0} max={status.gateways} value={count} aria-hidden="true" />{' '}
-                    {count.toLocaleString('en')}
-                  </td>
-                </tr>
-              ))}
-          </tbody>
-        </table>
-      ))}
     </section>
   );
 }

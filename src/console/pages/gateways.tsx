@@ -16,6 +16,7 @@ import { FilterBar } from '../parts/filter-bar.tsx';
 import { gatewayColumns, type Selection } from '../parts/gateway-rows.tsx';
 import { LongTable } from '../parts/long-table.tsx';
 import { Unread } from '../parts/unread.tsx';
+import { Versions } from '../parts/versions.tsx';
 
 const PAGE = 200;
 const LARGEST_PAGE = 1000;
@@ -65,12 +66,12 @@ export function GatewaysPage({ route, say }: { route: Route; say: (text: string)
   };
   const selection = useSelection(key);
   const apply = (wanted: string): void => go({ product, page: 'gateways', query: { filter: wanted, group } });
-  const apps = useLoaded(`apps of ${product}`, async () => [
-    ...(await api.read(`/products/${encodeURIComponent(product)}/status`, STATUS)).apps.keys(),
-  ]);
+  const status = useLoaded(`status of ${product}`, () =>
+    api.read(`/products/${encodeURIComponent(product)}/status`, STATUS),
+  ).value;
   return (
     <>
-      <FilterBar filter={filter} apps={apps.value ?? []} apply={apply} />
+      <FilterBar filter={filter} apps={[...(status?.apps.keys() ?? [])]} apply={apply} />
       <Groups filter={filter} group={group} say={say} />
       <div class="actions">
         <span role="status">{found.isRead && words.list.shown(found.items.length, found.isComplete)}</span>
@@ -101,6 +102,7 @@ export function GatewaysPage({ route, say }: { route: Route; say: (text: string)
           look={found.look}
         />
       )}
+      {status !== undefined && status.apps.size > 0 && <Versions status={status} />}
     </>
   );
 }
