@@ -24,9 +24,9 @@ import { BAD, CHUNKS, ONE_OFF, PATCH } from '../helpers/fault-updates.ts';
 import { startPlatform, type TestPlatform } from '../helpers/platform.ts';
 import { pretendReboot } from '../helpers/restarting-scripts.ts';
 import { compileShim } from '../helpers/shim.ts';
+import { createSignedUpdate } from '../helpers/signed-update.ts';
 
 const WORKERS = FULL ? 8 : 4;
-const COMMAND_TEXT = installCommand('one.v2.tar.gz');
 
 /** One tree, and what the platform knew when the power went. */
 interface CrashState {
@@ -42,6 +42,7 @@ const KINDS = [
   { update: CHUNKS, samples: 7 },
   { update: PATCH, samples: 5 },
   { update: BAD, samples: 5 },
+  { update: createSignedUpdate(), samples: 4 },
 ];
 
 for (const { update, samples } of KINDS)
@@ -49,6 +50,7 @@ for (const { update, samples } of KINDS)
     let platform: TestPlatform;
     let home: string;
     let rigs: Rig[];
+    let commandText = installCommand('one.v2.tar.gz');
     let startedMs = 0;
 
     before(async () => {
@@ -56,9 +58,17 @@ for (const { update, samples } of KINDS)
       home = mkdtempSync(join(tmpdir(), 'gwe-lost-'));
       platform = await startPlatform();
       await update.upload(platform);
+      const { signed } = update;
+      const options =
+        signed === undefined
+          ? {}
+          : { settings: signed.settings, prepare: signed.prepare, first: await signed.first() };
       rigs = await Promise.all(
-        Array.from({ length: WORKERS }, (_, index) => createRig(platform, { serial: `gw-${index}` })),
+        Array.from({ length: WORKERS }, (_, index) =>
+          createRig(platform, { serial: `gw-${index}`, ...options }),
+        ),
       );
+      commandText = (await signed?.begin(platform)) ?? commandText;
     });
     after(async () => {
       for (const rig of rigs) await rig.remove();
@@ -73,7 +83,7 @@ for (const { update, samples } of KINDS)
       // Of /run nothing outlives a power cut.
       rmSync(join(rig.root, 'run/gwe'), { recursive: true, force: true });
       rmSync(join(rig.root, 'runs.log'), { force: true });
-      await rig.command(COMMAND_TEXT);
+      await rig.command(commandText);
       const before = join(home, 'before');
       mkdirSync(before);
       createDiskModel(rig.root).write(before, 0, 'kept');
@@ -128,7 +138,7 @@ for (const { update, samples } of KINDS)
       rmSync(state.tree, { recursive: true, force: true });
       // Every state comes from the same recording, so the state before this one was reported in the same words.
       await platform.write(PRODUCT, rig.serial, 'fetch_status', '');
-      await rig.command(COMMAND_TEXT);
+      await rig.command(commandText);
       if (state.isCleared) await platform.write(PRODUCT, rig.serial, 'engine_fetch', '');
       if (state.report !== undefined) await platform.write(PRODUCT, rig.serial, 'fetch_status', state.report);
       const logs: string[] = [];
@@ -137,10 +147,22 @@ for (const { update, samples } of KINDS)
         logs.push(end.log);
         if (end.status === 0) break;
       }
-      const found = await violationsAtRest(rig, { outcomes });
+      const found = [...(await violationsAtRest(rig, { outcomes })), ...(await signedViolations(rig))];
       if (found.length > 0 && process.env.GWE_FAULT_LOGS !== undefined)
         console.log(state.after, logs.join('\n---\n'));
       return found.map((sentence) => `cut after ${state.after}: ${sentence}`);
+    }
+
+    /** Of a signed update: it is not forgotten, and not carried out again. */
+    async function signedViolations(rig: Rig): Promise<string[]> {
+      if (update.signed === undefined) return [];
+      const forgotten = update.signed.forgotten(rig.root);
+      const log = join(rig.root, 'runs.log');
+      const runs = () => (existsSync(log) ? readFileSync(log, 'utf8') : '');
+      const before = runs();
+      await platform.write(PRODUCT, rig.serial, 'engine_fetch', commandText);
+      await rig.once();
+      return runs() === before ? forgotten : [...forgotten, 'the same command was carried out again'];
     }
 
     test('is recovered from in every state that the disk may be in', async () => {

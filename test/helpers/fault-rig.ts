@@ -105,6 +105,10 @@ export interface RigOptions {
   settings?: Readonly<Record<string, string | number>>;
   /** With a supervisord of its own, whose life the root's copies do not touch; gwe reaches it by the line, if one is given. */
   supervised?: boolean | SocketLine;
+  /** Called with the root before anything runs on it. */
+  prepare?(root: string): void;
+  /** What installs version 1. */
+  first?: string;
 }
 
 /** Sets up one device with version 1 installed; the platform must hold `one.v1.tar.gz`. */
@@ -140,8 +144,9 @@ export async function createRig(platform: TestPlatform, options: RigOptions): Pr
     mkdirSync(join(root, 'etc/supervisor/conf.d'), { recursive: true });
     if (supervisord !== undefined) await startPrograms(supervisord);
   };
+  options.prepare?.(gateway.root);
   await place(gateway.root);
-  await command(installCommand('one.v1.tar.gz'));
+  await command(options.first ?? installCommand('one.v1.tar.gz'));
   const first = await runToEnd(argv, root, {});
   if (first.status !== 0) throw new Error(`cannot set up ${serial}: ${first.log}`);
   execFileSync('cp', ['-a', root, template]);

@@ -23,9 +23,23 @@ export interface FaultUpdate {
    * update").
    */
   outcomeAfterReboot?: 'installed';
+  /** What people have signed, where the gateway takes nothing else. */
+  signed?: SignedParts;
 }
 
-function entriesOf(version: string, more: Entries = {}): Entries {
+export interface SignedParts {
+  settings: Readonly<Record<string, string>>;
+  /** Puts the keys below a root. */
+  prepare(root: string): void;
+  /** The command that installs version 1. */
+  first(): Promise<string>;
+  /** Publishes the list that comes with the update, and signs its command. */
+  begin(platform: TestPlatform): Promise<string>;
+  /** What the gateway has forgotten of the update that is over. */
+  forgotten(root: string): string[];
+}
+
+export function entriesOf(version: string, more: Entries = {}): Entries {
   // Long enough for a cut in the middle.
   const script = version === '1' ? {} : { 'install.sh': installScript('sleep 0.6') };
   return appEntries(version, { ...script, ...more });

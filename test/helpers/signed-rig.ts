@@ -74,9 +74,11 @@ export async function createSignedRig(
   return rig;
 }
 
-const keysOf = ({ root }: CheckInRig): string => join(root, 'etc/gwe/keys.d');
+type Rooted = Pick<CheckInRig, 'root'>;
 
-export function trust(rig: CheckInRig, name: string, key: KeyPair, lines = ''): void {
+const keysOf = ({ root }: Rooted): string => join(root, 'etc/gwe/keys.d');
+
+export function trust(rig: Rooted, name: string, key: KeyPair, lines = ''): void {
   writeFileSync(join(keysOf(rig), `${name}.pub`), `${lines}${key.publicKey}`);
 }
 
@@ -94,7 +96,7 @@ export function activeIn({ context }: CheckInRig, app: string): string {
   return context.installed.get(app).active?.version ?? '';
 }
 
-function manifestDigest(tarball: Buffer): string {
+export function manifestDigest(tarball: Buffer): string {
   const stream = gunzipSync(tarball);
   const size = Number.parseInt(stream.toString('latin1', 124, 136), 8);
   return createHash('sha256')
