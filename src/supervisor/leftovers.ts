@@ -48,9 +48,15 @@ export function endMarked(marked: Marked, clock: Clock): Promise<number> {
 /** Processes with supervisord's mark of `app`, of the user `owner`, except those that supervisord itself manages. */
 export function findMarked({ app, owner, address }: Marked): ProcessStat[] {
   if (owner === undefined) return [];
-  return livingProcesses().filter(
-    ({ pid }) =>
-      !isOurs(pid) && ownerOf(pid) === owner && isOfThisContainer(pid) && groupNameOf(pid, address) === app,
+  const living = livingProcesses();
+  const managed = new Set(living.filter(isManaged).map(({ pid }) => pid));
+  return living.filter(
+    ({ pid, pgid }) =>
+      !managed.has(pgid) &&
+      !isOurs(pid) &&
+      ownerOf(pid) === owner &&
+      isOfThisContainer(pid) &&
+      groupNameOf(pid, address) === app,
   );
 }
 
@@ -92,6 +98,11 @@ function isNotOlder(one: ProcessStat, startTicks: string): boolean {
 /** Without these the gateway would be lost: the first process, gwe, and supervisord above it. */
 function isOurs(pid: number): boolean {
   return pid === 1 || pid === process.pid || pid === process.ppid || isSupervisord(pid);
+}
+
+/** What supervisord has started and not seen end: it leads a group, which is supervisord's to end. */
+function isManaged({ pid, ppid, pgid }: ProcessStat): boolean {
+  return pid === pgid && isSupervisord(ppid);
 }
 
 function isSupervisord(pid: number): boolean {

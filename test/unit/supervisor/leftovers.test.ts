@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readProcessStat } from '../../../src/base/process.ts';
 import { findMarked } from '../../../src/supervisor/leftovers.ts';
 import { asRoot } from '../../helpers/as-root.ts';
+import { until } from '../../helpers/until.ts';
 
 const rootTest = asRoot(import.meta.filename);
 const ADDRESS = '/run/gwe-leftovers-test.sock';
@@ -39,3 +41,36 @@ rootTest('a process with the mark of an app is found, and one in a container is 
     [here.pid],
   );
 });
+
+rootTest(
+  'what supervisord has running is not left by anybody, and what has outlived its leader is',
+  async (t) => {
+    // Named as supervisord is; it starts a program that leads a group, and one that leaves a process of its group behind.
+    const script =
+      'setsid sh -c "echo 1; exec sleep 1000" & setsid sh -c "sleep 1000 & echo \\$!" & wait $!; read x';
+    const supervisord = spawn('sh', ['-c', script, 'supervisord'], {
+      env: { PATH: process.env.PATH ?? '', ...MARK },
+      stdio: ['pipe', 'pipe', 'inherit'],
+      detached: true,
+    });
+    const ended = once(supervisord, 'exit');
+    const marked = (): ReturnType<typeof findMarked> =>
+      findMarked({ app: 'hello', owner: process.getuid?.(), address: ADDRESS });
+    t.after(async () => {
+      supervisord.kill('SIGKILL');
+      await ended;
+      for (const { pid } of marked()) process.kill(pid, 'SIGKILL');
+    });
+    let said = '';
+    supervisord.stdout.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+    await until(() => said.trim().split('\n').length === 2);
+    const left = Number(said.split('\n').find((line) => line.length > 1));
+    await until(() => readProcessStat(readProcessStat(left)?.pgid ?? 0) === undefined);
+    assert.deepEqual(
+      marked().map(({ pid }) => pid),
+      [left],
+    );
+  },
+);
