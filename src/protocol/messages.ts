@@ -278,7 +278,14 @@ function keepEnd(text: string, limitBytes: number): string {
   if (bytes.length <= limitBytes) return text;
   let start = bytes.length - Math.max(limitBytes, 0);
   while (start < bytes.length && ((bytes[start] ?? 0) & 0xc0) === 0x80) start += 1;
-  return `[... ${start} bytes left out ...]\n${bytes.toString('utf8', start)}`;
+  const leftOut = start + leftOutBefore(bytes.toString('utf8', 0, start));
+  return `[... ${leftOut} bytes left out ...]\n${bytes.toString('utf8', start)}`;
+}
+
+/** The gateway has kept only the ends of a long output: what its mark counts is left out too, and the mark itself was no output. */
+function leftOutBefore(front: string): number {
+  const mark = /\n\[\.\.\. (\d{1,12}) bytes left out \.\.\.\]\n/.exec(front);
+  return mark === null ? 0 : Number(mark[1]) - mark[0].length;
 }
 
 function keepStart(text: string, limitBytes: number): string {

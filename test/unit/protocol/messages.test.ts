@@ -162,6 +162,14 @@ for (const [what, info] of [
   });
 }
 
+test('what is left out counts what the gateway had left out before', () => {
+  const half = 'x'.repeat(20_000);
+  const info = `${half}\n[... 5000000 bytes left out ...]\n${half}`;
+  const shown: unknown = JSON.parse(renderFetchStatus({ ...STATUS, info }, 'json', 4096)).info;
+  const [mark = '', leftOut = '0'] = /^\[\.\.\. (\d+) bytes left out \.\.\.\]\n/.exec(String(shown)) ?? [];
+  assert.equal(Number(leftOut) + String(shown).length - mark.length, 5_040_000);
+});
+
 test('an entry is urgent only when it says true', () => {
   const urgency = (urgent: unknown): unknown => {
     const decoded = decodeInstruction(
