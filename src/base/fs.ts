@@ -146,7 +146,7 @@ export function copyFileDurable(from: string, to: string, mode: number): void {
     } finally {
       fs.closeSync(fd);
     }
-    fs.renameSync(temporary, to);
+    replaceWith(temporary, to);
     fsyncDirectory(dirname(to));
   } catch (error) {
     removeQuietly(temporary);
@@ -159,7 +159,7 @@ export function swapLink(target: string, link: string): void {
   const temporary = temporaryPath(link);
   try {
     fs.symlinkSync(target, temporary);
-    fs.renameSync(temporary, link);
+    replaceWith(temporary, link);
     fsyncDirectory(dirname(link));
   } catch (error) {
     removeQuietly(temporary);
