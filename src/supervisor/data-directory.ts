@@ -1,8 +1,17 @@
 /** An app's data directory: its mode, its owner, and that it is there before anything is started in it. */
-import { chmodSync, chownSync, mkdirSync, type Stats, statSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  constants,
+  lstatSync,
+  mkdirSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { GweError, systemCode, wrapError } from '../base/errors.ts';
-import { ensureDirectory, fsyncDirectory } from '../base/fs.ts';
+import { ensureDirectory, fsyncDirectory, readLink } from '../base/fs.ts';
 import { parseIni } from '../base/ini.ts';
 import { dataDirectoryPair } from './program.ts';
 import { findUser, type User } from './users.ts';
@@ -27,6 +36,36 @@ export function ensureDataDirectory(path: string, owner: Owner | undefined): boo
     throw error instanceof GweError
       ? error
       : wrapError(error, 'STORE_IO', `cannot create data directory '${path}'`);
+  }
+}
+
+/**
+ * Throws STORE_IO where `path` neither is a directory nor could be made one: for before an update touches anything, and
+ * for looks that change nothing.
+ */
+export function assertDataDirectory(path: string): void {
+  try {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat?.isDirectory() === true) return;
+    if (stat !== undefined || isThere(path)) throw notADirectory(path);
+    let parent = dirname(path);
+    while (!isThere(parent) && dirname(parent) !== parent) parent = dirname(parent);
+    if (statSync(parent, { throwIfNoEntry: false })?.isDirectory() !== true) throw notADirectory(parent);
+    accessSync(parent, constants.W_OK);
+  } catch (error) {
+    throw error instanceof GweError
+      ? error
+      : wrapError(error, 'STORE_IO', `cannot use data directory '${path}'`);
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    // Something above it is no directory: the walk up finds it.
+    if (systemCode(error) === 'ENOTDIR') return false;
+    throw error;
   }
 }
 
@@ -71,9 +110,14 @@ function mayChange(stat: Stats, owner: Owner): boolean {
 }
 
 function notADirectory(path: string): GweError {
+  const target = readLink(path);
+  const found =
+    target === undefined
+      ? 'it is not a directory'
+      : `it is a link to '${target}', which is not a directory or not there (a disk that is not mounted?)`;
   return new GweError(
     'STORE_IO',
-    `cannot use data directory '${path}': it is something else, or a dangling link; expected a directory or a link to one`,
+    `cannot use data directory '${path}': ${found}; expected a directory or a link to one`,
   );
 }
 

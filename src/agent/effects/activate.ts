@@ -27,7 +27,7 @@ import { assertSupervisorReady, renewOwnEntry } from '../admission/supervisor-re
 import { assertLogsOutliveReboot, missingLogDirectories } from '../admission/volatile-logs.ts';
 import { signersOnRecord } from '../admission/ways-back.ts';
 import type { AgentContext } from '../run/context.ts';
-import { assertRoomForData, bringData, ensureAppData } from './app-data.ts';
+import { assertRoomForData, assertScriptPlace, bringData, ensureAppData } from './app-data.ts';
 import { noteMounted } from './clean-up.ts';
 import { runHealthScript, runInstaller, ScriptFailure, type ScriptRun } from './install-script.ts';
 import { waitForLease } from './lease.ts';
@@ -73,6 +73,7 @@ async function prepare(
   const use = { app, hasProgram: transaction.hasProgram === true, replacesProgram };
   const renewed = use.hasProgram ? await renewOwnEntry(context, app, previous) : undefined;
   await assertSupervisorReady(context, use);
+  assertScriptPlace(context, app);
   assertRoomForData(context, transaction);
   const wasStopped = transaction.wasStopped ?? (use.hasProgram && (await isStoppedByHand(context, app)));
   const directory = versionDirectory(context.layout, app, transaction);

@@ -1,16 +1,19 @@
 /** An app's data directory in an update: created before install.sh, and filled once from a version that had none. */
 import { existsSync, lstatSync } from 'node:fs';
+import { KEYS_APP_NAME, RESERVED_APP_NAME } from '../../artifact/name.ts';
 import { GweError } from '../../base/errors.ts';
 import { diskSpace, readLink } from '../../base/fs.ts';
 import {
   appDataDirectory,
   currentLink,
+  type Layout,
   programFile,
   versionDirectory,
   versionDirectoryName,
 } from '../../store/layout.ts';
 import { copyWritten, listWritten, type WrittenFile } from '../../store/written-files.ts';
 import {
+  assertDataDirectory,
   ensureDataDirectory,
   entryDirectory,
   type Owner,
@@ -36,6 +39,21 @@ export async function ensureAppData(
   const program = await readProgram(context, app, directory, 'before-install');
   const owner = program === undefined ? scriptOwner(context) : programOwner(program.text);
   ensureDataDirectory(appDataDirectory(context.layout, app), owner);
+}
+
+/**
+ * What install.sh needs of the gateway whatever it does: the user of `run_as`, and a data directory. Before anything is
+ * fetched or touched, and for `gwe plan`: neither must cost a rollback, which needs the same. Throws CONFIG_INVALID,
+ * STORE_IO.
+ */
+export function assertScriptPlace(context: Pick<AgentContext, 'layout' | 'settings'>, app: string): void {
+  scriptUser(context);
+  assertDataPlace(context.layout, app);
+}
+
+/** Throws STORE_IO where the app could have no data directory. gwe itself and sets of keys have none. */
+export function assertDataPlace(layout: Layout, app: string): void {
+  if (app !== RESERVED_APP_NAME && app !== KEYS_APP_NAME) assertDataDirectory(appDataDirectory(layout, app));
 }
 
 function scriptOwner(context: Pick<AgentContext, 'settings'>): Owner {

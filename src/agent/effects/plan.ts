@@ -21,7 +21,7 @@ import { preflightWithRoom } from '../preflight/make-room.ts';
 import { factsOf, type Preflight } from '../preflight/preflight.ts';
 import type { AgentContext } from '../run/context.ts';
 import { requireLauncher } from '../self/self-update.ts';
-import { scriptUser } from './install-script.ts';
+import { assertScriptPlace } from './app-data.ts';
 
 export async function plan(
   context: Pick<
@@ -54,8 +54,8 @@ export async function plan(
   const found = await preflightWithRoom(context, transaction, { content, signal: effect.signal });
   const learnt: Partial<Transaction> = found.active === undefined ? {} : { previous: found.active };
   if (found.refusal !== undefined) throw found.refusal;
-  // Now, while nothing has been touched: a user that does not exist must not cost a rollback.
-  scriptUser(context);
+  // Now, while nothing has been touched: a user or a disk that is not there must not cost a rollback.
+  assertScriptPlace(context, transaction.app);
   if (found.action === 'roll-back' && found.present !== undefined)
     return reuse(context, transaction, found.present, learnt);
   const facts = {
@@ -117,7 +117,7 @@ async function reuseStaged(
   const { active } = context.installed.get(app);
   const record = { ...facts, version, contentId, installedAtMs: 0 };
   if (!existsSync(versionDirectory(context.layout, app, record))) return undefined;
-  scriptUser(context);
+  assertScriptPlace(context, app);
   const isActive = active?.digest === staged.digest && active.version === version;
   const learnt: Partial<Transaction> = {
     ...facts,

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { assertClaimable, lookAtSupervisor } from '../../agent/admission/supervisor-ready.ts';
 import { noteNoWayBack } from '../../agent/admission/ways-back.ts';
-import { scriptUser } from '../../agent/effects/install-script.ts';
+import { assertScriptPlace } from '../../agent/effects/app-data.ts';
 import { type CertificateState, checkCertificates } from '../../agent/operator/certificates.ts';
 import { askPlatform, type PlatformFacts } from '../../agent/operator/platform-facts.ts';
 import { type Expendable, findExpendable, wouldFitWithout } from '../../agent/preflight/make-room.ts';
@@ -54,7 +54,7 @@ export async function makePlan(call: CommandCall, context: AgentContext, given: 
       fault ??
       launcherFault(context, request) ??
       (makesRoom ? undefined : found.refusal) ??
-      scriptUserFault(context) ??
+      scriptPlaceFault(context, request) ??
       supervisor.fault,
     certificates: checkCertificates(context),
     platform,
@@ -115,9 +115,12 @@ async function planForContent({ io }: CommandCall, context: AgentContext, reques
   return { found: answer, fault: undefined, platform };
 }
 
-function scriptUserFault(context: Pick<AgentContext, 'settings'>): GweError | undefined {
+function scriptPlaceFault(
+  context: Pick<AgentContext, 'layout' | 'settings'>,
+  { app }: UpdateRequest,
+): GweError | undefined {
   try {
-    scriptUser(context);
+    assertScriptPlace(context, app);
     return undefined;
   } catch (error) {
     if (error instanceof GweError) return error;

@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -301,6 +309,26 @@ test('an unknown run_as is refused by plan and doctor as it would be by the upda
   assert.match(plan.stdout, /refused: .*'nobody-of-that-name' \(run_as\): no such user/s);
   const { checks } = line.json('doctor', '--json') as { checks: { id: string; status: string }[] };
   assert.equal(checks.find(({ id }) => id === 'run-as')?.status, 'fail');
+});
+
+test('a data directory on a disk that is not there is refused by plan, doctor and update alike, and nothing is touched', (t) => {
+  const line = createCommandLine();
+  t.after(() => line.remove());
+  line.file('one.v1.tar.gz', makeTarball({ 'install.sh': INSTALL_OK }));
+  assert.equal(line.gwe('-I', 'one.v1.tar.gz').status, 0);
+  const data = join(line.root, 'var/opt/gwe/one');
+  rmSync(data, { recursive: true });
+  symlinkSync('/mnt/no-such-disk', data);
+  line.file('one.v2.tar.gz', makeTarball({ 'install.sh': INSTALL_OK, v: '2' }));
+  const words = /one': it is a link to '\/mnt\/no-such-disk'/;
+  assert.match(line.gwe('plan', 'one.v2.tar.gz').stdout, words);
+  const { checks } = line.json('doctor', '--json') as { checks: { id: string; status: string }[] };
+  assert.equal(checks.find(({ id }) => id === 'data')?.status, 'fail');
+  const { installs } = JSON.parse(line.gwe('-I', 'one.v2.tar.gz', '--json').stdout) as {
+    installs: { outcome: string; reason: string; active: string }[];
+  };
+  assert.deepEqual([installs[0]?.outcome, installs[0]?.active], ['failed-no-change', '1']);
+  assert.match(installs[0]?.reason ?? '', words);
 });
 
 test('a way back that the keys forbid is named by keys add, plan and doctor before it is needed', (t) => {

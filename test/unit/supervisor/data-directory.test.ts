@@ -1,9 +1,19 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
+  assertDataDirectory,
   ensureDataDirectory,
   programOwner,
   restoreDataDirectory,
@@ -45,7 +55,10 @@ test('a link to a directory is followed, and a link to nothing or a file is refu
   mkdirSync(join(path, '..'), { recursive: true });
   const elsewhere = join(path, '../elsewhere');
   symlinkSync(elsewhere, path);
-  assert.throws(() => ensureDataDirectory(path, ROOT), /'.*\/app': it is something else, or a dangling link/);
+  assert.throws(
+    () => ensureDataDirectory(path, ROOT),
+    /'.*\/app': it is a link to '.*\/elsewhere', which is not a directory or not there/,
+  );
   mkdirSync(elsewhere);
   assert.equal(ensureDataDirectory(path, OTHER), false);
   assert.equal(statSync(elsewhere).uid, OTHER.uid);
@@ -78,3 +91,72 @@ test('a missing data directory is made again for an entry that names it, and for
   assert.equal(statSync(path).uid, OTHER.uid);
   assert.equal(restoreDataDirectory(path, entry.text), false);
 });
+
+/** What is in the place of a data directory, or above it; where it cannot be used, what its refusal names. */
+const PLACES: [what: string, make: (path: string) => void, refusal?: RegExp][] = [
+  ['a directory', (path) => mkdirSync(path, { recursive: true })],
+  ['nothing, nor any directory above', () => undefined],
+  [
+    'a link to a directory',
+    (path) => {
+      mkdirSync(join(path, '../elsewhere'), { recursive: true });
+      symlinkSync('elsewhere', path);
+    },
+  ],
+  [
+    'a link to a disk that is not mounted',
+    (path) => {
+      mkdirSync(dirname(path), { recursive: true });
+      symlinkSync('/mnt/no-such-disk', path);
+    },
+    /\/app': it is a link to '\/mnt\/no-such-disk'/,
+  ],
+  [
+    'a link to itself',
+    (path) => {
+      mkdirSync(dirname(path), { recursive: true });
+      symlinkSync('app', path);
+    },
+    /\/app'.*(?:ELOOP|link to 'app')/,
+  ],
+  [
+    'a file',
+    (path) => {
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, 'mine');
+    },
+    /\/app': it is not a directory/,
+  ],
+  [
+    'a file above it',
+    (path) => {
+      mkdirSync(join(path, '../../..'), { recursive: true });
+      writeFileSync(join(path, '../..'), 'mine');
+    },
+    /\/var\/opt': it is not a directory/,
+  ],
+  [
+    'a dangling link above it',
+    (path) => {
+      mkdirSync(join(path, '../../..'), { recursive: true });
+      symlinkSync('/mnt/no-such-disk', join(path, '../..'));
+    },
+    /\/var\/opt': it is a link to '\/mnt\/no-such-disk'/,
+  ],
+];
+
+for (const [what, make, refusal] of PLACES) {
+  test(`the look before an update and the making of it agree on ${what}, and the look changes nothing`, (t) => {
+    const path = scratch(t);
+    make(path);
+    const before = existsSync(path);
+    if (refusal === undefined) {
+      assertDataDirectory(path);
+      assert.equal(existsSync(path), before);
+      ensureDataDirectory(path, undefined);
+      return;
+    }
+    assert.throws(() => assertDataDirectory(path), { code: 'STORE_IO', message: refusal });
+    assert.throws(() => ensureDataDirectory(path, undefined), { code: 'STORE_IO' });
+  });
+}
