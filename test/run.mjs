@@ -16,27 +16,45 @@ const COUNTS = join(ROOT, '.cache', 'test');
 const PROGRAM = join(ROOT, '.cache', 'build', 'gwe-for-tests.cjs');
 const NOTHING = { passed: 0, failed: 0, skipped: 0, failures: [] };
 
-/** These start processes and watch time: beside another, each would see the other's load. */
-const ONE_AT_A_TIME = new Set(['e2e', 'fault', 'targets', 'console', 'console-all']);
+/** How many files at a time. Where they wait more than they work, two would leave the cores idle. */
+const AT_A_TIME = { unit: 2, integration: 4, targets: 1, console: 1, 'console-all': 1 };
 
-/** In full the fault tests wait more than they work, and their deadlines are wide. */
-const atATime = (folder) => (ONE_AT_A_TIME.has(folder) && process.env.GWE_FAULTS !== 'full' ? 1 : 2);
+/** They measure memory, or give an update a few seconds: beside another file each would see its load. */
+const ALONE = /^test\/e2e\/(memory|patch-memory|patch-threads|handover|self-update)\.test\.ts$/;
+
+/** A minute each, and most of that is waiting: what begins last would be waited for alone. */
+const LONGEST =
+  /\/(withheld|never-deaf|signed|stolen-platform|trust|state-files|release-lists|parked|update-logs|commands|crash-watch|exhaustive-kill|signed-cuts|completion|fleet|readme|doctor)\.test\.ts$/;
+
+const startsSooner = (a, b) => Number(LONGEST.test(b)) - Number(LONGEST.test(a)) || (a < b ? -1 : 1);
+
+/** Seconds of processor time of every process that this one has waited for, and of those that they have. */
+function childSeconds() {
+  const fields = readFileSync('/proc/self/stat', 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[13]) + Number(fields[14])) / 100;
+}
 
 function runFolder(folder) {
-  const files = globSync(`test/${folder}/**/*.test.ts`, { cwd: ROOT }).sort();
+  const files = globSync(`test/${folder}/**/*.test.ts`, { cwd: ROOT }).sort(startsSooner);
   if (files.length === 0) return NOTHING;
   console.log(`\n== ${folder} tests`);
-  const counts = join(COUNTS, `${folder.replaceAll('/', '-')}.json`);
+  const startedMs = performance.now();
+  const startedCpu = childSeconds();
+  const name = folder.replaceAll('/', '-');
+  const alone = files.filter((file) => ALONE.test(file));
+  const others = files.filter((file) => !ALONE.test(file));
+  const sum = add([
+    runFiles(name, AT_A_TIME[folder] ?? 2, others),
+    ...(alone.length > 0 ? [runFiles(`${name}-alone`, 1, alone)] : []),
+  ]);
+  const wall = Math.round((performance.now() - startedMs) / 1000);
+  return { ...sum, took: `${folder} ${wall} s (${Math.round(childSeconds() - startedCpu)} s CPU)` };
+}
+
+function runFiles(name, atATime, files) {
+  const counts = join(COUNTS, `${name}.json`);
   rmSync(counts, { force: true });
-  const args = [
-    '--test',
-    `--test-concurrency=${atATime(folder)}`,
-    '--test-reporter=spec',
-    '--test-reporter-destination=stdout',
-    '--test-reporter=./test/count.mjs',
-    `--test-reporter-destination=${counts}`,
-    ...files,
-  ];
+  const args = [join(HERE, 'run-files.mjs'), counts, String(atATime), ...files];
   const env = { ...process.env, GWE_TEST_PROGRAM: PROGRAM };
   const ended = spawnSync(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 1, 2] });
   const sum = existsSync(counts) ? readCounts(counts) : { ...NOTHING };
@@ -46,22 +64,34 @@ function runFolder(folder) {
   return sum;
 }
 
+function add(counts) {
+  const sum = (key) => counts.reduce((total, one) => total + one[key], 0);
+  return {
+    passed: sum('passed'),
+    failed: sum('failed'),
+    skipped: sum('skipped'),
+    failures: counts.flatMap((one) => one.failures),
+  };
+}
+
 function readCounts(path) {
   const text = readFileSync(path, 'utf8').trim();
   return text === '' ? { ...NOTHING, failed: 1 } : JSON.parse(text);
 }
 
 function finish(counts, isTotal) {
-  const sum = (key) => counts.reduce((total, one) => total + one[key], 0);
-  for (const failure of counts.flatMap((one) => one.failures)) console.log(`failed: ${failure}`);
-  const skipped = sum('skipped') > 0 ? `, ${sum('skipped')} skipped` : '';
+  const sum = add(counts);
+  const took = counts.flatMap((one) => one.took ?? []);
+  if (took.length > 0) console.log(`\ntook: ${took.join(', ')}`);
+  for (const failure of sum.failures) console.log(`failed: ${failure}`);
+  const skipped = sum.skipped > 0 ? `, ${sum.skipped} skipped` : '';
   // The plain form stands for the whole of CI, so only the total has it.
   console.log(
     isTotal
-      ? `\n${sum('passed')} passed, ${sum('failed')} failed${skipped}`
-      : `\n${sum('passed')} tests passed and ${sum('failed')} failed${skipped}`,
+      ? `\n${sum.passed} passed, ${sum.failed} failed${skipped}`
+      : `\n${sum.passed} tests passed and ${sum.failed} failed${skipped}`,
   );
-  process.exitCode = sum('failed') > 0 || sum('passed') === 0 ? 1 : 0;
+  process.exitCode = sum.failed > 0 || sum.passed === 0 ? 1 : 0;
 }
 
 mkdirSync(COUNTS, { recursive: true });

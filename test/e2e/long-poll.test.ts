@@ -28,7 +28,7 @@ describe('gwe with an interval of 4 hours', () => {
   const update = async (version: number): Promise<void> => {
     const id = `app.v${version}.tar.gz`;
     await platform.putContent('p1', id, makeTarball({ 'install.sh': INSTALL_OK }));
-    const report = await gateway.command(platform, JSON.stringify({ install: [{ name: id }] }), 15_000);
+    const report = await gateway.command(platform, JSON.stringify({ install: [{ name: id }] }), 90_000);
     assert.equal(report.outcome, 'installed');
   };
 

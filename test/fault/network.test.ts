@@ -18,7 +18,7 @@ const COMMAND = process.env.GWE_COMMAND?.split(' ') ?? [EXECUTABLE];
 /** What one read from a socket brings at most. */
 const CHUNK_BYTES = 64 * 1024;
 const TIMES = FULL ? 20 : 2;
-const DEADLINE_MS = FULL ? 300_000 : 60_000;
+const DEADLINE_MS = FULL ? 300_000 : 90_000;
 
 interface Stage {
   platform: TestPlatform;
