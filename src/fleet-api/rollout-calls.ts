@@ -4,6 +4,7 @@ import { needsApproval } from '../fleet/people/roles.ts';
 import {
   abort,
   approve,
+  finish,
   finishPreparing,
   goOn,
   pause,
@@ -27,6 +28,7 @@ import {
 import { showJob } from './patches/patch-calls.ts';
 import { askForPatches, jobsOf } from './patches/patch-jobs.ts';
 import { beginIfPrepared, hasOpenPatches } from './patches/prepare.ts';
+import { endOlder, followOf } from './rollout-follow.ts';
 import { type Planned, planOf, policyOf, SPEC, type Spec, showPlan } from './rollout-plan.ts';
 import { Reasons, showRollout } from './rollout-view.ts';
 
@@ -82,6 +84,7 @@ export const rolloutCalls: readonly ApiCall[] = [
   act('pause', 'rollout.pause', 'Show its command to nobody', pause),
   act('resume', 'rollout.resume', 'Go on after a pause or a stop', resume),
   act('go-on', 'rollout.go-on', 'Begin the next wave in spite of what this one lacks', goOn),
+  act('finish', 'rollout.go-on', 'Take in no more gateways; for one that follows', finish),
   act('abort', 'rollout.abort', 'End it; it cannot be resumed', abort),
   act('approve', 'rollout.approve', "Approve another person's rollout", approve),
   {
@@ -105,7 +108,8 @@ function act(verb: string, permission: ApiCall['permission'], summary: string, r
     permission,
     summary,
     schema: REASON,
-    run: async ({ storage }, request) => {
+    run: async (context, request) => {
+      const { storage } = context;
       const { reason } = bodyOf(REASON, request.body ?? {});
       const [product, id] = [nameOf(request, 'product'), nameOf(request, 'rollout')];
       const step = { by: request.actor.name, at: request.at, ...(reason === undefined ? {} : { reason }) };
@@ -115,6 +119,7 @@ function act(verb: string, permission: ApiCall['permission'], summary: string, r
       if (result === 'changed') throw await otherwiseChanged(storage, which);
       if (typeof result === 'string' || 'refusal' in result || result.rollout.state !== 'preparing')
         return changed(result, request);
+      await endOlder(context, request, result);
       await beginIfPrepared(storage, result, request.at);
       return changed((await storage.findRollout(product, id)) ?? 'unknown', request);
     },
@@ -149,7 +154,7 @@ async function startRollout(context: FleetContext, request: Request): Promise<An
   if (spec.signed !== undefined && spec.signed.until <= request.at)
     throw new Refusal(422, 'cannot start the rollout: the signature of its command has ended; sign it again');
   const planned = await planOf(context, request, spec);
-  if (planned.plan.waves.flat().length === 0) {
+  if (planned.plan.waves.flat().length === 0 && spec.follow !== true) {
     const why = [...planned.plan.excluded]
       .map(([reason, serials]) => `${serials.length} ${reason}`)
       .join(', ');
@@ -164,23 +169,27 @@ async function startRollout(context: FleetContext, request: Request): Promise<An
 }
 
 export async function createRollout(
-  { storage }: FleetContext,
+  context: FleetContext,
   request: Request,
   { spec, planned, waits }: { spec: Spec; planned: Planned; waits: boolean },
 ): Promise<StoredRollout> {
+  const { storage } = context;
   const { id, artifacts, plan } = planned;
   const product = nameOf(request, 'product');
   const { name: by, grants } = request.actor;
   const step = { by, at: request.at };
+  const follow = await followOf(context, product, spec);
+  // How many it will touch is not known.
+  const touched = follow.follow === undefined ? plan.waves.flat().length : Number.POSITIVE_INFINITY;
   const draft: Rollout = {
     id,
     artifacts,
-    policy: policyOf(spec, artifacts),
+    policy: { ...policyOf(spec, artifacts), ...follow },
     state: 'draft',
     wave: 0,
     waves: plan.waves.map(() => ({ openedAt: 0, lastTakenAt: 0, counts: noCounts() })),
     author: by,
-    needsApproval: needsApproval(grants, product, plan.waves.flat().length),
+    needsApproval: needsApproval(grants, product, touched),
     startedAt: request.at,
     since: request.at,
     by,
@@ -196,6 +205,7 @@ export async function createRollout(
   await storage.createRollout({ product, name, rollout }, plan.waves, audit);
   const stored = await storage.findRollout(product, id);
   if (stored === undefined) throw new Error('a rollout that was made is not in its table');
+  if (rollout.state !== 'awaiting-approval') await endOlder(context, request, stored);
   return stored;
 }
 

@@ -53,6 +53,8 @@ export const SPEC = v.object({
   retriesS: v.optional(v.pipe(v.array(SECONDS), v.maxLength(10))),
   /** All artifacts are installed on a gateway, or none. */
   together: v.optional(v.boolean()),
+  /** Gateways that match the filter or the group later join its last wave. */
+  follow: v.optional(v.boolean()),
   /** Unix seconds before which no gateway installs. */
   notBefore: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
   windows: v.optional(v.object({ zone: v.string(), ranges: v.pipe(v.array(RANGE), v.maxLength(50)) })),

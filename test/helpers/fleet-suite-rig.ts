@@ -1,6 +1,7 @@
 /** Gateways of a storage, and a rollout of them: what the suites of the fleet have in common. */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
+import type { Policy } from '../../src/fleet/rollout/rollout.ts';
 import type { Storage } from '../../src/platform/storage/storage.ts';
 import { AUDIT, type OpenFleet } from './fleet-suite-records.ts';
 import { START_S, startedRollout } from './rollout-parts.ts';
@@ -49,11 +50,11 @@ export async function rigOf(open: OpenFleet, t: TestContext, count: number): Pro
 
 export const APPS = { apps: [{ hello: { version: '2.0', status: 'RUNNING' } }] };
 
-export async function begin(rig: Rig, waves: string[][]): Promise<void> {
+export async function begin(rig: Rig, waves: string[][], policy: Partial<Policy> = {}): Promise<void> {
   const rollout = {
     ...startedRollout(
       waves.map(({ length }) => length),
-      { soakS: 60 },
+      { soakS: 60, ...policy },
     ),
     id: 'r1',
   };

@@ -72,6 +72,7 @@ export const rolloutCommands: readonly CommandSpec[] = [
   act('go-on', 'Begin the next wave in spite of what this one lacks'),
   act('retry', 'Try again on the gateways on which it failed'),
   act('approve', 'Approve a rollout that somebody else made'),
+  act('finish', 'Take in no more gateways, where it was started with --follow'),
   act('abort', 'End it; it cannot be resumed'),
 ];
 

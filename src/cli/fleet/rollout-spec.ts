@@ -29,6 +29,7 @@ export const SPEC_OPTIONS: readonly OptionSpec[] = [
   },
   { name: 'not-before', value: 'TIME', help: 'installed by nobody before, as 2026-12-01T02:00:00Z' },
   { name: 'together', help: 'a gateway installs all of the tarballs or none' },
+  { name: 'follow', help: 'gateways that come to match later join the last wave, until you finish it' },
   {
     name: 'retries',
     value: 'LIST',
@@ -56,6 +57,7 @@ export function specOf(call: CommandCall): Record<string, unknown> {
     windows: windowsOf(options.text('window')),
     notBefore: timeOf(options.text('not-before')),
     together: options.has('together') ? true : undefined,
+    follow: options.has('follow') ? true : undefined,
     retriesS: retriesOf(options.text('retries')),
   };
 }

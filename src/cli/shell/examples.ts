@@ -31,6 +31,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'fleet releases': 'gwe fleet releases acme',
   'fleet rollout abort': 'gwe fleet rollout abort acme r1 --reason "wrong tarball"',
   'fleet rollout approve': 'gwe fleet rollout approve acme r1',
+  'fleet rollout finish': 'gwe fleet rollout finish acme r1',
   'fleet rollout go-on': 'gwe fleet rollout go-on acme r1',
   'fleet rollout list': 'gwe fleet rollout list acme',
   'fleet rollout pause': 'gwe fleet rollout pause acme r1 --reason "wait for the lab"',

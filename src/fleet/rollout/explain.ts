@@ -3,7 +3,7 @@
 import { isOpen, nextOpening } from '../../base/time/windows.ts';
 import { isHeldBackForGood } from './agent-knows.ts';
 import { IN_FLIGHT } from './member-states.ts';
-import { countIn, type Member, type Rollout } from './rollout.ts';
+import { awaitsGateways, countIn, type Member, type Rollout } from './rollout.ts';
 import { deadlineOf, MOST_PREPARING_S, soakEndsAt } from './tick.ts';
 
 interface Waiting {
@@ -43,6 +43,7 @@ function explainRunning(rollout: Rollout, nowS: number): Waiting {
   const { policy, waves, wave } = rollout;
   const { windows, notBefore = 0 } = policy;
   const unreachableAt = (waves[wave]?.openedAt ?? nowS) + policy.reachS;
+  if (awaitsGateways(rollout)) return { waitsFor: describeFollowing(rollout) };
   const waitsFor = describeRunning(rollout);
   const opensAt = nextOpening(windows, Math.max(nowS, notBefore));
   if (notBefore <= nowS && isOpen(windows, nowS)) return { waitsFor, until: unreachableAt };
@@ -55,6 +56,10 @@ export function heldBackUntil(rollout: Rollout, member: Member, nowS: number): n
   if (isHeldBackForGood(rollout, member)) return deadlineOf(rollout, member)?.at;
   const { windows, notBefore = 0 } = rollout.policy;
   return nextOpening(windows, Math.max(nowS, notBefore));
+}
+
+function describeFollowing({ policy: { follow = '' } }: Rollout): string {
+  return follow === '' ? 'gateways that are new' : `gateways that come to match ${follow}`;
 }
 
 function inFlight({ waves }: Rollout): number {

@@ -105,3 +105,10 @@ export function abort(rollout: Rollout, act: Act): Result {
   const moved = moveRollout(rollout, { ...act, event: 'abort' });
   return moved === undefined ? refuse(rollout, 'abort') : { rollout: moved };
 }
+
+/** From now on no more gateways are taken in; the rollout ends when those that are in it have. */
+export function finish(rollout: Rollout): Result {
+  const { follow, ...policy } = rollout.policy;
+  if (follow !== undefined) return { rollout: { ...rollout, policy } };
+  return { refusal: `cannot finish rollout '${rollout.id}': it follows no gateways, and ends by itself` };
+}

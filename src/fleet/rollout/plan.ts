@@ -55,7 +55,7 @@ export function planRollout(gateways: readonly GatewayRecord[], input: PlanInput
   const included: string[] = [];
   let lowest: number | undefined;
   for (const gateway of gateways) {
-    const reason = findReason(gateway, input);
+    const reason = reasonToLeaveOut(gateway, input);
     if (reason !== undefined) {
       excluded.set(reason, [...(excluded.get(reason) ?? []), gateway.serial]);
       continue;
@@ -70,7 +70,11 @@ export function planRollout(gateways: readonly GatewayRecord[], input: PlanInput
   return { waves: divide(included, input), excluded, ways, lowestBudgetBytes: lowest };
 }
 
-function findReason(gateway: GatewayRecord, input: PlanInput): string | undefined {
+/** The first reason for which a gateway is not in a rollout. */
+export function reasonToLeaveOut(
+  gateway: GatewayRecord,
+  input: Pick<PlanInput, 'artifacts' | 'targets' | 'neededBytes' | 'refusalOf' | 'at'>,
+): string | undefined {
   const { artifacts, targets, neededBytes } = input;
   if (gateway.state !== 'activated') return 'not activated';
   if (gateway.hold !== undefined) return 'held';

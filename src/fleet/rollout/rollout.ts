@@ -30,6 +30,8 @@ export interface Policy extends Limits {
   readonly notBefore?: number | undefined;
   /** All artifacts are installed on a gateway, or none. */
   readonly together?: boolean | undefined;
+  /** A filter: gateways that match it later join the last wave. */
+  readonly follow?: string | undefined;
   /**
    * Made by whoever started the rollout, for gateways that take only signed commands. It is passed on; the key is not
    * known here.
@@ -125,6 +127,15 @@ const ZERO: Counts = {
 /** Members in any of these states, of one wave or of all. */
 export function countIn(waves: readonly Wave[], states: readonly MemberState[]): number {
   return waves.reduce((sum, { counts }) => states.reduce((more, state) => more + counts[state], sum), 0);
+}
+
+/** Whether it waits for gateways that are not in it yet: its last wave has begun, and nobody is in it. */
+export function awaitsGateways({ policy, wave, waves }: Rollout): boolean {
+  return (
+    policy.follow !== undefined &&
+    wave === waves.length - 1 &&
+    countIn(waves.slice(wave), MEMBER_STATES) === 0
+  );
 }
 
 /** The tally of the waves that have begun. */

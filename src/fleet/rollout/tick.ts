@@ -7,7 +7,15 @@ import { nextOpening } from '../../base/time/windows.ts';
 import { isHeldBackForGood } from './agent-knows.ts';
 import { IN_FLIGHT, type MemberEvent } from './member-states.ts';
 import { moveMember, moveRollout, type Pair, settle } from './move.ts';
-import { countIn, type Member, type Rollout, tallyOf, type Wave } from './rollout.ts';
+import {
+  awaitsGateways,
+  countIn,
+  type Member,
+  noCounts,
+  type Rollout,
+  tallyOf,
+  type Wave,
+} from './rollout.ts';
 import { findLack } from './stop-rule.ts';
 
 interface Deadline {
@@ -85,6 +93,7 @@ export function tickRollout(rollout: Rollout, nowS: number): Rollout {
   if (rollout.state === 'preparing' && nowS >= rollout.since + MOST_PREPARING_S)
     return beginFirstWave(rollout, { ...step, reason: 'its patches were waited for long enough' }) ?? rollout;
   const left = countIn(openWaves(rollout), ['waiting', 'offered']);
+  if (rollout.state === 'running' && awaitsGateways(rollout)) return rollout;
   if (rollout.state === 'running' && left === 0)
     return moveRollout(rollout, { ...step, event: 'wave-taken' }) ?? rollout;
   if (rollout.state !== 'soaking') return rollout;
@@ -105,12 +114,19 @@ interface Step {
   readonly reason?: string;
 }
 
-/** Opens the next wave, or ends the rollout after the last. */
+/**
+ * Opens the next wave, or ends the rollout after the last. One that follows has no last: whoever joins it from now on is
+ * in a wave of its own, so that the rule judges them without all those that went well before.
+ */
 export function nextWave(rollout: Rollout, step: Step): Rollout {
   const next = rollout.wave + 1;
-  if (next >= rollout.waves.length) return moveRollout(rollout, { ...step, event: 'finish' }) ?? rollout;
+  const isOver = next >= rollout.waves.length;
+  if (isOver && rollout.policy.follow === undefined)
+    return moveRollout(rollout, { ...step, event: 'finish' }) ?? rollout;
   const moved = moveRollout(rollout, { ...step, event: 'advance' });
-  return moved === undefined ? rollout : openWave({ ...moved, wave: next }, step.at);
+  if (moved === undefined) return rollout;
+  const waves = isOver ? [...moved.waves, { openedAt: 0, lastTakenAt: 0, counts: noCounts() }] : moved.waves;
+  return openWave({ ...moved, wave: next, waves }, step.at);
 }
 
 /** Begins the first wave: the patches are there, or the time to wait for them is over. */

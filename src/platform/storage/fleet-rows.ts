@@ -101,6 +101,7 @@ const RolloutSchema = v.object({
     windows: v.object({ zone: v.string(), ranges: v.array(RangeSchema) }),
     notBefore: v.optional(v.number()),
     together: v.optional(v.boolean()),
+    follow: v.optional(v.string()),
     signed: v.optional(v.record(v.string(), v.union([v.string(), v.number()]))),
   }),
   state: v.picklist(ROLLOUT_STATES),

@@ -7,6 +7,7 @@ import { API_CALLS } from '../../../src/fleet-api/fleet-api.ts';
 import { encodeForm } from '../../../src/protocol/codec.ts';
 import { openStream } from '../../helpers/event-stream.ts';
 import { startPlatform, type TestPlatform } from '../../helpers/platform.ts';
+import { until } from '../../helpers/until.ts';
 
 interface Reply {
   status: number;
@@ -188,6 +189,36 @@ test('a rollout is planned, started, paused by its ETag, resumed and undone', as
     events.body.events.map(({ kind }: { kind: string }) => kind),
     ['taken', 'update'],
   );
+});
+
+test('a rollout follows a filter until it is finished, or until a newer one of the app begins', async (t) => {
+  const { call, reads, writes, platform } = await openRig(t, 3);
+  for (const version of ['2.1', '2.2'])
+    await platform.putContent('p', `hello.v${version}.tar.gz`, Buffer.alloc(700));
+  const start = (version: string, more: object, headers: Record<string, string> = {}) =>
+    call('POST', '/products/p/rollouts', { artifacts: [`hello.v${version}.tar.gz`], ...more }, headers);
+  const none = await start('2.1', { filter: 'tag.site=berlin' });
+  assert.deepEqual([none.status, /no gateway is in it/.test(none.body.detail)], [409, true]);
+  const listed = await start('2.1', { follow: true, serials: ['gw-0'] });
+  assert.match(listed.body.detail, /cannot follow a list of serial numbers: expected a filter or a group/);
+  await call('PUT', '/products/p/groups/north', { filter: 'tag.site=berlin' });
+  const first = await start('2.1', { follow: true, group: 'north', filter: 'app.hello', soakS: 0 });
+  assert.deepEqual([first.status, first.body.policy.follow], [201, '(tag.site=berlin) and (app.hello)']);
+  await writes(1, { engine_report: running('1.0'), device_info: { interval: 60 } });
+  await call('PATCH', '/products/p/devices/gw-1/tags', { site: 'berlin' });
+  const path = `/products/p/rollouts/${first.body.id}`;
+  await until(async () => /hello\.v2\.1/.test(await reads(1)));
+  const made = await call('POST', '/tokens', { name: 'olga', role: 'operator', product: 'p', days: 1 });
+  const olga = { Authorization: `Bearer ${made.body.text}`, 'X-Exosite-Token': '' };
+  const asked = await start('2.2', { follow: true }, olga);
+  assert.equal(asked.body.state, 'awaiting-approval', 'who it will touch is not known');
+  assert.notEqual((await call('GET', path)).body.policy.follow, undefined, 'the newer one has not begun');
+  await call('POST', `/products/p/rollouts/${asked.body.id}/approve`);
+  assert.equal((await call('GET', path)).body.policy.follow, undefined, 'a newer one has begun');
+  const finished = await call('POST', `/products/p/rollouts/${asked.body.id}/finish`, { reason: 'enough' });
+  assert.deepEqual([finished.status, finished.body.policy.follow], [200, undefined]);
+  const again = await call('POST', `${path}/finish`);
+  assert.match(again.body.detail, /cannot finish rollout .*: it follows no gateways, and ends by itself/);
 });
 
 test('a token may what its role may, in its product, until it is revoked; its secret is kept nowhere', async (t) => {

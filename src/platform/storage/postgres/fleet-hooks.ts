@@ -37,16 +37,26 @@ const HAS_TURN = `fleet_member.wave <= (fleet_rollout.body::json->>'wave')::inte
     FROM json_array_elements(fleet_rollout.body::json->'waves') AS each)
   < (fleet_rollout.body::json->'policy'->>'concurrency')::integer`;
 
-export const FLEET_HOOKS: FleetHooks = {
-  isDueSql: `EXISTS (SELECT 1 FROM fleet_member JOIN fleet_rollout ON fleet_rollout.id = fleet_member.rollout
-    WHERE fleet_member.device = device.id AND (fleet_member.state = 'offered'
-      OR fleet_member.state = 'waiting' AND fleet_rollout.state = 'running' AND ${HAS_TURN}))`,
-  written,
-  decide,
-};
+/** `join`: part of a transaction, takes a gateway of which something is new into the rollouts that follow. */
+export function createFleetHooks(
+  join: (query: Query, deviceId: number, at: number) => Promise<void>,
+): FleetHooks {
+  return {
+    isDueSql: IS_DUE_SQL,
+    async written(query, deviceId, writes) {
+      if (await written(query, deviceId, writes)) await join(query, deviceId, writes[0]?.at ?? 0);
+    },
+    decide,
+  };
+}
 
-async function written(query: Query, deviceId: number, writes: readonly Written[]): Promise<void> {
-  if (writes.length === 0) return;
+const IS_DUE_SQL = `EXISTS (SELECT 1 FROM fleet_member JOIN fleet_rollout ON fleet_rollout.id = fleet_member.rollout
+    WHERE fleet_member.device = device.id AND (fleet_member.state = 'offered'
+      OR fleet_member.state = 'waiting' AND fleet_rollout.state = 'running' AND ${HAS_TURN}))`;
+
+/** Returns whether something is known of the gateway that was not before. */
+async function written(query: Query, deviceId: number, writes: readonly Written[]): Promise<boolean> {
+  if (writes.length === 0) return false;
   const [row] = await query('SELECT knowledge FROM fleet_gateway WHERE device = $1', deviceId);
   const before = decodeKnowledge(row?.knowledge);
   let knowledge = before;
@@ -62,6 +72,7 @@ async function written(query: Query, deviceId: number, writes: readonly Written[
     await query(sql, deviceId, encodeKnowledge(knowledge));
   }
   await tellRollouts(query, deviceId, news.filter(concernsRollouts));
+  return knowledge !== before;
 }
 
 /** Any number that nothing else in the database uses. */

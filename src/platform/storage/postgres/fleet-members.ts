@@ -3,12 +3,14 @@
  * changes a member holds its rollout's row, taken before the member is read, so counters and members are of the same
  * moment. Locks are taken in one order everywhere: a device, rollouts by number, the audit.
  */
+import { belongsTo, takeIn } from '../../../fleet/rollout/follow.ts';
 import type { MemberState } from '../../../fleet/rollout/member-states.ts';
 import type { Pair } from '../../../fleet/rollout/move.ts';
 import type { Member, Rollout } from '../../../fleet/rollout/rollout.ts';
-import { encodeRollout, ruleFacts } from '../fleet-rows.ts';
+import { decodeRollout, encodeRollout, ruleFacts } from '../fleet-rows.ts';
 import { isSame, type StoredPair, toPair, withoutMember } from '../fleet-steps.ts';
-import type { Query } from './connection.ts';
+import type { FleetGateway } from '../fleet-storage.ts';
+import { NOW, type Query } from './connection.ts';
 import { addAudit } from './people-table.ts';
 
 export const MEMBER_SQL = `SELECT fleet_member.*, device.serial, device.last_seen_at, fleet_rollout.body
@@ -40,6 +42,45 @@ export async function writeChange(query: Query, before: StoredPair, after: Pair)
   if (!isSame(after.member, before.member))
     await writeMember(query, { rolloutId: after.rollout.id, deviceId: before.deviceId }, after.member);
   await writeRolloutChange(query, before.rollout, after.rollout);
+}
+
+/** Rollouts that follow, of the product of a gateway ($1) that is not in them. */
+const FOLLOWING_SQL = `FROM fleet_rollout WHERE product = (SELECT product FROM device WHERE id = $1)
+  AND state NOT IN ('done', 'aborted') AND body::json->'policy'->>'follow' IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM fleet_member WHERE rollout = fleet_rollout.id AND device = $1) ORDER BY number`;
+
+/**
+ * Part of a transaction that has changed something about a gateway, and holds it: takes it into the rollouts that it
+ * belongs to by now. `find` is asked where there might be any; a rollout's row is taken where it joins.
+ */
+export async function joinRollouts(
+  query: Query,
+  deviceId: number,
+  find: () => Promise<FleetGateway | undefined>,
+): Promise<void> {
+  const ids = await query(`SELECT id, body, ${NOW} AS now ${FOLLOWING_SQL}`, deviceId);
+  const gateway = ids.length === 0 ? undefined : await find();
+  if (gateway === undefined) return;
+  const at = Number(ids[0]?.now);
+  for (const { id, body } of ids) {
+    if (!belongsTo(decodeRollout(body), gateway, at)) continue;
+    const [row] = await query('SELECT body FROM fleet_rollout WHERE id = $1 FOR UPDATE', id);
+    const rollout = decodeRollout(row?.body);
+    if (!belongsTo(rollout, gateway, at)) continue;
+    const joined = takeIn(rollout, gateway, at);
+    await addMember(query, { rolloutId: rollout.id, deviceId }, joined.member);
+    await writeRollout(query, joined.rollout);
+  }
+}
+
+async function addMember(
+  query: Query,
+  { rolloutId, deviceId }: { rolloutId: string; deviceId: number },
+  { wave, state, since, heardAt, intervalS, attempt, notBefore }: Member,
+): Promise<void> {
+  const sql = `INSERT INTO fleet_member (rollout, device, wave, state, since, heard_at, interval_s, attempt, not_before,
+      good, shown) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '[]', '[]')`;
+  await query(sql, ...[rolloutId, deviceId, wave, state, since, heardAt, intervalS, attempt, notBefore]);
 }
 
 /** The same for a rollout alone; what the rule does goes into the audit like what people do. */

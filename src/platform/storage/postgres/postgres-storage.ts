@@ -16,9 +16,9 @@ import { assertReachable, type Connection, createConnection, listenTo } from './
 import { createContentTable } from './content-table.ts';
 import { createDeviceTable } from './device-table.ts';
 import { countAll } from './figures.ts';
-import { FLEET_HOOKS, NO_HOOKS } from './fleet-hooks.ts';
+import { createFleetHooks, NO_HOOKS } from './fleet-hooks.ts';
 import { forgetMembers } from './fleet-members.ts';
-import { createGatewayTable } from './fleet-table.ts';
+import { createGatewayTable, joinFollowing } from './fleet-table.ts';
 import { createMaintenance } from './maintenance.ts';
 import { createNoFleet } from './no-fleet.ts';
 import { createPeopleTable } from './people-table.ts';
@@ -65,7 +65,11 @@ export async function openPostgresStorage(options: PostgresStorageOptions): Prom
     );
     const maintenance = createMaintenance({ connection, clock, objects, keepHistorySeconds });
     const shared = { connection, windowSeconds, see: maintenance.see };
-    const fleet = hasFleet ? FLEET_HOOKS : NO_HOOKS;
+    const fleet = hasFleet
+      ? createFleetHooks((query, deviceId, seenAt) =>
+          joinFollowing(query, deviceId, { windowSeconds, seenAt }),
+        )
+      : NO_HOOKS;
     const forget = hasFleet ? forgetMembers : async () => undefined;
     return {
       ...(hasFleet ? createFleet(shared) : createNoFleet()),

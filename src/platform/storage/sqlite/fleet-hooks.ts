@@ -40,18 +40,26 @@ export interface FleetHooks {
   decide(deviceId: number, current: string, at: number): string | undefined;
 }
 
-export function createFleetHooks(connection: Connection): FleetHooks {
+/** `join`: part of a commit, takes a gateway of which something is new into the rollouts that follow. */
+export function createFleetHooks(
+  connection: Connection,
+  join: (deviceId: number, at: number) => void,
+): FleetHooks {
   return {
     isWatched,
     usesBefore,
-    written: (deviceId, writes) => written(connection, deviceId, writes),
+    written(deviceId, writes) {
+      const isNew = written(connection, deviceId, writes);
+      if (isNew) join(deviceId, writes[0]?.at ?? 0);
+    },
     isDue: (deviceId, aliases) => aliases.includes(COMMAND_ALIAS) && hasOpenMember(connection, deviceId),
     decide: (deviceId, current, at) => decide(connection, deviceId, current, at),
   };
 }
 
-function written(connection: Connection, deviceId: number, writes: readonly DeviceWrite[]): void {
-  if (writes.length === 0) return;
+/** Returns whether something is known of the gateway that was not before. */
+function written(connection: Connection, deviceId: number, writes: readonly DeviceWrite[]): boolean {
+  if (writes.length === 0) return false;
   const row = connection.statement('SELECT knowledge FROM fleet_gateway WHERE device = ?').get(deviceId);
   const before = decodeKnowledge(row?.knowledge);
   let knowledge = before;
@@ -67,6 +75,7 @@ function written(connection: Connection, deviceId: number, writes: readonly Devi
     connection.statement(sql).run(deviceId, encodeKnowledge(knowledge));
   }
   tellRollouts(connection, deviceId, news.filter(concernsRollouts));
+  return knowledge !== before;
 }
 
 /** False if the event exists already. */

@@ -1,9 +1,11 @@
 /** Members of rollouts in SQLite: a row each, written with its rollout's counters in one transaction. */
+import { belongsTo, takeIn } from '../../../fleet/rollout/follow.ts';
 import { IN_FLIGHT, type MemberState } from '../../../fleet/rollout/member-states.ts';
 import type { Pair } from '../../../fleet/rollout/move.ts';
 import type { Member, Rollout } from '../../../fleet/rollout/rollout.ts';
 import { decodeRollout, encodeRollout, ruleFacts } from '../fleet-rows.ts';
 import { isSame, type StoredPair, toPair, withoutMember } from '../fleet-steps.ts';
+import type { FleetGateway } from '../fleet-storage.ts';
 import type { Connection } from './connection.ts';
 import { addAudit } from './people-table.ts';
 
@@ -50,6 +52,33 @@ export function changePair(
     auditRule(connection, now.rollout, after.rollout);
   }
   return after;
+}
+
+/** Rollouts that follow, of the product of a gateway (?1) that is not in them. */
+const FOLLOWING_SQL = `SELECT body FROM fleet_rollout WHERE product = (SELECT product FROM device WHERE id = ?1)
+  AND state NOT IN ('done', 'aborted') AND body ->> '$.policy.follow' IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM fleet_member WHERE rollout = fleet_rollout.id AND device = ?1) ORDER BY number`;
+
+/**
+ * Part of a commit that has changed something about a gateway: takes it into the rollouts that it belongs to by now.
+ * `find` is asked where there might be any.
+ */
+export function joinRollouts(
+  connection: Connection,
+  deviceId: number,
+  find: (deviceId: number) => FleetGateway | undefined,
+  at: number,
+): void {
+  const rows = connection.statement(FOLLOWING_SQL).all(deviceId);
+  const gateway = rows.length === 0 ? undefined : find(deviceId);
+  if (gateway === undefined) return;
+  for (const { body } of rows) {
+    const rollout = decodeRollout(body);
+    if (!belongsTo(rollout, gateway, at)) continue;
+    const joined = takeIn(rollout, gateway, at);
+    writeMember(connection, rollout.id, deviceId, joined.member);
+    writeRollout(connection, joined.rollout);
+  }
 }
 
 /** Part of a commit: what the rule does goes into the audit like what people do. */

@@ -4,6 +4,7 @@ import { toFleetGateway, toStoredEvent } from '../fleet-rows.ts';
 import type { FleetGateway, FleetStorage } from '../fleet-storage.ts';
 import { type Page, toPage } from '../page.ts';
 import type { Connection } from './connection.ts';
+import { joinRollouts } from './fleet-members.ts';
 import { addAudit } from './people-table.ts';
 import { type NextTurn, ROWS_A_TURN } from './turns.ts';
 
@@ -19,7 +20,7 @@ type GatewayTable = Pick<
   | 'listGroups'
 >;
 
-interface Context {
+interface GatewayContext {
   connection: Connection;
   nowSeconds(): number;
   nextTurn: NextTurn;
@@ -29,7 +30,7 @@ interface Context {
 /** How many rows are looked at for one page. */
 const MOST_LOOKED_AT = 400;
 
-export function createGatewayTable(context: Context): GatewayTable {
+export function createGatewayTable(context: GatewayContext): GatewayTable {
   const { connection } = context;
   return {
     listGateways: (product, request) => listGateways(context, product, request),
@@ -40,15 +41,19 @@ export function createGatewayTable(context: Context): GatewayTable {
     },
     tagGateway: (product, serial, tags, audit) =>
       connection.commit(() => {
-        const isThere = tagGateway(connection, product, serial, tags);
-        if (isThere) addAudit(connection, audit);
-        return isThere;
+        const deviceId = tagGateway(connection, product, serial, tags);
+        if (deviceId === undefined) return false;
+        addAudit(connection, audit);
+        joinFollowing(context, deviceId, context.nowSeconds());
+        return true;
       }),
     holdGateway: (product, serial, reason, audit) =>
       connection.commit(() => {
-        const isThere = holdGateway(connection, product, serial, reason);
-        if (isThere) addAudit(connection, audit);
-        return isThere;
+        const deviceId = holdGateway(connection, product, serial, reason);
+        if (deviceId === undefined) return false;
+        addAudit(connection, audit);
+        joinFollowing(context, deviceId, context.nowSeconds());
+        return true;
       }),
     lastEventId: async () =>
       Number(connection.statement('SELECT max(id) AS id FROM fleet_event').get()?.id ?? 0),
@@ -81,7 +86,7 @@ const GATEWAY_SQL = `SELECT device.*, fleet_gateway.knowledge,
   FROM device LEFT JOIN fleet_gateway ON fleet_gateway.device = device.id`;
 
 async function listGateways(
-  context: Context,
+  context: GatewayContext,
   product: string,
   { after = '', limit, chosen = () => true }: Parameters<FleetStorage['listGateways']>[1],
 ): Promise<Page<FleetGateway>> {
@@ -103,7 +108,16 @@ async function listGateways(
   return { items: found, next };
 }
 
-function toGateway({ nowSeconds, toDevice }: Context, row: Record<string, unknown>): FleetGateway {
+/** Part of a commit that has changed something about a gateway: it may belong into rollouts that follow. */
+export function joinFollowing(context: GatewayContext, deviceId: number, at: number): void {
+  const find = (id: number): FleetGateway | undefined => {
+    const row = context.connection.statement(`${GATEWAY_SQL} WHERE device.id = ?`).get(id);
+    return row === undefined ? undefined : toGateway(context, row);
+  };
+  joinRollouts(context.connection, deviceId, find, at);
+}
+
+function toGateway({ nowSeconds, toDevice }: GatewayContext, row: Record<string, unknown>): FleetGateway {
   return toFleetGateway(toDevice(row), row, nowSeconds());
 }
 
@@ -112,17 +126,17 @@ function tagGateway(
   product: string,
   serial: string,
   tags: Readonly<Record<string, string | null>>,
-): boolean {
+): number | undefined {
   const row = connection
     .statement('SELECT id FROM device WHERE product = ? AND serial = ?')
     .get(product, serial);
-  if (row === undefined) return false;
+  if (row === undefined) return undefined;
   const put = connection.statement('INSERT OR REPLACE INTO fleet_tag (device, key, value) VALUES (?, ?, ?)');
   const remove = connection.statement('DELETE FROM fleet_tag WHERE device = ? AND key = ?');
   for (const [key, value] of Object.entries(tags))
     if (value === null) remove.run(Number(row.id), key);
     else put.run(Number(row.id), key, value);
-  return true;
+  return Number(row.id);
 }
 
 function holdGateway(
@@ -130,13 +144,13 @@ function holdGateway(
   product: string,
   serial: string,
   reason: string | undefined,
-): boolean {
+): number | undefined {
   const row = connection
     .statement('SELECT id FROM device WHERE product = ? AND serial = ?')
     .get(product, serial);
-  if (row === undefined) return false;
+  if (row === undefined) return undefined;
   connection.statement('DELETE FROM fleet_hold WHERE device = ?').run(Number(row.id));
   if (reason !== undefined)
     connection.statement('INSERT INTO fleet_hold (device, reason) VALUES (?, ?)').run(Number(row.id), reason);
-  return true;
+  return Number(row.id);
 }

@@ -1,8 +1,9 @@
 /** Rollouts in SQLite. */
 import type { AuditFacts } from '../../../fleet/people/audit.ts';
+import { newMember } from '../../../fleet/rollout/follow.ts';
 import { reopen } from '../../../fleet/rollout/operate.ts';
 import { retryMember } from '../../../fleet/rollout/report.ts';
-import { type Member, noCounts, type Rollout } from '../../../fleet/rollout/rollout.ts';
+import { noCounts, type Rollout } from '../../../fleet/rollout/rollout.ts';
 import { tickRollout } from '../../../fleet/rollout/tick.ts';
 import {
   DEFAULT_INTERVAL_S,
@@ -102,7 +103,7 @@ function createRollout(
       if (row === undefined) continue;
       waiting += 1;
       const deviceId = Number(row.id);
-      const member = newMember(serial, { wave, now, intervalS: intervalOf(connection, deviceId) });
+      const member = newMember(serial, { wave, at: now, intervalS: intervalOf(connection, deviceId) });
       writeMember(connection, rollout.id, deviceId, member);
     }
     return { openedAt: 0, lastTakenAt: 0, counts: { ...noCounts(), waiting } };
@@ -114,14 +115,6 @@ function createRollout(
 function intervalOf(connection: Connection, deviceId: number): number {
   const row = connection.statement('SELECT knowledge FROM fleet_gateway WHERE device = ?').get(deviceId);
   return decodeKnowledge(row?.knowledge).intervalS ?? DEFAULT_INTERVAL_S;
-}
-
-function newMember(
-  serial: string,
-  { wave, now, intervalS }: { wave: number; now: number; intervalS: number },
-): Member {
-  const times = { since: now, heardAt: now, notBefore: 0 };
-  return { serial, wave, state: 'waiting', ...times, intervalS, attempt: 1, good: [], shown: [] };
 }
 
 type Which = Parameters<FleetStorage['changeRollout']>[0];

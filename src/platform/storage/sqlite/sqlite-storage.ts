@@ -11,7 +11,7 @@ import { openDatabase } from './database.ts';
 import { createDeviceTable } from './device-table.ts';
 import { countAll } from './figures.ts';
 import { createFleetHooks } from './fleet-hooks.ts';
-import { createGatewayTable } from './fleet-table.ts';
+import { createGatewayTable, joinFollowing } from './fleet-table.ts';
 import { createMaintenance } from './maintenance.ts';
 import { createPeopleTable } from './people-table.ts';
 import { ensurePrivateDirectory } from './private-files.ts';
@@ -67,6 +67,7 @@ export async function openSqliteStorage(options: SqliteStorageOptions): Promise<
     nextTurn,
     windowSeconds: activationWindowSeconds,
   });
+  const gateways = { connection, nowSeconds, nextTurn, toDevice };
   return {
     ...devices,
     ...createValueTable({
@@ -76,9 +77,9 @@ export async function openSqliteStorage(options: SqliteStorageOptions): Promise<
       findByKey,
       see,
       tell: (ids) => listener(ids),
-      fleet: createFleetHooks(connection),
+      fleet: createFleetHooks(connection, (deviceId, at) => joinFollowing(gateways, deviceId, at)),
     }),
-    ...createGatewayTable({ connection, nowSeconds, nextTurn, toDevice }),
+    ...createGatewayTable(gateways),
     ...createPeopleTable(connection),
     ...createRecordTable(connection, nowSeconds),
     ...createRolloutTable({ connection, nowSeconds, tell: (ids) => listener(ids) }),
