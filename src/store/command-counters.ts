@@ -15,14 +15,24 @@ const LastSchema = v.object({
 });
 type LastCommand = v.InferOutput<typeof LastSchema>;
 
-const FileSchema = v.object({ version: v.literal(1), signers: v.record(v.string(), LastSchema) });
+const FileSchema = v.object({
+  version: v.literal(1),
+  /** Unix milliseconds: what was signed before that may have been carried out here, and been forgotten. */
+  begunMs: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
+  signers: v.record(v.string(), LastSchema),
+});
 type Counters = v.InferOutput<typeof FileSchema>;
 
 interface CommandCounters {
   /** By id of the signer's key; `undefined` where there are none, or none that can be read. Throws STORE_IO. */
   read(): ReadonlyMap<string, LastCommand> | undefined;
-  /** Never lowers a counter; writes nothing where it says the same already. Throws STORE_NO_SPACE, STORE_IO. */
-  note(signer: string, last: LastCommand): void;
+  /** When the counters began; 0 where that was not written down. Throws STORE_IO. */
+  begunMs(): number;
+  /**
+   * Never lowers a counter; writes nothing where it says the same already. `nowMs`: when the counters begin, where
+   * there are none. Throws STORE_NO_SPACE, STORE_IO.
+   */
+  note(signer: string, last: LastCommand, nowMs?: number): void;
 }
 
 /** The higher counter of both copies counts. */
@@ -31,32 +41,38 @@ export function countersFile(path: string): StoredFile<Counters> {
     const highest = new Map(Object.entries(file.signers));
     for (const [signer, last] of Object.entries(copy.signers))
       if (last.counter > (highest.get(signer)?.counter ?? -1)) highest.set(signer, last);
-    return { version: 1, signers: Object.fromEntries(highest) };
+    const begunMs = Math.max(file.begunMs ?? 0, copy.begunMs ?? 0);
+    return { version: 1, begunMs, signers: Object.fromEntries(highest) };
   };
   return storedFile(path, { schema: FileSchema, limitBytes: LARGEST_BYTES, copy: { merge } });
 }
 
 export function createCommandCounters(path: string): CommandCounters {
   const file = countersFile(path);
-  const read = (): ReadonlyMap<string, LastCommand> | undefined => {
+  const readFile = (): Counters | undefined => {
     try {
-      const found = file.read();
-      return found === undefined ? undefined : new Map(Object.entries(found.signers));
+      return file.read();
     } catch (error) {
       if (error instanceof GweError && error.code === 'JOURNAL_UNREADABLE') return undefined;
       throw error;
     }
   };
   return {
-    read,
-    note(signer, last) {
-      const signers = new Map(read());
+    read() {
+      const found = readFile();
+      return found === undefined ? undefined : new Map(Object.entries(found.signers));
+    },
+    begunMs: () => readFile()?.begunMs ?? 0,
+    note(signer, last, nowMs = 0) {
+      const found = readFile();
+      const signers = new Map(Object.entries(found?.signers ?? {}));
       const before = signers.get(signer);
       if (before !== undefined && before.counter > last.counter) return;
       const isSame = before?.counter === last.counter && before.digest === last.digest;
       if (isSame && before.state === last.state) return;
       signers.set(signer, last);
-      file.write({ version: 1, signers: Object.fromEntries(signers) });
+      const begunMs = found === undefined ? nowMs : (found.begunMs ?? 0);
+      file.write({ version: 1, begunMs, signers: Object.fromEntries(signers) });
     },
   };
 }

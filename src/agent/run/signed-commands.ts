@@ -92,8 +92,12 @@ export function assertCommandStands(context: Context, transaction: Transaction):
 }
 
 /** By the clock or the latest time that is certain, whichever is later. */
-function nowS({ clock, clockFloor }: Pick<AgentContext, 'clock' | 'clockFloor'>): number {
-  return Math.floor(Math.max(clockFloor.floorMs(), clock.wallMs()) / 1000);
+function nowMs({ clock, clockFloor }: Pick<AgentContext, 'clock' | 'clockFloor'>): number {
+  return Math.floor(Math.max(clockFloor.floorMs(), clock.wallMs()));
+}
+
+function nowS(context: Pick<AgentContext, 'clock' | 'clockFloor'>): number {
+  return Math.floor(nowMs(context) / 1000);
 }
 
 function pastRefusal(context: Context, until: number): CommandRefusal | undefined {
@@ -107,16 +111,18 @@ function replayRefusal(
   { signed: { by, counter, until } }: SignedCommand,
   digest: string,
 ): CommandRefusal | undefined {
-  const counters = createCommandCounters(context.layout.commandCounters).read();
-  if (counters === undefined) {
-    if (until <= nowS(context) + LONGEST_WITHOUT_COUNTERS_S) return undefined;
+  const counters = createCommandCounters(context.layout.commandCounters);
+  const last = counters.read()?.get(by);
+  if (last === undefined) {
+    // Signed since the counters began: it cannot be among those that were lost with the ones before.
+    const isNew = counters.read() !== undefined && counter >= counters.begunMs();
+    if (isNew || until <= nowS(context) + LONGEST_WITHOUT_COUNTERS_S) return undefined;
     return stale(
-      'this gateway has no counters of signed commands (none came yet, or they are lost), and takes only one whose ' +
-        `'until' lies within a day; found ${isoTime(until)}`,
+      'this gateway has no counters of this signer (none of its commands came yet, or they are lost), and takes only ' +
+        `one whose 'until' lies within a day; found ${isoTime(until)}`,
     );
   }
-  const last = counters.get(by);
-  if (last === undefined || counter > last.counter) return undefined;
+  if (counter > last.counter) return undefined;
   if (counter < last.counter)
     return stale(`its counter is ${counter}, and one of the same signer with ${last.counter} came before`);
   if (last.digest === digest && last.state === 'failed') return undefined;
@@ -124,23 +130,24 @@ function replayRefusal(
 }
 
 /** To be called before the first entry: from then on the command is not taken again. */
-export function noteBegun(context: Places, command: Command): void {
+export function noteBegun(context: Context, command: Command): void {
   noteState(context, command, 'open');
 }
 
 /** To be called after the last one. */
-export function noteEnded(context: Places, command: Command, isDone: boolean): void {
+export function noteEnded(context: Context, command: Command, isDone: boolean): void {
   noteState(context, command, isDone ? 'done' : 'failed');
 }
 
 function noteState(
-  { layout }: Places,
+  context: Context,
   { signed }: Pick<Command, 'signed'>,
   state: 'open' | 'done' | 'failed',
 ): void {
   if (signed === undefined) return;
   const { by, counter, digest } = signed;
-  createCommandCounters(layout.commandCounters).note(by, { counter, digest, state });
+  const counters = createCommandCounters(context.layout.commandCounters);
+  counters.note(by, { counter, digest, state }, nowMs(context));
 }
 
 /** The highest counter of each signer, for `device_info`; `undefined` where signatures are not required. */

@@ -241,6 +241,22 @@ describe('signed commands', () => {
     await assertRefused(rig, long, 'COMMAND_STALE', /has no counters/);
   });
 
+  test('after such a loss, what another signer had signed before it is taken within a day alone as well', async () => {
+    const rig = await openRig();
+    const week = { by: people.deputy, untilS: nowS() + 7 * DAY_S };
+    await assertInstalled(rig, await sign(installing('one.v1')));
+    const old = await sign(installing('two.v1'), { ...week, counter: Date.now() + 1000 });
+    await assertInstalled(rig, old);
+    const file = rig.context.layout.commandCounters;
+    for (const path of [file, copyPath(file)]) rmSync(path);
+    rig.runCycle(60_000);
+    await assertInstalled(rig, await sign(installing('one.v2')));
+    await assertRefused(rig, old, 'COMMAND_STALE', /has no counters of this signer.*within a day/);
+    await assertRefused(rig, old, 'COMMAND_STALE', /has no counters of this signer/);
+    const since = { ...week, counter: Date.now() + 120_000 };
+    await assertInstalled(rig, await sign(installing('two.v2'), since));
+  });
+
   test('on a disk that was restored as it was before, what is past its until stays refused', async () => {
     const rig = await openRig();
     const state = join(rig.root, 'var/lib/gwe');
