@@ -98,7 +98,7 @@ export async function repairProgram(
 ): Promise<boolean> {
   const path = programPath(place, app);
   if (readLink(path) !== undefined) return false;
-  const found = readTextBounded(path, OPERATOR_FILE_LIMIT_BYTES);
+  const found = entryText(path);
   if (found === undefined || !isTornProgram(app, found, text)) return false;
   writeFileDurable(path, text);
   await client.reloadConfig();
@@ -161,13 +161,10 @@ export async function assertOwnProgram(
 ): Promise<void> {
   const path = programPath(place, app);
   const isOurs = isOwnFile(path, app);
-  if (
-    !isOurs &&
-    (readLink(path) !== undefined || readTextBounded(path, OPERATOR_FILE_LIMIT_BYTES) !== undefined)
-  ) {
+  if (!isOurs && (readLink(path) !== undefined || entryText(path) !== undefined)) {
     throw foreign(
       app,
-      isOriginalEntry(app, readTextBounded(path, OPERATOR_FILE_LIMIT_BYTES) ?? '')
+      isOriginalEntry(app, entryText(path) ?? '')
         ? `'${path}' belongs to the original Gateway Engine; its update or 'gwe adopt' takes it over`
         : `'${path}' was not written by gwe`,
     );
@@ -185,17 +182,23 @@ export async function assertOwnProgram(
 
 /** The text of `path` if it is gwe's own entry for `app`. */
 export function readOwn(path: string, app: string): string | undefined {
-  return isOwnFile(path, app) ? readTextBounded(path, PROGRAM_LIMIT_BYTES * 2) : undefined;
+  return isOwnFile(path, app) ? entryText(path, PROGRAM_LIMIT_BYTES * 2) : undefined;
+}
+
+/** A directory in the place of the file counts as an empty one: no text is lost, and it is moved aside when it is replaced. */
+function entryText(path: string, limitBytes = OPERATOR_FILE_LIMIT_BYTES): string | undefined {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  return stat?.isDirectory() === true ? '' : readTextBounded(path, limitBytes);
 }
 
 function modeOf(path: string): number | undefined {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  return stat === undefined ? undefined : stat.mode & 0o777;
+  const mode = lstatSync(path, { throwIfNoEntry: false })?.mode;
+  return mode === undefined ? undefined : mode & 0o777;
 }
 
 function isOwnFile(path: string, app: string): boolean {
   if (readLink(path) !== undefined) return false;
-  const text = readTextBounded(path, OPERATOR_FILE_LIMIT_BYTES);
+  const text = entryText(path);
   return text !== undefined && isOwnProgram(app, text);
 }
 

@@ -1,6 +1,6 @@
 /** Programs of a real supervisord: put up, replaced, taken away, and the operator's left alone. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { createSystemClock } from '../../../src/base/clock.ts';
@@ -175,27 +175,37 @@ test('a crash after the entry was written, or after the group was removed, is ma
   await running('app');
 });
 
+/** `undefined` is a directory, with something in it. */
+function tearUp(path: string, text: string | undefined): void {
+  if (text === undefined) {
+    rmSync(path, { force: true });
+    mkdirSync(path);
+  }
+  writeFileSync(text === undefined ? join(path, 'mine') : path, text ?? '');
+}
+
 for (const [what, tear] of [
   ['emptied', () => ''],
   ['filled with NULs', (text: string) => '\0'.repeat(text.length)],
   ['cut in its first line', (text: string) => text.slice(0, 10)],
   ['cut in the middle', (text: string) => text.slice(0, text.length / 2)],
+  ['replaced by a directory', () => undefined],
 ] as const) {
   test(`an entry that a power cut has ${what} is repaired, replaced and removed as gwe's own`, async () => {
     const text = entry('torn', 'command = sleep 1000');
     const repair = () => repairProgram(client, supervisord.place, 'torn', text);
-    writeFileSync(fileOf('torn'), tear(text));
+    tearUp(fileOf('torn'), tear(text));
     assert.equal(await repair(), true);
     assert.equal(readFileSync(fileOf('torn'), 'utf8'), text);
     const pid = await running('torn');
-    writeFileSync(fileOf('torn'), tear(text));
+    tearUp(fileOf('torn'), tear(text));
     assert.equal(await repair(), true);
     assert.equal(await repair(), false);
     assert.equal(await running('torn'), pid, 'what runs goes on');
-    writeFileSync(fileOf('torn'), tear(text));
+    tearUp(fileOf('torn'), tear(text));
     await apply('torn', 'command = sleep 2000');
     await running('torn');
-    writeFileSync(fileOf('torn'), tear(text));
+    tearUp(fileOf('torn'), tear(text));
     await removeProgram(client, supervisord.place, 'torn');
     assert.equal(existsSync(fileOf('torn')), false);
     assert.equal(await repair(), false, 'one that was taken away stays so');
