@@ -147,6 +147,14 @@ describe('signed commands', () => {
     await assertRefused(rig, widened, 'COMMAND_UNTRUSTED', /signed for this product/);
   });
 
+  test('waves are not signed, not stopped: the command of a rollout is taken by each gateway that it is shown to', async () => {
+    const [first, second] = [await openRig(), await openRig()];
+    const text = await sign({ ...installing('one.v1'), id: 'r1.1' });
+    await assertInstalled(first, text);
+    await assertInstalled(second, text);
+    await assertRefused(second, text, 'COMMAND_STALE', /only what failed/);
+  });
+
   test('the counters of two signers are two: an older one of another signer is carried out', async () => {
     const rig = await openRig();
     const older = await sign(installing('one.v1'), { by: people.deputy });
