@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { IN_FLIGHT, type MemberState } from '../../src/fleet/rollout/member-states.ts';
 import { stopOf } from '../../src/fleet/rollout/move.ts';
-import { abort, goOn, pause, resume } from '../../src/fleet/rollout/operate.ts';
+import { abort, finish, goOn, pause, resume } from '../../src/fleet/rollout/operate.ts';
 import { countIn, type Member, type Rollout } from '../../src/fleet/rollout/rollout.ts';
 import type { Change } from '../../src/platform/storage/fleet-storage.ts';
 import type { Storage } from '../../src/platform/storage/storage.ts';
@@ -26,6 +26,9 @@ export interface Processes {
 
 const SIZES = [4, 2];
 const MEMBERS = 6;
+/** Gateways that come later, if at all: the rollout follows whoever has the app. */
+const NEWCOMERS = 2;
+const GATEWAYS = MEMBERS + NEWCOMERS;
 const CONCURRENCY = 2;
 
 interface Gateway {
@@ -161,11 +164,17 @@ class World {
   async check(): Promise<void> {
     for (const via of this.#processes.storages.keys()) {
       const { rollout, members } = await this.look(via);
-      assert.equal(new Set(members.map(({ serial }) => serial)).size, MEMBERS, 'a gateway is a member once');
+      assert.equal(
+        new Set(members.map(({ serial }) => serial)).size,
+        members.length,
+        'a gateway is a member once',
+      );
+      assert.ok(members.length >= (this.#seen?.members.length ?? MEMBERS), 'a member is gone');
       for (const [wave, { counts }] of rollout.waves.entries())
         assert.deepEqual(counts, countsOf(members, wave), `counters of wave ${wave}`);
       if (['running', 'soaking'].includes(rollout.state)) assert.equal(stopOf(rollout), undefined);
-      for (const [at, { state }] of members.entries()) this.#checkWay(this.#seen?.members[at]?.state, state);
+      for (const { serial, state } of members)
+        this.#checkWay(this.#seen?.members.find((one) => one.serial === serial)?.state, state);
       this.#seen = { rollout, members };
     }
   }
@@ -191,17 +200,17 @@ const step = (name: string, run: (world: World) => Promise<unknown>): Step => ({
   toString: () => name,
 });
 
-const which = fc.record({ at: fc.nat(MEMBERS - 1), via: fc.nat(1) });
+const which = fc.record({ at: fc.nat(GATEWAYS - 1), via: fc.nat(1) });
 
 const read = which.map(({ at, via }) => step(`read(${at}, ${via})`, (world) => world.readAlone(at, via)));
 const take = which.map(({ at, via }) => step(`take(${at}, ${via})`, (world) => world.take(at, via)));
 
 /** Reads and takes of several gateways, and ticks, at all processes at once. */
 const together = fc
-  .record({ first: fc.nat(MEMBERS - 1), count: fc.integer({ min: 2, max: MEMBERS }) })
+  .record({ first: fc.nat(GATEWAYS - 1), count: fc.integer({ min: 2, max: GATEWAYS }) })
   .map(({ first, count }) =>
     step(`together(${first}, ${count})`, async (world) => {
-      const all = Array.from({ length: count }, (_, n) => (first + n) % MEMBERS);
+      const all = Array.from({ length: count }, (_, n) => (first + n) % GATEWAYS);
       const before = countIn((await world.look(0)).rollout.waves, IN_FLIGHT);
       await Promise.all([...all.map((at) => world.read(at, at)), world.tick()]);
       const after = countIn((await world.look(1)).rollout.waves, IN_FLIGHT);
@@ -238,6 +247,13 @@ const whole = fc.record({ which, isGood: fc.boolean() }).map(({ which: { at, via
 
 const apps = which.map(({ at, via }) => step(`apps(${at})`, (world) => world.apps(at, via, '2.1')));
 
+/** A gateway that has the app, told at all processes at once. */
+const come = fc
+  .nat(GATEWAYS - 1)
+  .map((at) =>
+    step(`come(${at})`, (world) => Promise.all([world.apps(at, 0, '2.0'), world.apps(at, 1, '1.9')])),
+  );
+
 const time = fc.constantFrom(60, 600, 1800, 7200, 90_000).map((seconds) =>
   step(`after ${seconds} s`, async (world) => {
     await world.passes(seconds);
@@ -245,7 +261,7 @@ const time = fc.constantFrom(60, 600, 1800, 7200, 90_000).map((seconds) =>
   }),
 );
 
-const ACTS = { pause, resume, 'go on': goOn, abort };
+const ACTS = { pause, resume, 'go on': goOn, abort, finish };
 
 const people = fc
   .record({ via: fc.nat(1), act: fc.constantFrom('pause', 'resume', 'resume', 'go on', 'retry', 'retry') })
@@ -261,16 +277,33 @@ const people = fc
 const give = fc
   .nat(9)
   .map((chance) =>
-    chance === 0
-      ? step('abort', (world) =>
-          world.change(0, (rollout) => ACTS.abort(rollout, { by: 'ann', at: world.now })),
+    chance < 2
+      ? step(chance === 0 ? 'abort' : 'finish', (world) =>
+          world.change(0, (rollout) =>
+            chance === 0 ? ACTS.abort(rollout, { by: 'ann', at: world.now }) : ACTS.finish(rollout),
+          ),
         )
       : step('look', async () => undefined),
   );
 
 const kill = fc.nat(1).map((via) => step(`kill(${via})`, (world) => world.kill(via)));
 
-const STEPS = [whole, whole, read, take, together, together, report, report, apps, time, people, give, kill];
+const STEPS = [
+  whole,
+  whole,
+  read,
+  take,
+  together,
+  together,
+  report,
+  report,
+  apps,
+  come,
+  time,
+  people,
+  give,
+  kill,
+];
 
 interface Size {
   readonly runs: number;
@@ -304,17 +337,17 @@ async function beginRound(processes: Processes, product: string, now: number): P
   const [storage] = processes.storages;
   assert.ok(storage !== undefined);
   const gateways: Gateway[] = [];
-  for (let at = 0; at < MEMBERS; at++) {
+  for (let at = 0; at < GATEWAYS; at++) {
     const serial = `gw-${at}`;
     const { cik } = await activated(storage, product, serial);
     gateways.push({ serial, key: cik, taken: [] });
     const info = JSON.stringify({ gwe: '2.1.0', interval: INTERVAL_S });
     await storage.checkIn({ cik, writes: [['device_info', info]], reads: [] });
   }
-  const started = startedRollout(SIZES, { concurrency: CONCURRENCY, soakS: 600 });
+  const started = startedRollout(SIZES, { concurrency: CONCURRENCY, soakS: 600, follow: 'app.hello' });
   const waves = started.waves.map((wave, at) => ({ ...wave, openedAt: at === 0 ? now : 0 }));
   const rollout = { ...started, id: product, startedAt: now, since: now, waves };
-  const serials = gateways.map(({ serial }) => serial);
+  const serials = gateways.slice(0, MEMBERS).map(({ serial }) => serial);
   const of = [serials.slice(0, SIZES[0]), serials.slice(SIZES[0])];
   await storage.createRollout({ product, name: product, rollout }, of, AUDIT);
   return new World(processes, product, now, gateways);
