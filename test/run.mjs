@@ -19,8 +19,9 @@ const NOTHING = { passed: 0, failed: 0, skipped: 0, failures: [] };
 /** How many files at a time. Where they wait more than they work, two would leave the cores idle. */
 const AT_A_TIME = { unit: 2, integration: 4, targets: 1, console: 1, 'console-all': 1 };
 
-/** They measure memory, or give an update a few seconds: beside another file each would see its load. */
-const ALONE = /^test\/e2e\/(memory|patch-memory|patch-threads|handover|self-update)\.test\.ts$/;
+/** They measure memory, or give an update or an answer seconds: beside another file each would see its load. */
+const ALONE =
+  /^test\/(e2e\/(memory|patch-memory|patch-threads|handover|self-update)|fault\/network)\.test\.ts$/;
 
 /** A minute each, and most of that is waiting: what begins last would be waited for alone. */
 const LONGEST =
