@@ -1,4 +1,4 @@
-/** A `.tar.gz` file -> the bytes of the tar stream, chunk by chunk, with digests of both and every limit enforced. */
+/** A `.tar.gz` file -> the bytes of the tar stream, chunk by chunk, with the file's digest and every limit enforced. */
 import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
 import { pipeline } from 'node:stream';
@@ -16,7 +16,6 @@ export interface GunzipOptions {
 }
 
 interface GunzipResult {
-  digest: string;
   compressedSha256: string;
   compressedBytes: number;
   /** Zeros behind the gzip data: tapes and dd fill up what they write. */
@@ -38,7 +37,6 @@ export async function gunzipFile(
 ): Promise<GunzipResult> {
   const { fd, sizeBytes } = openTarball(file, options.limits);
   const compressedHash = createHash('sha256');
-  const tarHash = createHash('sha256');
   const gunzip = createGunzip({ chunkSize: CHUNK_BYTES });
   const source = createReadStream('', { fd, highWaterMark: CHUNK_BYTES, end: sizeBytes - 1 });
   let hashedBytes = 0;
@@ -54,7 +52,6 @@ export async function gunzipFile(
       if (options.signal?.aborted) throw new GweError('CANCELLED', `stopped reading tarball '${file}'`);
       tarBytes += chunk.length;
       assertTarBytes(tarBytes, sizeBytes, options.limits);
-      tarHash.update(chunk);
       const room = sink(chunk);
       if (room !== undefined) await room;
       garbage.add(chunk.length);
@@ -73,7 +70,6 @@ export async function gunzipFile(
   // The end of the gzip data has ended the reading of the file.
   for (const piece of pieces(file, hashedBytes, sizeBytes)) compressedHash.update(piece);
   return {
-    digest: tarHash.digest('hex'),
     compressedSha256: compressedHash.digest('hex'),
     compressedBytes: sizeBytes,
     trailingBytes,

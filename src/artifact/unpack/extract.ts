@@ -1,4 +1,5 @@
 /** Strict unpacking and inspecting of artifacts: one pass, bounded memory, the same checks with and without writing. */
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { GweError, wrapError } from '../../base/errors.ts';
@@ -104,9 +105,8 @@ async function readArtifact(
   return { ...facts, ...contents };
 }
 
-/** What is known of an artifact by its tar stream alone; `digest` where the stream says it. */
-export type StreamContents = Omit<ArtifactContents, 'digest' | 'compressedSha256' | 'compressedBytes'> &
-  Partial<Pick<ArtifactContents, 'digest'>>;
+/** What is known of an artifact by its tar stream alone. */
+export type StreamContents = Omit<ArtifactContents, 'compressedSha256' | 'compressedBytes'>;
 
 /** Takes the tar stream of an artifact in pieces of any size, with every check that there is. */
 interface ArtifactStream {
@@ -121,6 +121,7 @@ function openStream(options: StreamOptions, handlers: TarHandlers): ArtifactStre
   const guard = new IndexGuard(options);
   const adjustments = new Adjustments(() => guard.index !== undefined);
   const collector = new ContentsCollector(adjustments);
+  const tarHash = createHash('sha256');
   const reader = new TarReader(
     {
       entry(entry, directories) {
@@ -146,13 +147,15 @@ function openStream(options: StreamOptions, handlers: TarHandlers): ArtifactStre
     write(chunk) {
       reader.write(chunk);
       guard.stream(chunk);
+      // A manifest is the identity itself, and has the digest of every file behind it.
+      if (guard.index === undefined) tarHash.update(chunk);
     },
     end() {
       reader.end();
       guard.end();
       const { index } = guard;
       return {
-        ...(index === undefined ? {} : { digest: index.digest, index }),
+        ...(index === undefined ? { digest: tarHash.digest('hex') } : { digest: index.digest, index }),
         unpackedBytes: reader.contentBytes,
         entries: reader.entries,
         ...collector.end(),

@@ -26,13 +26,11 @@ export function openTarballUnpacking(
   { sizeBytes, limits, admit }: TarballOptions,
 ): TarballUnpacking | undefined {
   const unpacking = openUnpacking(directory, { limits, admit });
-  const tarHash = createHash('sha256');
   const compressedHash = createHash('sha256');
   let tarBytes = 0;
   const gunzip = createGunzipStream((bytes) => {
     tarBytes += bytes.length;
     assertTarBytes(tarBytes, sizeBytes, limits);
-    tarHash.update(bytes);
     unpacking.write(bytes);
     return unpacking.room();
   });
@@ -51,7 +49,6 @@ export function openTarballUnpacking(
       if (trailingBytes > 0 && contents.index !== undefined)
         throw formatFault(`${trailingBytes} bytes behind the end of the gzip data`, 'nothing there');
       return {
-        digest: tarHash.digest('hex'),
         compressedSha256: compressedHash.digest('hex'),
         compressedBytes: sizeBytes,
         ...contents,
