@@ -14,7 +14,7 @@ export const OBJECTS_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'objects-key-file',
     value: 'FILE',
-    help: 'lines aws_access_key_id = ... and aws_secret_access_key = ... [env: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY]',
+    help: 'lines aws_access_key_id = ... and aws_secret_access_key = ..., or [default] with them [env: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY]',
   },
   { name: 'objects-ca-file', value: 'FILE', help: "PEM of a private certificate authority of the store's" },
 ];
@@ -65,12 +65,12 @@ function readKeys(call: CommandCall): Pick<S3Target, 'keyId' | 'secretKey' | 'se
       'USAGE_MISSING',
       path === undefined
         ? 'no key of the object store: expected AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --objects-key-file'
-        : `cannot use key file '${path}': expected lines aws_access_key_id = ... and aws_secret_access_key = ...`,
+        : `cannot use key file '${path}': expected lines aws_access_key_id = ... and aws_secret_access_key = ..., before any section or in [default]`,
     );
   return { keyId, secretKey, sessionToken: of('AWS_SESSION_TOKEN') };
 }
 
-/** Reads lines of `name = value`; sections and comments are skipped. */
+/** Reads lines of `name = value`, in a file with sections those of `[default]`, as other programs do. */
 function readKeyFile(path: string): Readonly<Record<string, string | undefined>> {
   const text = readRequired(path, 'key file');
   const mode = statSync(path).mode;
@@ -81,6 +81,14 @@ function readKeyFile(path: string): Readonly<Record<string, string | undefined>>
         `read the keys; run chmod 600 '${path}' and start again`,
     );
   return Object.fromEntries(
-    [...text.matchAll(/^[ \t]*(aws_\w+)[ \t]*=[ \t]*(\S+)[ \t]*$/gm)].map(([, name, value]) => [name, value]),
+    [...ownLines(text).matchAll(/^[ \t]*(?:export[ \t]+)?(aws_\w+)[ \t]*=[ \t]*(\S+)[ \t]*$/gim)].map(
+      ([, name = '', value = '']) => [name.toLowerCase(), value.replace(/^(["'])(.*)\1$/, '$2')],
+    ),
   );
+}
+
+/** Without the sections of other names: keys of theirs would be those of another account. */
+function ownLines(text: string): string {
+  const sections = text.replace(/^\ufeff/, '').split(/^[ \t]*(?=\[)/m);
+  return sections.filter((section) => /^(?!\[)|^\[[ \t]*default[ \t]*\]/.test(section)).join('');
 }

@@ -37,6 +37,25 @@ storageSuite('PostgreSQL', async (options = {}) => {
   return under;
 });
 
+test('a database that cannot store every character is refused before it has a table', async () => {
+  const url = server.freshUrl();
+  const admin = createConnection({ url });
+  const latin = new URL(url);
+  latin.pathname += '_latin';
+  const connection = createConnection({ url: latin.href });
+  try {
+    await admin.query(
+      `CREATE DATABASE ${latin.pathname.slice(1)} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0`,
+    );
+    await assert.rejects(migrate(connection), { code: 'PLATFORM_STATE', message: /LATIN1, expected UTF8/ });
+    const [row] = await connection.query("SELECT to_regclass('gwe_schema') AS found");
+    assert.equal(row?.found, null);
+  } finally {
+    await connection.close();
+    await admin.close();
+  }
+});
+
 test('two processes make the tables of an empty database together, share its secrets, and hear of commands', async () => {
   const where = { url: server.freshUrl(), directory: folder(), clock };
   const [one, two] = await Promise.all([openPostgresStorage(where), openPostgresStorage(where)]);

@@ -105,11 +105,23 @@ export async function migrate(
     await query('CREATE TABLE IF NOT EXISTS gwe_schema (version integer NOT NULL)');
     const from = await versionOf(query);
     if (from > MIGRATIONS.length) throw newer(from);
+    if (from === 0) await checkEncoding(query);
     for (const sql of MIGRATIONS.slice(from, to)) await runAll(query, sql);
     await query('DELETE FROM gwe_schema');
     await query('INSERT INTO gwe_schema (version) VALUES ($1)', to);
     return { from, to };
   });
+}
+
+/** Another encoding takes everything but the characters that it lacks: reports with one would fail, some day. */
+async function checkEncoding(query: Query): Promise<void> {
+  const [row] = await query("SELECT current_setting('server_encoding') AS found");
+  if (row?.found === 'UTF8') return;
+  throw new GweError(
+    'PLATFORM_STATE',
+    `cannot use the database: its encoding is ${row?.found}, expected UTF8; nothing is changed, make another one ` +
+      'with createdb --encoding UTF8 --template template0',
+  );
 }
 
 /** Runs the statements one at a time: a named statement can only be a single one. */
