@@ -84,6 +84,20 @@ test('every link of a document leads to a file, and to a heading of it', () => {
   }
 });
 
+test('every test that a table of a document names is there', () => {
+  const named = DOCUMENTS.flatMap((document) =>
+    [...read(document).matchAll(/\| `?(test\/[^ `|]+\.test\.ts)`? \|/g)].map(([, file = '']) => file),
+  );
+  assert.ok(
+    named.includes('test/unit/fleet/rollout/stop-rule.test.ts'),
+    'that of src/fleet/README.md is read',
+  );
+  assert.deepEqual(
+    named.filter((file) => !existsSync(join(ROOT, file))),
+    [],
+  );
+});
+
 test('every document is found from README.md in two clicks', () => {
   const linked = (document: string) =>
     [...read(document).matchAll(/\]\(([^)#\s]+)/g)].map(([, path = '']) => join(dirname(document), path));
