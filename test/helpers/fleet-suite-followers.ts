@@ -1,10 +1,10 @@
 /** Gateways that come to a rollout after its start; run for each kind of storage. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { finish } from '../../src/fleet/rollout/operate.ts';
+import { abort, finish, pause } from '../../src/fleet/rollout/operate.ts';
 import { AUDIT, type OpenFleet } from './fleet-suite-records.ts';
 import { APPS, begin, type Rig, rigOf, state } from './fleet-suite-rig.ts';
-import { countsOf } from './rollout-parts.ts';
+import { countsOf, START_S } from './rollout-parts.ts';
 
 const RUNNING = { engine_report: { apps: [{ hello: { version: '2.1', status: 'RUNNING' } }] } };
 
@@ -30,6 +30,42 @@ async function assertCounted(rig: Rig): Promise<void> {
   const members = (await rig.storage.listMembers('r1', { limit: 100 })).items;
   for (const [at, { counts }] of ((await rolloutOf(rig))?.waves ?? []).entries())
     assert.deepEqual(counts, countsOf(members, at));
+}
+
+/** What a gateway that was away must not find when it comes back. */
+export function leftCommandTests(open: OpenFleet): void {
+  for (const [what, act] of [
+    ['aborted', abort],
+    ['paused', pause],
+  ] as const)
+    test(`a gateway that was shown the command and went away finds nothing after the rollout was ${what}`, async (t) => {
+      const rig = await rigOf(open, t, 2);
+      await begin(rig, [['gw-0', 'gw-1']]);
+      assert.match(await rig.reads(0), /hello/);
+      await rig.passes(10 * 86_400);
+      if (what === 'paused') await rig.storage.tickRollouts();
+      const by = { by: 'ann', at: START_S };
+      await rig.storage.changeRollout({ product: 'p', id: 'r1' }, (now) => act(now, by), AUDIT);
+      await rig.passes(120);
+      await rig.storage.tickRollouts();
+      const before = what === 'aborted' ? 'withdrawn' : 'unreachable';
+      assert.deepEqual(await state(rig), [before, before]);
+      assert.equal(await rig.reads(0), '');
+    });
+
+  test('a gateway that went away before it took the command is tried again with a new one', async (t) => {
+    const rig = await rigOf(open, t, 1);
+    await begin(rig, [['gw-0']]);
+    const first = await rig.reads(0);
+    await rig.writes(0, { engine_fetch: '' });
+    const end = { name: 'hello', version: '2.1', outcome: 'rolled-back', code: 'INSTALL_FAILED', tx: 't-0' };
+    await rig.writes(0, { fetch_status: { ...end, command: 'r1.1' } });
+    const device = await rig.storage.findDevice('p', 'gw-0');
+    // As a restored backup brings it back.
+    await rig.storage.write(device?.id ?? 0, [['engine_fetch', first]], 'operator');
+    await rig.storage.retryRollout('p', 'r1', AUDIT);
+    assert.match(await rig.reads(0), /"id":"r1\.2"/);
+  });
 }
 
 export function followerTests(open: OpenFleet): void {

@@ -9,7 +9,7 @@ import { parseFilter } from '../../src/fleet/filter/filter.ts';
 import { verifyAudit } from '../../src/fleet/people/audit.ts';
 import { pause, resume } from '../../src/fleet/rollout/operate.ts';
 import { agentTests } from './fleet-suite-agents.ts';
-import { followerTests } from './fleet-suite-followers.ts';
+import { followerTests, leftCommandTests } from './fleet-suite-followers.ts';
 import { AUDIT, type OpenFleet, recordTests } from './fleet-suite-records.ts';
 import { APPS, begin, type Rig, rigOf, state } from './fleet-suite-rig.ts';
 import { countsOf, START_S, startedRollout } from './rollout-parts.ts';
@@ -20,6 +20,7 @@ export function fleetSuite(kind: string, open: OpenFleet): void {
     recordTests(open);
     agentTests(open);
     followerTests(open);
+    leftCommandTests(open);
     test('the fleet is counted: versions of apps, who is late, members of rollouts', async (t) => {
       const rig = await rigOf(open, t, 3);
       await rig.writes(0, { engine_report: APPS });

@@ -80,18 +80,20 @@ interface Gateway {
 
 /** The pair after the device has read the alias, and what the alias shows then. */
 export function decideOne(pair: Pair, text: string, { at, hold, gweVersion }: Gateway): [Pair, string] {
-  const isOurs = text !== '' && idOf(text) === commandId(pair.rollout, pair.member);
-  const isOffered = pair.member.state === 'offered';
+  const isOurs = idOf(text) === commandId(pair.rollout, pair.member);
+  // Of an attempt that has ended without the gateway: it was away, and is not to find it now.
+  const isLeft = idOf(text).startsWith(`${pair.rollout.id}.`);
   // Somebody has written another command in its place.
-  if (isOffered && !isOurs) return [moveMember(pair, { event: 'supersede', at }), text];
+  if (pair.member.state === 'offered' && !isOurs && !isLeft)
+    return [moveMember(pair, { event: 'supersede', at }), text];
   const { pair: next, command } = showCommand(pair, {
     at,
-    hasCommand: text !== '' && !isOurs,
+    hasCommand: text !== '' && !isLeft,
     hold,
     gweVersion,
   });
   if (command !== undefined) return [next, command];
-  return [next, isOurs && isOffered ? '' : text];
+  return [next, isLeft ? '' : text];
 }
 
 /** The member and its rollout, from a row of `fleet_member` with the rollout's `body` and the device's `serial`. */

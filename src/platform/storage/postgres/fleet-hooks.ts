@@ -37,6 +37,10 @@ const HAS_TURN = `fleet_member.wave <= (fleet_rollout.body::json->>'wave')::inte
     FROM json_array_elements(fleet_rollout.body::json->'waves') AS each)
   < (fleet_rollout.body::json->'policy'->>'concurrency')::integer`;
 
+/** The command of this rollout is still where the device reads it, although it is not offered any more. */
+const IS_LEFT = `EXISTS (SELECT 1 FROM current WHERE current.device = fleet_member.device AND alias = 'engine_fetch'
+  AND position(convert_to('{"id":"' || fleet_member.rollout || '.', 'UTF8') IN value) = 1)`;
+
 /** `join`: part of a transaction, takes a gateway of which something is new into the rollouts that follow. */
 export function createFleetHooks(
   join: (query: Query, deviceId: number, at: number) => Promise<void>,
@@ -52,7 +56,7 @@ export function createFleetHooks(
 
 const IS_DUE_SQL = `EXISTS (SELECT 1 FROM fleet_member JOIN fleet_rollout ON fleet_rollout.id = fleet_member.rollout
     WHERE fleet_member.device = device.id AND (fleet_member.state = 'offered'
-      OR fleet_member.state = 'waiting' AND fleet_rollout.state = 'running' AND ${HAS_TURN}))`;
+      OR fleet_member.state = 'waiting' AND fleet_rollout.state = 'running' AND ${HAS_TURN} OR ${IS_LEFT}))`;
 
 /** Returns whether something is known of the gateway that was not before. */
 async function written(query: Query, deviceId: number, writes: readonly Written[]): Promise<boolean> {

@@ -25,11 +25,15 @@ const HAS_TURN = `fleet_member.wave <= fleet_rollout.body ->> '$.wave' AND
   (SELECT sum(${IN_FLIGHT.map((state) => `value ->> '$.counts.${state}'`).join(' + ')})
     FROM json_each(fleet_rollout.body, '$.waves')) < fleet_rollout.body ->> '$.policy.concurrency'`;
 
+/** The command of this rollout is still where the device reads it, although it is not offered any more. */
+const IS_LEFT = `EXISTS (SELECT 1 FROM current WHERE current.device = fleet_member.device AND alias = 'engine_fetch'
+  AND instr(CAST(value AS TEXT), '{"id":"' || fleet_member.rollout || '.') = 1)`;
+
 /** Whether a rollout might have something to show to this device, or to take back. */
 export function hasOpenMember(connection: Connection, deviceId: number): boolean {
   const sql = `SELECT 1 FROM fleet_member JOIN fleet_rollout ON fleet_rollout.id = fleet_member.rollout
     WHERE device = ? AND (fleet_member.state = 'offered' OR fleet_member.state = 'waiting'
-      AND fleet_rollout.state = 'running' AND ${HAS_TURN}) LIMIT 1`;
+      AND fleet_rollout.state = 'running' AND ${HAS_TURN} OR ${IS_LEFT}) LIMIT 1`;
   return connection.statement(sql).get(deviceId) !== undefined;
 }
 
