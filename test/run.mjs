@@ -21,7 +21,7 @@ const AT_A_TIME = { unit: 2, integration: 4, targets: 1, console: 1, 'console-al
 
 /** They measure memory, or give an update or an answer seconds: beside another file each would see its load. */
 const ALONE =
-  /^test\/(e2e\/(memory|patch-memory|patch-threads|handover|self-update)|fault\/network)\.test\.ts$/;
+  /^test\/(e2e\/(memory|patch-memory|patch-threads|handover|self-update|service)|fault\/network)\.test\.ts$/;
 
 /** A minute each, and most of that is waiting: what begins last would be waited for alone. */
 const LONGEST =
