@@ -126,7 +126,7 @@ describe('gwe as a program of a real supervisord', () => {
     }
     const pid = await running();
     version = readlinkSync(join(apps(), 'current'));
-    // RUNNING says supervisord of the launcher too, which is a shell until it has found gwe.
+    // supervisord calls the launcher RUNNING as well, which is a shell until it has found gwe.
     await until(() => launched(pid) === version);
     await until(() => existsSync(join(gateway.root, 'var/lib/gwe/confirmed')));
     assert.equal(readFileSync(join(gateway.root, 'var/lib/gwe/confirmed'), 'utf8'), `${version}\n`);
@@ -156,7 +156,7 @@ describe('gwe as a program of a real supervisord', () => {
     const pid = await running();
     process.kill(pid, 'SIGKILL');
     await until(async () => (await running()) !== pid);
-    assert.equal(launched(await running()), version);
+    await until(async () => launched(await running()) === version);
   });
 
   test('it comes back with a restarted supervisord', async () => {
@@ -164,7 +164,7 @@ describe('gwe as a program of a real supervisord', () => {
     await supervisord.stop();
     assert.ok(!existsSync(`/proc/${pid}`), 'supervisord ended it');
     supervisord = await startSupervisord(gateway.root);
-    assert.equal(launched(await running()), version);
+    await until(async () => launched(await running()) === version);
   });
 
   const broken: Readonly<Record<string, () => Buffer>> = {
@@ -195,7 +195,7 @@ describe('gwe as a program of a real supervisord', () => {
     assert.equal(status, 0, stderr);
     assert.equal(readlinkSync(join(apps(), 'current')), version);
     assert.equal(readlinkSync(join(apps(), 'previous')), version);
-    assert.equal(launched(await running()), version);
+    await until(async () => launched(await running()) === version);
     assert.deepEqual(globSync('*', { cwd: apps() }).sort(), [version, 'current', 'previous'].sort());
   });
 
