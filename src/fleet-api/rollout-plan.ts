@@ -1,6 +1,7 @@
 /** The request for a rollout, and which gateways would be in it. */
 import { randomBytes } from 'node:crypto';
 import * as v from 'valibot';
+import { ARCHITECTURES } from '../artifact/manifest/manifest.ts';
 import { KEYS_APP_NAME, matchArtifactName, RESERVED_APP_NAME, renderArtifactName } from '../artifact/name.ts';
 import { ALWAYS_OPEN, parseWindows, renderWindows, windowsProblem } from '../base/time/windows.ts';
 import type { GatewayRecord } from '../fleet/gateway/record.ts';
@@ -14,6 +15,7 @@ import type { Page } from '../platform/storage/page.ts';
 import { type FleetContext, nameOf, type Request } from './call.ts';
 import { chosenOf, eachGateway } from './gateway-calls.ts';
 import { createReleaseJudge } from './release-list.ts';
+import { readIndex, type TarballIndex } from './tarball-index.ts';
 
 const SHARE = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 const COUNT = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1_000_000));
@@ -82,7 +84,7 @@ export interface Planned {
 /** Which gateways would be in the rollout, and in which wave. Refuses an artifact that is not in the content area. */
 export async function planOf(context: FleetContext, request: Request, spec: Spec): Promise<Planned> {
   const product = nameOf(request, 'product');
-  const { artifacts, sizes } = await findArtifacts(context, product, spec.artifacts);
+  const { artifacts, sizes, needs } = await findArtifacts(context, product, spec.artifacts);
   const patches = await findPatches(context, product, artifacts);
   const chosen = await chosenOf(context, product, spec);
   const listed = spec.serials === undefined ? undefined : new Set(spec.serials);
@@ -95,7 +97,7 @@ export async function planOf(context: FleetContext, request: Request, spec: Spec
   const fetchOf = (gateway: GatewayRecord): Fetch => fetchFor(gateway, artifacts, { sizes, patches });
   const policy = policyOf(spec, artifacts);
   const { refusalOf, summarize } = await createReleaseJudge(context, product, { artifacts, at: request.at });
-  const plan = planRollout(gateways, { artifacts, waves, id, at: request.at, refusalOf, fetchOf });
+  const plan = planRollout(gateways, { artifacts, waves, id, at: request.at, ...needs, refusalOf, fetchOf });
   const serials = new Set(plan.waves.flat());
   const included = gateways.filter(({ serial }) => serials.has(serial));
   return {
@@ -194,24 +196,36 @@ function durationOf(
   return sum;
 }
 
+type Needs = Pick<Parameters<typeof planRollout>[1], 'targets' | 'neededBytes'>;
+
+/** What the artifacts say of where they run; all of them have to run there, and to fit. */
+function needsOf(indexes: readonly (TarballIndex | undefined)[]): Needs {
+  const named = indexes.flatMap((index) => (index?.architectures.length ? [index.architectures] : []));
+  const all = ARCHITECTURES.filter((one) => named.every((each) => each.includes(one)));
+  const neededBytes = indexes.reduce((sum, index) => sum + (index?.unpackedBytes ?? 0), 0);
+  return { neededBytes, ...(named.length === 0 ? {} : { targets: all.map((one) => `linux-${one}`) }) };
+}
+
 async function findArtifacts(
-  { storage }: FleetContext,
+  context: FleetContext,
   product: string,
   ids: readonly string[],
-): Promise<{ artifacts: Artifact[]; sizes: number[] }> {
+): Promise<{ artifacts: Artifact[]; sizes: number[]; needs: Needs }> {
   const sizes: number[] = [];
+  const indexes: (TarballIndex | undefined)[] = [];
   const artifacts: Artifact[] = [];
   for (const id of ids) {
     const name = matchArtifactName(id);
     if (name === undefined)
       throw new Refusal(422, `cannot roll out '${id.slice(0, 160)}': expected NAME.vVERSION.tar.gz`);
-    const content = await storage.findContent(product, id);
+    const content = await context.storage.findContent(product, id);
     if (content?.hasBlob !== true)
       throw new Refusal(422, `cannot roll out '${id}': it is not in the content area of this product`);
     sizes.push(content.sizeBytes);
+    indexes.push(await readIndex(context, product, content));
     artifacts.push({ app: name.name, version: name.version });
   }
-  return { artifacts, sizes };
+  return { artifacts, sizes, needs: needsOf(indexes) };
 }
 
 export function showPlan({

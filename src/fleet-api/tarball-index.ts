@@ -9,12 +9,15 @@ import type { FleetContext } from './call.ts';
 export const MOST_HEAD_BYTES = 2 * 1024 * 1024;
 const FIRST_HEAD_BYTES = 64 * 1024;
 
-interface TarballIndex {
+export interface TarballIndex {
   /** Of its manifest. */
   readonly digest: string;
   /** Ids of the keys. */
   readonly signatures: readonly string[];
+  /** Empty: it runs on all. */
   readonly architectures: readonly string[];
+  /** What it takes unpacked. */
+  readonly unpackedBytes: number;
   readonly release?: number | undefined;
 }
 
@@ -48,7 +51,15 @@ export function indexOf(head: Buffer, sizeBytes: number): TarballIndex | number 
     if (found.index === undefined) return undefined;
     const { digest, signatures, manifest } = found.index;
     const { architectures = [], release } = manifest;
-    return { digest, signatures: signatures.map(({ keyid }) => keyid), architectures, release };
+    let unpackedBytes = 0;
+    for (const entry of manifest.entries) unpackedBytes += entry.type === 'file' ? entry.size : 0;
+    return {
+      digest,
+      signatures: signatures.map(({ keyid }) => keyid),
+      architectures,
+      unpackedBytes,
+      release,
+    };
   } catch (error) {
     // Anything may be uploaded; it is for the gateways to refuse what they cannot use.
     if (error instanceof GweError) return undefined;

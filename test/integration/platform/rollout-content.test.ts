@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { encodeForm } from '../../../src/protocol/codec.ts';
+import { makeIndexed } from '../../helpers/indexed.ts';
 import { startPlatform, type TestPlatform } from '../../helpers/platform.ts';
 
 interface Rig {
@@ -70,6 +71,33 @@ test('a dry run counts the bytes of patches and of whole tarballs, and says how 
   });
   assert.deepEqual(body.ways, { patch: { gateways: 1, bytes: 70 }, whole: { gateways: 1, bytes: 1000 } });
   assert.equal(body.durationS, 2 * (600 + 3600));
+});
+
+test('who cannot run the tarball, or has no room for it, is left out of a dry run', async (t) => {
+  const { call, platform } = await openRig(t);
+  for (const [serial, target, available] of [
+    ['gw-arm', 'linux-arm64', 900_000],
+    ['gw-full', 'linux-arm64', 40_000],
+    ['gw-x64', 'linux-x64', 900_000],
+  ] as const) {
+    await platform.addDevice('p', serial);
+    const cik = await platform.activate('p', serial);
+    const info = { gwe: '2.1.0', interval: 600, target, mounts: [{ path: '/', available }] };
+    await fetch(`${platform.url}/onep:v1/stack/alias`, {
+      method: 'POST',
+      headers: { 'X-Exosite-CIK': cik, 'Content-Type': 'application/x-www-form-urlencoded; charset=utf-8' },
+      body: encodeForm([['device_info', JSON.stringify(info)]]),
+    });
+  }
+  const facts = { name: 'big', version: '1', architectures: ['arm64', 'armv7l'] };
+  const content = 'x'.repeat(50_000);
+  await platform.putContent('p', 'big.v1.tar.gz', await makeIndexed(facts, { 'big/install.sh': content }));
+  const { body } = await call('/plan', { artifacts: ['big.v1.tar.gz'] });
+  assert.equal(body.gateways, 3, 'those that have not said what they are stay in');
+  assert.deepEqual(body.excluded, {
+    'made for another target': { gateways: 1, first: ['gw-x64'] },
+    'disk too full': { gateways: 1, first: ['gw-full'] },
+  });
 });
 
 test('what a rollout that is not over needs cannot be deleted, nor what gateways run or may go back to', async (t) => {
