@@ -9,16 +9,24 @@ interface ImportedRow {
   readonly tags: Readonly<Record<string, string | null>>;
 }
 
+interface Imported {
+  readonly rows: readonly ImportedRow[];
+  /** Names of columns that mean nothing here. */
+  readonly ignored: readonly string[];
+}
+
 const MOST_ROWS = 20_000;
 const MOST_COLUMNS = 50;
 const TAG = /^tag\.([A-Za-z0-9_.-]{1,64})$/;
 const MAX_TAG_CHARS = 256;
 
 /**
- * The rows of a table with the columns `serial` and `tag.NAME`; an empty field removes the tag. Other columns come
- * from an export, and are ignored. Refuses with 422, naming the line.
+ * The rows of a table with the columns `serial` and `tag.NAME`; an empty field removes the tag. Other columns
+ * are ignored: those of an export without a word. Refuses with 422, naming the line.
  */
-export function parseImport(text: string): ImportedRow[] {
+export function parseImport(text: string): Imported {
+  if (text.includes('\ufffd'))
+    throw new Refusal(422, 'cannot import: the table is not in UTF-8; save it as CSV UTF-8, and try again');
   const { data, errors } = Papa.parse<string[]>(text.replace(/^\ufeff/, ''), { skipEmptyLines: 'greedy' });
   const [error] = errors.filter(({ type }) => type === 'Quotes');
   if (error !== undefined)
@@ -31,11 +39,15 @@ export function parseImport(text: string): ImportedRow[] {
   if (names.length > MOST_COLUMNS || rows.length > MOST_ROWS)
     throw new Refusal(422, `cannot import: expected at most ${MOST_ROWS} rows of ${MOST_COLUMNS} columns`);
   const seen = new Set<string>();
-  return rows.map((row, index) => {
-    const serial = plain(row[at] ?? '').trim();
-    checkSerial(serial, index + 2, seen);
-    return { serial, tags: tagsOf(names, row, index + 2) };
-  });
+  const isKnown = (name: string): boolean => TAG.test(name) || COLUMNS.some((column) => column === name);
+  return {
+    rows: rows.map((row, index) => {
+      const serial = plain(row[at] ?? '').trim();
+      checkSerial(serial, index + 2, seen);
+      return { serial, tags: tagsOf(names, row, index + 2) };
+    }),
+    ignored: names.filter((name) => name !== '' && !isKnown(name)),
+  };
 }
 
 function checkSerial(serial: string, line: number, seen: Set<string>): void {
@@ -44,7 +56,7 @@ function checkSerial(serial: string, line: number, seen: Set<string>): void {
   } catch (error) {
     throw new Refusal(
       422,
-      `cannot import row ${line}, '${serial.slice(0, 40)}': ${error instanceof Refusal ? error.message : 'bad serial'}`,
+      `cannot import row ${line}${serial === '' ? '' : `, '${serial.slice(0, 40)}'`}: ${error instanceof Refusal ? error.message : 'bad serial'}`,
     );
   }
   if (seen.has(serial)) throw new Refusal(422, `cannot import row ${line}: '${serial}' is there twice`);

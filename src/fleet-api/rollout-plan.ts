@@ -1,7 +1,6 @@
 /** The request for a rollout, and which gateways would be in it. */
 import { randomBytes } from 'node:crypto';
 import * as v from 'valibot';
-import { ARCHITECTURES } from '../artifact/manifest/manifest.ts';
 import { KEYS_APP_NAME, matchArtifactName, RESERVED_APP_NAME, renderArtifactName } from '../artifact/name.ts';
 import { ALWAYS_OPEN, parseWindows, renderWindows, windowsProblem } from '../base/time/windows.ts';
 import type { GatewayRecord } from '../fleet/gateway/record.ts';
@@ -201,7 +200,7 @@ type Needs = Pick<Parameters<typeof planRollout>[1], 'targets' | 'neededBytes'>;
 /** What the artifacts say of where they run; all of them have to run there, and to fit. */
 function needsOf(indexes: readonly (TarballIndex | undefined)[]): Needs {
   const named = indexes.flatMap((index) => (index?.architectures.length ? [index.architectures] : []));
-  const all = ARCHITECTURES.filter((one) => named.every((each) => each.includes(one)));
+  const all = [...new Set(named.flat())].filter((one) => named.every((each) => each.includes(one)));
   const neededBytes = indexes.reduce((sum, index) => sum + (index?.unpackedBytes ?? 0), 0);
   return { neededBytes, ...(named.length === 0 ? {} : { targets: all.map((one) => `linux-${one}`) }) };
 }

@@ -23,7 +23,13 @@ import { cell } from '../shell/screen.ts';
 import { callFleet, queryOf } from './fleet-client.ts';
 import { CHOICE_OPTIONS, productPath } from './fleet-devices.ts';
 
-const IMPORTED = v.object({ rows: v.number(), added: v.number(), tagged: v.number(), enabled: v.number() });
+const IMPORTED = v.object({
+  rows: v.number(),
+  added: v.number(),
+  tagged: v.number(),
+  enabled: v.number(),
+  ignored: v.optional(v.array(v.string()), []),
+});
 const HELD = v.object({ serial: v.string(), hold: v.nullable(v.string()) });
 const REMOVED = v.looseObject({ removed: v.boolean() });
 const TARGET = v.looseObject({
@@ -119,9 +125,17 @@ async function importDevices(call: CommandCall): Promise<number> {
     const hint = reply.status === 404 && !call.options.has('create') ? '; --create makes it' : '';
     throw refused(`import '${file}'`, { ...reply, text: `${detailOf(reply.text)}${hint}` });
   }
-  const { rows, added, tagged, enabled } = v.parse(IMPORTED, JSON.parse(reply.text));
-  if (call.options.has('json')) printJson(call, { rows, added, tagged, enabled });
-  else call.io.stdout(`${rows} rows: ${added} added, ${tagged} tagged, ${enabled} enabled\n`);
+  const imported = v.parse(IMPORTED, JSON.parse(reply.text));
+  const { rows, added, tagged, enabled, ignored } = imported;
+  if (call.options.has('json')) {
+    printJson(call, imported);
+    return 0;
+  }
+  call.io.stdout(`${rows} rows: ${added} added, ${tagged} tagged, ${enabled} enabled\n`);
+  if (ignored.length > 0)
+    call.io.stdout(
+      `ignored columns: ${oneLine(ignored.join(', '))} (expected serial, and tag.NAME for tags)\n`,
+    );
   return 0;
 }
 

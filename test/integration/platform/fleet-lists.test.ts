@@ -67,8 +67,22 @@ test('a table adds serial numbers and sets tags, and its own export changes noth
   );
 });
 
+test('a column that means nothing is named, and one of an export is not', async () => {
+  await platform.addDevice('q', 'old');
+  const file = table('serial,tags.site,state,Location', 'old,berlin,unused,hall 3');
+  assert.equal(
+    await gwe('device', 'import', 'q', file),
+    '1 rows: 0 added, 0 tagged, 0 enabled\nignored columns: tags.site, Location (expected serial, and tag.NAME for tags)\n',
+  );
+});
+
 test('a bad row is named, and nothing of its table is taken', async () => {
   const bad = (...lines: string[]) => gwe('device', 'import', 'p', table(...lines));
+  const latin = join(home, 'latin.csv');
+  writeFileSync(latin, Buffer.from('serial,tag.site\nfresh-0,K\u00f6ln\n', 'latin1'));
+  await assert.rejects(gwe('device', 'import', 'p', latin), {
+    message: /not in UTF-8; save it as CSV UTF-8/,
+  });
   await assert.rejects(bad('number', 'a'), { message: /expected a first line with 'serial'/ });
   await assert.rejects(bad('serial', 'fresh-1', 'fresh-1'), { message: /row 3: 'fresh-1' is there twice/ });
   await assert.rejects(bad('serial,tag.a', 'fresh-1,b', ',c'), {

@@ -174,9 +174,15 @@ export async function assertReachable({ ping }: Connection, { url }: PostgresTar
     const { host } = new URL(url);
     throw new GweError(
       'PLATFORM_STATE',
-      `cannot reach the database at '${host}': ${describeError(error) || codeOf(error)}`,
+      `cannot reach the database at '${host}': ${inOurTerms(describeError(error) || codeOf(error))}`,
     );
   }
+}
+
+/** What the runtime advises is for whoever starts node. */
+function inOurTerms(text: string): string {
+  const advice = /;[^;]*--use-system-ca.*$/s;
+  return text.replace(advice, '; name the certificate of its authority by sslrootcert=FILE in the URL');
 }
 
 interface Listening {
