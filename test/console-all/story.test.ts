@@ -121,6 +121,8 @@ async function story(t: TestContext, handsOf: (page: Page) => Hands): Promise<vo
     await page.getByText('Done on 1 gateway').waitFor();
     assert.deepEqual((await call('GET', '/products/FRESH/devices/GW-1')).tags, { site: 'berlin' });
     await press(link('GW-1'));
+    // The page before has it in the hint of its filter as well.
+    await page.getByRole('heading', { name: 'GW-1', level: 1 }).waitFor();
     await page.getByText('site=berlin').waitFor();
   });
 

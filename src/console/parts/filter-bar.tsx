@@ -1,5 +1,5 @@
 /** The filter of a list: checked while it is typed, by the platform's own parser, with the place of a fault. */
-import { useEffect, useId, useState } from 'preact/hooks';
+import { useId, useState } from 'preact/hooks';
 import { listFields } from '../../fleet/filter/fields.ts';
 import { parseFilter } from '../../fleet/filter/filter.ts';
 import { FilterError } from '../../fleet/filter/tokens.ts';
@@ -17,7 +17,12 @@ export function FilterBar({ filter, apps, apply }: FilterBarProps) {
   const [text, setText] = useState(filter);
   const [problem, setProblem] = useState<FilterError>();
   const [field, hint, options] = [useId(), useId(), useId()];
-  useEffect(() => setText(filter), [filter]);
+  const [applied, setApplied] = useState(filter);
+  // While it is drawn, not afterwards: what somebody types in between would be lost.
+  if (applied !== filter) {
+    setApplied(filter);
+    setText(filter);
+  }
   const submit = (event: Event): void => {
     event.preventDefault();
     const found = problemOf(text);
