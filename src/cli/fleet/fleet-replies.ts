@@ -99,6 +99,7 @@ export const PATCHES = v.object({ workers: v.number(), patches: v.array(PATCH) }
 export type PatchReply = v.InferOutput<typeof PATCH>;
 
 export const ROLLOUT = v.looseObject({
+  policy: v.optional(v.looseObject({ follow: v.optional(v.string()) })),
   id: v.string(),
   name: v.string(),
   state: v.string(),

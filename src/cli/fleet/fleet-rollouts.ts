@@ -230,6 +230,11 @@ function print(call: CommandCall, rollout: RolloutReply): number {
   call.io.stdout(`${headline(rollout)}\n`);
   const until = rollout.until === null ? '' : `, until ${renderTime(rollout.until)} UTC`;
   call.io.stdout(`waits for ${oneLine(rollout.waitsFor)}${until}\n`);
+  const follow = rollout.policy?.follow;
+  if (follow !== undefined)
+    call.io.stdout(
+      `takes in later: ${follow === '' ? 'every new gateway' : oneLine(follow)}, until finished\n`,
+    );
   for (const [at, { counts }] of rollout.waves.entries()) {
     const shown = Object.entries(counts).flatMap(([state, count]) =>
       count === 0 ? [] : [`${count} ${state}`],

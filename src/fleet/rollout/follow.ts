@@ -6,20 +6,13 @@ import { reasonToLeaveOut } from './plan.ts';
 import type { Member, Rollout } from './rollout.ts';
 import type { RolloutState } from './rollout-states.ts';
 
-/** The states of a rollout that may take in gateways. While it is halted they wait with the others. */
-const FOLLOWING_STATES: readonly RolloutState[] = [
-  'awaiting-approval',
-  'preparing',
-  'running',
-  'soaking',
-  'paused',
-  'held',
-];
+/** In all other states gateways are taken in; while the rollout is halted they wait with the others. */
+const CLOSED: readonly RolloutState[] = ['draft', 'done', 'aborted'];
 
 /** Whether a gateway that is not in the rollout belongs into it now. `at`: Unix seconds. */
 export function belongsTo(rollout: Rollout, gateway: GatewayRecord, at: number): boolean {
   const { artifacts, policy, state } = rollout;
-  if (policy.follow === undefined || !FOLLOWING_STATES.includes(state)) return false;
+  if (policy.follow === undefined || CLOSED.includes(state)) return false;
   return reasonToLeaveOut(gateway, { artifacts, at }) === undefined && matches(policy.follow, gateway, at);
 }
 

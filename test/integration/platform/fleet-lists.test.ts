@@ -76,6 +76,23 @@ test('a column that means nothing is named, and one of an export is not', async 
   );
 });
 
+test('a rollout that follows says whom, until it is finished', async () => {
+  await platform.putContent('f', 'hello.v1.tar.gz', Buffer.alloc(100));
+  const text = await gwe(
+    'rollout',
+    'start',
+    'f',
+    'hello.v1.tar.gz',
+    '--follow',
+    '--filter',
+    'tag.site=berlin',
+  );
+  assert.match(text, /^takes in later: tag\.site=berlin, until finished$/m);
+  const [id = ''] = text.split(' ');
+  assert.doesNotMatch(await gwe('rollout', 'finish', 'f', id), /takes in later/);
+  await assert.rejects(gwe('rollout', 'finish', 'f', id), /it follows no gateways, and ends by itself/);
+});
+
 test('a bad row is named, and nothing of its table is taken', async () => {
   const bad = (...lines: string[]) => gwe('device', 'import', 'p', table(...lines));
   const latin = join(home, 'latin.csv');
